@@ -1,0 +1,91 @@
+/* aiox.h - what a program that links (or preloads) aiox may ask beyond <aio.h>.
+ *
+ * The POSIX AIO interface itself is <aio.h>, unchanged: aio_read(3), aio_write(3), aio_fsync(3), aio_error(3),
+ * aio_return(3), aio_suspend(3), aio_cancel(3), lio_listio(3), aio_init(3). This header adds questions only: which
+ * version answers, how it is configured, which lanes work in this process and why not, and what has been counted.
+ *
+ * Every struct begins with `size`: set it to sizeof(the struct) before the call. A library newer than the header fills
+ * the fields that fit; a library older than the header leaves the rest zero. That is the whole of the ABI rule.
+ *
+ * Errors: functions that return int return 0, or a negative errno value; errno itself is left alone.
+ */
+#ifndef AIOX_AIOX_H
+#define AIOX_AIOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AIOX_VERSION_MAJOR 0
+#define AIOX_VERSION_MINOR 1
+#define AIOX_VERSION_PATCH 0
+#define AIOX_VERSION_STRING "0.1.0"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of the library that answers, "major.minor.patch". Static storage.
+ * Thread-safe, async-signal-safe, never fails, starts nothing. */
+const char* aiox_version(void);
+
+/* The roads a request can take, in the order in which they are tried. */
+enum aiox_lane_id {
+  AIOX_LANE_INLINE = 0,   /* completes inside the submitting call, when the page cache can answer (RWF_NOWAIT) */
+  AIOX_LANE_IO_URING = 1, /* a worker's private io_uring */
+  AIOX_LANE_THREADS = 2,  /* a worker's blocking pread/pwrite; always works */
+  AIOX_LANE_COUNT = 3
+};
+
+enum { AIOX_REASON_BYTES_MAX = 200 };
+
+struct aiox_lane_info {
+  size_t size;                        /* in: sizeof(struct aiox_lane_info) */
+  const char* name;                   /* "inline", "io_uring", "threads"; static storage */
+  int available;                      /* 1: the kernel lets this process use it; 0: it does not, see reason */
+  int enabled;                        /* 1: requests may take it under the present configuration */
+  char reason[AIOX_REASON_BYTES_MAX]; /* why it is not available or not enabled and what would change that; "" if both */
+};
+
+/* Describes one lane. Probes the kernel on the first call of the process (a few system calls, one private ring set up
+ * and torn down on a helper thread), later calls answer from memory.
+ * Returns 0, -EINVAL (lane not below AIOX_LANE_COUNT, info NULL, or info->size too small to hold `size` itself).
+ * Thread-safe. Not async-signal-safe. May block for the time of the probe. */
+int aiox_lane_info(unsigned lane, struct aiox_lane_info* info);
+
+struct aiox_config {
+  size_t size;              /* in: sizeof(struct aiox_config) */
+  const char* backend;      /* AIOX_BACKEND as understood: "auto", "io_uring" or "threads"; static storage */
+  uint32_t workers_max;     /* AIOX_WORKERS_MAX: service threads at the same time, 1..1024 */
+  uint32_t queue_max;       /* AIOX_QUEUE_MAX: requests accepted and not yet complete; one more gets EAGAIN */
+  uint32_t idle_timeout_ms; /* AIOX_IDLE_MS: an idle service thread retires after this many milliseconds */
+  uint32_t verbose;         /* AIOX_VERBOSE */
+};
+
+/* The configuration in force: the AIOX_ variables as they were at first use, bad values replaced by their defaults.
+ * Returns 0 or -EINVAL. Thread-safe, not async-signal-safe. */
+int aiox_get_config(struct aiox_config* config);
+
+struct aiox_counters {
+  size_t size;                /* in: sizeof(struct aiox_counters) */
+  uint64_t submitted;         /* requests accepted since the process began (or since fork, in a child) */
+  uint64_t completed;         /* requests that ended with a result, successful or not; cancelled ones not counted */
+  uint64_t cancelled;         /* requests that ended as cancelled */
+  uint64_t refused;           /* submissions answered EAGAIN because queue_max was reached */
+  uint64_t inline_completed;  /* of completed: inside the submitting call */
+  uint64_t waiter_completed;  /* of completed: carried out by the thread that waited for it */
+  uint64_t io_uring_completed;/* of completed: by io_uring */
+  uint64_t threads_completed; /* of completed: by a blocking call on a service thread */
+  uint64_t writes_merged;     /* requests that shared a pwritev with a neighbour, beyond the first of each such call */
+  uint64_t threads_started;   /* service and notification threads created */
+  uint32_t threads_now;       /* of them alive */
+  uint32_t outstanding;       /* submitted and neither completed nor cancelled */
+};
+
+/* A snapshot of the counters; each figure is exact, their sum need not be from one instant.
+ * Returns 0 or -EINVAL. Thread-safe, async-signal-safe; starts nothing: all zero before the first AIO call. */
+int aiox_get_counters(struct aiox_counters* counters);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

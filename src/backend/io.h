@@ -1,0 +1,32 @@
+// io.h - one unit of work for a backend: a request's own, or one that several requests share.
+//
+// The engine fills it, a backend carries it out and stores the result; nothing else crosses the line between the two.
+// Ownership: the engine's, except between Backend::start and the Backend::reap that returns it, when it is the backend's.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+
+#include "kernel/descriptor.h"
+
+namespace aiox::backend {
+
+enum class Opcode : uint8_t { kRead, kWrite, kSync, kDataSync };
+
+inline bool is_sync(Opcode opcode) { return opcode == Opcode::kSync || opcode == Opcode::kDataSync; }
+
+struct Io {
+  Opcode opcode = Opcode::kRead;
+  kernel::FileKind file_kind = kernel::FileKind::kRegular;
+  bool is_shared = false;           // several requests answer to this unit (engine::SharedIo)
+  int fd = -1;
+  uint32_t vector_count = 0;
+  const iovec* vectors = nullptr;   // stays valid until reaped
+  int64_t offset = 0;
+  int64_t result = 0;               // out: bytes, or -errno
+  int64_t done_bytes = 0;           // backend: what earlier rounds of a stream write have moved
+  iovec single = {};                // storage for `vectors` when one is enough
+};
+
+}  // namespace aiox::backend

@@ -1,0 +1,134 @@
+#include "backend/io_uring.h"
+
+#include <cerrno>
+
+#include "base/assert.h"
+#include "kernel/file_io.h"
+
+namespace aiox::backend {
+
+namespace {
+// user_data: the address of an Io; of a RingCancel with the low bit set; or kWakeTag.
+constexpr uint64_t kWakeTag = 2;
+constexpr uint64_t kCancelBit = 1;
+
+bool is_bounded(const Io* io) { return kernel::is_seekable(io->file_kind); }
+}  // namespace
+
+int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
+  wake_word_ = wake_word;
+  return ring_.open(step);
+}
+
+io_uring_sqe* IoUring::next_entry() {
+  io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
+  while (entry == nullptr) {
+    io_uring_submit(ring_.get());
+    entry = io_uring_get_sqe(ring_.get());
+  }
+  return entry;
+}
+
+void IoUring::start(Io* io) {
+  io_uring_sqe* entry = next_entry();
+  uint64_t offset = static_cast<uint64_t>(io->offset);
+  if (is_sync(io->opcode)) {
+    io_uring_prep_fsync(entry, io->fd, io->opcode == Opcode::kDataSync ? IORING_FSYNC_DATASYNC : 0);
+  } else if (io->vector_count == 1) {
+    // sqe->len has 32 bits; pread and pwrite clamp at MAX_RW_COUNT, so clamping here is what they would do.
+    uint64_t length = io->vectors->iov_len;
+    unsigned clamped = static_cast<unsigned>(length < kernel::kTransferBytesMax ? length : kernel::kTransferBytesMax);
+    if (io->opcode == Opcode::kRead) {
+      io_uring_prep_read(entry, io->fd, io->vectors->iov_base, clamped, offset);
+    } else {
+      io_uring_prep_write(entry, io->fd, io->vectors->iov_base, clamped, offset);
+    }
+  } else if (io->opcode == Opcode::kRead) {
+    io_uring_prep_readv(entry, io->fd, io->vectors, io->vector_count, offset);
+  } else {
+    io_uring_prep_writev(entry, io->fd, io->vectors, io->vector_count, offset);
+  }
+  io_uring_sqe_set_data(entry, io);
+  in_flight_++;
+  if (is_bounded(io)) bounded_in_flight_++;
+}
+
+void IoUring::start_cancel(RingCancel* cancel) {
+  io_uring_sqe* entry = next_entry();
+  io_uring_prep_cancel64(entry, reinterpret_cast<uintptr_t>(cancel->io), 0);
+  io_uring_sqe_set_data64(entry, reinterpret_cast<uintptr_t>(cancel) | kCancelBit);
+}
+
+RingCancel* IoUring::take_answered_cancel() {
+  RingCancel* cancel = answered_;
+  if (cancel != nullptr) answered_ = cancel->next;
+  return cancel;
+}
+
+// Takes one completion of a unit. False: the unit goes on (the rest of a stream write).
+bool IoUring::finish(Io* io, int result) {
+  in_flight_--;
+  if (is_bounded(io)) {
+    bounded_in_flight_--;
+    io->result = result;
+    return true;
+  }
+  if (result == -EINTR) result = -ECANCELED;  // an io-wq worker's blocking call, ended by our cancellation
+  if (io->opcode == Opcode::kWrite && result > 0) {
+    // A blocking write returns only when all is written; the ring hands back the first part that fitted.
+    io->done_bytes += result;
+    io->single.iov_base = static_cast<char*>(io->single.iov_base) + result;
+    io->single.iov_len -= static_cast<size_t>(result);
+    if (io->single.iov_len > 0) {
+      start(io);
+      return false;
+    }
+  }
+  io->result = io->done_bytes > 0 ? io->done_bytes : result;
+  return true;
+}
+
+unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
+  io_uring* ring = ring_.get();
+  unsigned count = 0;
+  for (;;) {
+    if (may_block && !is_wake_armed_) {
+      io_uring_sqe* entry = next_entry();
+      kernel::Ring::prepare_futex_wait(entry, wake_word_, 0);
+      io_uring_sqe_set_data64(entry, kWakeTag);
+      is_wake_armed_ = true;
+    }
+    // -EINTR, -EBUSY and -EAGAIN leave everything in place: the next round submits and reaps again.
+    if (may_block) {
+      io_uring_submit_and_wait(ring, 1);
+    } else {
+      io_uring_submit_and_get_events(ring);
+    }
+    bool is_woken = false;
+    unsigned head;
+    unsigned seen = 0;
+    io_uring_cqe* completion;
+    io_uring_for_each_cqe(ring, head, completion) {
+      if (count == done_max) break;
+      seen++;
+      uint64_t data = completion->user_data;
+      if (data == kWakeTag) {
+        is_wake_armed_ = false;
+        is_woken = true;
+      } else if ((data & kCancelBit) != 0) {
+        auto* cancel = reinterpret_cast<RingCancel*>(data & ~kCancelBit);
+        cancel->answer = completion->res == 0 ? CancelAnswer::kAccepted : CancelAnswer::kRefused;
+        cancel->next = answered_;
+        answered_ = cancel;
+        is_woken = true;
+      } else {
+        Io* io = reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
+        if (finish(io, completion->res)) done[count++] = io;
+      }
+    }
+    io_uring_cq_advance(ring, seen);
+    if (!may_block || is_woken || count > 0) return count;
+  }
+}
+
+}  // namespace aiox::backend

@@ -1,0 +1,51 @@
+// io_uring.h - the backend of a private io_uring per worker.
+//
+// Only the owning worker enters the ring (never a program thread: that would deliver task work to it, and with it EINTR).
+// A worker asleep in the ring is woken through a futex word that the ring itself waits on (IORING_OP_FUTEX_WAIT, 6.7):
+// no eventfd, hence no descriptor.
+#pragma once
+
+#include "backend/backend.h"
+#include "kernel/ring.h"
+
+namespace aiox::backend {
+
+// A cancellation on its way through the ring. Lives with the asker until is_answered.
+struct RingCancel {
+  Io* io = nullptr;
+  RingCancel* next = nullptr;
+  CancelAnswer answer = CancelAnswer::kPending;
+};
+
+class IoUring final : public Backend {
+ public:
+  // Sets up the ring on the calling thread. 0, or -errno with *step naming what was refused.
+  int open(std::atomic<uint32_t>* wake_word, const char** step);
+
+  unsigned room() const override {
+    return bounded_in_flight_ < kernel::Ring::kCompletionEntries ? kernel::Ring::kCompletionEntries - bounded_in_flight_
+                                                                 : 0;
+  }
+  unsigned in_flight() const override { return in_flight_; }
+  void start(Io* io) override;
+  unsigned reap(Io** done, unsigned done_max, bool may_block) override;
+  void close() override { ring_.close(); }
+
+  // Thread: owner. Asks the kernel to cancel cancel->io, which must be in flight; the answer is found by
+  // take_answered_cancel after a later reap.
+  void start_cancel(RingCancel* cancel);
+  RingCancel* take_answered_cancel();
+
+ private:
+  io_uring_sqe* next_entry();
+  bool finish(Io* io, int result);
+
+  kernel::Ring ring_;
+  std::atomic<uint32_t>* wake_word_ = nullptr;
+  bool is_wake_armed_ = false;
+  unsigned in_flight_ = 0;          // all units
+  unsigned bounded_in_flight_ = 0;  // of them those on seekable files
+  RingCancel* answered_ = nullptr;
+};
+
+}  // namespace aiox::backend

@@ -1,0 +1,135 @@
+#include "backend/threads.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/assert.h"
+#include "kernel/file_io.h"
+
+namespace aiox::backend {
+
+using kernel::FileKind;
+using kernel::MutexLock;
+
+int64_t perform(const Io& io) {
+  int64_t result = -EINVAL;
+  // All of the program's signals are blocked here, so -EINTR can only come from a file system's own wait: try again.
+  do {
+    switch (io.opcode) {
+      case Opcode::kRead: result = kernel::read_at(io.fd, io.vectors, io.vector_count, io.offset); break;
+      case Opcode::kWrite: result = kernel::write_at(io.fd, io.vectors, io.vector_count, io.offset); break;
+      case Opcode::kSync: result = kernel::sync_file(io.fd, false); break;
+      case Opcode::kDataSync: result = kernel::sync_file(io.fd, true); break;
+    }
+  } while (result == -EINTR);
+  return result;
+}
+
+void Threads::start(Io* io) {
+  AIOX_ASSERT(finished_ == nullptr);
+  bool is_stream = !kernel::is_seekable(io->file_kind) && !is_sync(io->opcode);
+  io->result = is_stream ? perform_stream(*io) : perform(*io);
+  finished_ = io;
+}
+
+unsigned Threads::reap(Io** done, unsigned done_max, bool) {
+  if (finished_ == nullptr || done_max == 0) return 0;
+  done[0] = finished_;
+  finished_ = nullptr;
+  return 1;
+}
+
+CancelAnswer Threads::cancel(const Io* io) {
+  MutexLock lock(mutex_);
+  if (current_ != io) return CancelAnswer::kRefused;
+  if (cancel_requested_) return CancelAnswer::kAccepted;
+  // Between two waits the flag alone is enough: wait() looks at it under this lock before it sleeps.
+  cancel_requested_ = true;
+  if (poll_.cancel(mutex_)) return CancelAnswer::kAccepted;
+  cancel_requested_ = false;
+  return CancelAnswer::kRefused;
+}
+
+// One try that does not block, for the kinds where the kernel offers that whatever O_NONBLOCK says.
+int64_t Threads::attempt_stream(const Io& io) {
+  bool is_read = io.opcode == Opcode::kRead;
+  if (io.file_kind == FileKind::kSocket) {
+    msghdr message;
+    memset(&message, 0, sizeof message);
+    message.msg_iov = const_cast<iovec*>(io.vectors);
+    message.msg_iovlen = io.vector_count;
+    // MSG_NOSIGNAL: SIGPIPE would go to this worker, where it is blocked; the program sees EPIPE either way.
+    return is_read ? kernel::raw_syscall(SYS_recvmsg, io.fd, kernel::as_argument(&message), MSG_DONTWAIT)
+                   : kernel::raw_syscall(SYS_sendmsg, io.fd, kernel::as_argument(&message), MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+  return is_read ? kernel::read_nowait(io.fd, io.vectors, io.vector_count, -1)
+                 : kernel::write_nowait(io.fd, io.vectors, io.vector_count, -1);
+}
+
+int64_t Threads::perform_stream_blocking(const Io& io) {
+  // The offset first: a character device may have one (/dev/zero, /dev/mem), and a descriptor number that meanwhile
+  // stands for a regular file must never be read at its file position.
+  int64_t result;
+  do {
+    result = perform(io);
+    if (result == -ESPIPE) {
+      result = io.opcode == Opcode::kRead ? kernel::read_stream(io.fd, io.vectors, io.vector_count)
+                                          : kernel::write_stream(io.fd, io.vectors, io.vector_count);
+    }
+  } while (result == -EINTR);
+  return result;
+}
+
+int64_t Threads::perform_stream(Io& io) {
+  int flags = kernel::status_flags(io.fd);
+  if (flags < 0) return flags;
+  if ((flags & O_NONBLOCK) != 0) return perform_stream_blocking(io);
+  if (!poll_.is_open() && poll_.open() != 0) return perform_stream_blocking(io);
+
+  {
+    MutexLock lock(mutex_);
+    current_ = &io;
+    cancel_requested_ = false;
+  }
+  bool is_read = io.opcode == Opcode::kRead;
+  bool has_attempt = io.file_kind == FileKind::kSocket || io.file_kind == FileKind::kPipe;
+  int64_t result;
+  for (;;) {
+    result = has_attempt ? attempt_stream(io) : -EAGAIN;
+    if (result == -EOPNOTSUPP) {  // pipes before Linux 6.4 do not know RWF_NOWAIT
+      has_attempt = false;
+      result = -EAGAIN;
+    }
+    if (result > 0 && !is_read) {
+      // A blocking write returns only when all is written: go on where this round stopped.
+      io.done_bytes += result;
+      io.single.iov_base = static_cast<char*>(io.single.iov_base) + result;
+      io.single.iov_len -= static_cast<size_t>(result);
+      if (io.single.iov_len == 0) break;
+      continue;
+    }
+    if (result == -EINTR) continue;
+    if (result != -EAGAIN) break;
+    int error = poll_.wait(io.fd, is_read ? POLLIN : POLLOUT, mutex_, cancel_requested_);
+    if (error == -ECANCELED) {
+      result = -ECANCELED;
+      break;
+    }
+    if (error != 0 || !has_attempt) {  // cannot be polled, or ready and no way to try: the plain call
+      result = perform_stream_blocking(io);
+      if (result > 0 && !is_read) io.done_bytes += result;
+      break;
+    }
+  }
+  {
+    MutexLock lock(mutex_);
+    current_ = nullptr;
+  }
+  return io.done_bytes > 0 ? io.done_bytes : result;
+}
+
+}  // namespace aiox::backend

@@ -1,0 +1,40 @@
+// threads.h - the backend of plain blocking calls: one unit at a time, on the worker thread that owns it.
+//
+// It needs nothing from the kernel that pread(2) does not, so it is the last resort of every lane. Streams (pipes,
+// sockets, terminals) may block for ever; where kernel AIO's poll is available such a wait can be cancelled.
+#pragma once
+
+#include "backend/backend.h"
+#include "kernel/aio_poll.h"
+
+namespace aiox::backend {
+
+// Carries out a unit on a seekable file by the plain blocking call. Thread: any. Blocks: bounded by the device.
+// Returns bytes or -errno. -ESPIPE: not seekable after all; the engine sends the unit to a stream service.
+int64_t perform(const Io& io);
+
+class Threads final : public Backend {
+ public:
+  unsigned room() const override { return finished_ == nullptr ? 1 : 0; }
+  unsigned in_flight() const override { return finished_ == nullptr ? 0 : 1; }
+  void start(Io* io) override;
+  unsigned reap(Io** done, unsigned done_max, bool may_block) override;
+  void close() override { poll_.close(); }
+
+  // Thread: any; `io` is the unit the owner is working on, or was.
+  CancelAnswer cancel(const Io* io);
+
+ private:
+  int64_t perform_stream(Io& io);
+  int64_t perform_stream_blocking(const Io& io);
+  int64_t attempt_stream(const Io& io);
+
+  Io* finished_ = nullptr;  // owner thread only
+
+  kernel::Mutex mutex_;     // rank: Worker::cancel_mu_
+  const Io* current_ AIOX_GUARDED_BY(mutex_) = nullptr;  // the stream unit under way
+  bool cancel_requested_ = false;                        // written under mutex_, reset by the owner between units
+  kernel::AioPoll poll_;
+};
+
+}  // namespace aiox::backend

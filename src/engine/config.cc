@@ -1,0 +1,82 @@
+#include "engine/config.h"
+
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::engine {
+
+namespace {
+
+uint32_t read_number(const char* name, uint32_t lowest, uint32_t highest, uint32_t fallback) {
+  const char* text = getenv(name);
+  if (text == nullptr || *text == '\0') return fallback;
+  char* end = nullptr;
+  int saved_errno = errno;
+  unsigned long long value = strtoull(text, &end, 10);
+  errno = saved_errno;
+  if (*text < '0' || *text > '9' || *end != '\0' || value < lowest || value > highest) {
+    say("%s=%.64s is not a whole number from %u to %u; using %u", name, text, lowest, highest, fallback);
+    return fallback;
+  }
+  return static_cast<uint32_t>(value);
+}
+
+BackendChoice read_backend() {
+  const char* text = getenv("AIOX_BACKEND");
+  if (text == nullptr || *text == '\0') return BackendChoice::kAuto;
+  for (BackendChoice choice : {BackendChoice::kAuto, BackendChoice::kIoUring, BackendChoice::kThreads}) {
+    if (strcmp(text, name_of(choice)) == 0) return choice;
+  }
+  say("AIOX_BACKEND=%.64s is not one of auto, io_uring, threads; using auto", text);
+  return BackendChoice::kAuto;
+}
+
+}  // namespace
+
+const char* name_of(BackendChoice choice) {
+  switch (choice) {
+    case BackendChoice::kAuto: return "auto";
+    case BackendChoice::kIoUring: return "io_uring";
+    case BackendChoice::kThreads: return "threads";
+  }
+  return "?";
+}
+
+Config read_config() {
+  Config config;
+  if (getauxval(AT_SECURE) != 0) return config;
+  config.backend = read_backend();
+  config.workers_max = read_number("AIOX_WORKERS_MAX", 1, 1024, config.workers_max);
+  config.notifiers_max = read_number("AIOX_NOTIFIERS_MAX", 1, 4096, config.notifiers_max);
+  config.queue_max = read_number("AIOX_QUEUE_MAX", 1, 1u << 24, config.queue_max);
+  config.idle_timeout_ms = read_number("AIOX_IDLE_MS", 0, 3'600'000, config.idle_timeout_ms);
+  config.is_inline_enabled = read_number("AIOX_INLINE", 0, 1, 1) != 0;
+  config.is_verbose = read_number("AIOX_VERBOSE", 0, 1, 0) != 0;
+  return config;
+}
+
+void say(const char* format, ...) {
+  char line[512] = "aiox: ";
+  size_t prefix = strlen(line);
+  va_list arguments;
+  va_start(arguments, format);
+  int saved_errno = errno;
+  int length = vsnprintf(line + prefix, sizeof line - prefix - 1, format, arguments);
+  errno = saved_errno;
+  va_end(arguments);
+  if (length < 0) return;
+  size_t end = prefix + static_cast<size_t>(length);
+  if (end > sizeof line - 2) end = sizeof line - 2;
+  line[end] = '\n';
+  kernel::raw_syscall(SYS_write, STDERR_FILENO, kernel::as_argument(line), static_cast<long>(end + 1));
+}
+
+}  // namespace aiox::engine

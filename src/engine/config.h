@@ -1,0 +1,29 @@
+// config.h - the AIOX_ variables, read once when the engine starts.
+//
+// A bad value is named in one line on stderr and the default taken. A program that runs with raised privileges
+// (AT_SECURE) is not steered by its caller's environment: all variables are ignored there.
+#pragma once
+
+#include <cstdint>
+
+namespace aiox::engine {
+
+enum class BackendChoice : uint8_t { kAuto, kIoUring, kThreads };
+
+struct Config {
+  BackendChoice backend = BackendChoice::kAuto;  // AIOX_BACKEND=auto|io_uring|threads
+  uint32_t workers_max = 64;                     // AIOX_WORKERS_MAX=1..1024
+  uint32_t notifiers_max = 256;                  // AIOX_NOTIFIERS_MAX=1..4096
+  uint32_t queue_max = 65536;                    // AIOX_QUEUE_MAX=1..16777216
+  uint32_t idle_timeout_ms = 1000;               // AIOX_IDLE_MS=0..3600000
+  bool is_inline_enabled = true;                 // AIOX_INLINE=0|1
+  bool is_verbose = false;                       // AIOX_VERBOSE=0|1
+};
+
+Config read_config();
+const char* name_of(BackendChoice choice);
+
+// Writes "aiox: " and the text to stderr in one write(2). Signal-safe; errno kept.
+void say(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace aiox::engine

@@ -1,0 +1,78 @@
+// pool.h - objects of one type, found by index, never given back to the system one by one.
+//
+// The storage is one mapping of address space, touched as it is first used, so memory follows the highest number of
+// objects in use at once and a stale index can always be looked at safely: it names an object of the same type, whose
+// generation tells that it is another one now. That is what lets a signal handler follow the token in a control block.
+//
+// allocate and free are a Treiber stack of indices with a tag against ABA. Thread: any. Blocks: no. Signal-safe: yes.
+// T needs `std::atomic<uint32_t> pool_next`.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <new>
+
+#include "base/assert.h"
+#include "kernel/memory.h"
+
+namespace aiox::engine {
+
+template <class T>
+class Pool {
+ public:
+  // False: no address space. Called once, before any other use.
+  bool open(uint32_t capacity) {
+    for (; capacity > 0; capacity /= 2) {
+      objects_ = static_cast<T*>(kernel::map_memory(static_cast<size_t>(capacity) * sizeof(T)));
+      if (objects_ != nullptr) break;
+    }
+    capacity_ = capacity;
+    return objects_ != nullptr;
+  }
+
+  // nullptr: all `capacity` objects are in use.
+  T* allocate() {
+    uint64_t head = head_.load(std::memory_order_acquire);
+    while (index_of(head) != kNone) {
+      T* object = &objects_[index_of(head)];
+      // Another thread may take the object meanwhile; then the tag has moved on and the exchange fails.
+      uint64_t next = make_head(object->pool_next.load(std::memory_order_relaxed), head);
+      // E-pool: acquire pairs with free's release, so the object is seen as its last user left it.
+      if (head_.compare_exchange_weak(head, next, std::memory_order_acquire, std::memory_order_acquire)) return object;
+    }
+    uint32_t index = touched_.load(std::memory_order_relaxed);  // relaxed: only the exchange decides
+    do {
+      if (index >= capacity_) return nullptr;
+    } while (!touched_.compare_exchange_weak(index, index + 1, std::memory_order_acq_rel, std::memory_order_relaxed));
+    return new (&objects_[index]) T();
+  }
+
+  void free(T* object) {
+    uint64_t head = head_.load(std::memory_order_relaxed);  // relaxed: the exchange below checks it
+    uint64_t next;
+    do {
+      object->pool_next.store(index_of(head), std::memory_order_relaxed);
+      next = make_head(index_of(object), head);
+      // E-pool: release pairs with allocate's acquire.
+    } while (!head_.compare_exchange_weak(head, next, std::memory_order_acq_rel, std::memory_order_relaxed));
+  }
+
+  uint32_t index_of(const T* object) const { return static_cast<uint32_t>(object - objects_); }
+
+  // The object with that index, or nullptr if none was ever made.
+  T* at(uint32_t index) const {
+    return index < touched_.load(std::memory_order_acquire) ? &objects_[index] : nullptr;
+  }
+
+ private:
+  static constexpr uint32_t kNone = UINT32_MAX;
+  static uint32_t index_of(uint64_t head) { return static_cast<uint32_t>(head); }
+  static uint64_t make_head(uint32_t index, uint64_t previous) { return (((previous >> 32) + 1) << 32) | index; }
+
+  T* objects_ = nullptr;
+  uint32_t capacity_ = 0;
+  std::atomic<uint32_t> touched_{0};
+  std::atomic<uint64_t> head_{kNone};
+};
+
+}  // namespace aiox::engine

@@ -1,0 +1,39 @@
+#include "engine/request.h"
+
+#include <sched.h>
+
+namespace aiox::engine {
+
+void change_state(Request* request, RequestState from, RequestState to) {
+  AIOX_ASSERT(is_step_allowed(from, to));
+  [[maybe_unused]] RequestState previous = request->state.exchange(to, std::memory_order_acq_rel);  // E-state
+  AIOX_ASSERT(previous == from);
+}
+
+bool copy_attributes(const pthread_attr_t* from, Notification* to) {
+  // A pthread_attr_t may point to storage of its own (CPU set, signal mask), so it is copied property by property.
+  if (pthread_attr_init(&to->attributes) != 0) return false;
+  to->has_attributes = true;
+  pthread_attr_setdetachstate(&to->attributes, PTHREAD_CREATE_DETACHED);
+  size_t size_bytes;
+  int number;
+  struct sched_param parameters;
+  cpu_set_t processors;
+  void* stack = nullptr;
+  if (pthread_attr_getstack(from, &stack, &size_bytes) == 0 && stack != nullptr) {
+    pthread_attr_setstack(&to->attributes, stack, size_bytes);
+  } else if (pthread_attr_getstacksize(from, &size_bytes) == 0) {
+    pthread_attr_setstacksize(&to->attributes, size_bytes);
+  }
+  if (pthread_attr_getguardsize(from, &size_bytes) == 0) pthread_attr_setguardsize(&to->attributes, size_bytes);
+  if (pthread_attr_getschedpolicy(from, &number) == 0) pthread_attr_setschedpolicy(&to->attributes, number);
+  if (pthread_attr_getschedparam(from, &parameters) == 0) pthread_attr_setschedparam(&to->attributes, &parameters);
+  if (pthread_attr_getinheritsched(from, &number) == 0) pthread_attr_setinheritsched(&to->attributes, number);
+  if (pthread_attr_getscope(from, &number) == 0) pthread_attr_setscope(&to->attributes, number);
+  if (pthread_attr_getaffinity_np(from, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) < CPU_SETSIZE) {
+    pthread_attr_setaffinity_np(&to->attributes, sizeof processors, &processors);
+  }
+  return true;
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,99 @@
+// request.h - one accepted operation, from submit to notify, and its states.
+//
+//   kFree -> kPrepared -> kQueued -> kInFlight -> kDone -> kFree
+//                            |  ^        |  \-> kCanceling -> kDone
+//                            |  \--------/  (another service must do it)
+//                            \-> kDone      (cancelled before it began)
+//
+// The control block is the program's; the engine reaches it through ControlBlockOps only and does not know its type.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "backend/io.h"
+#include "base/intrusive_list.h"
+#include "engine/notification.h"
+
+namespace aiox::engine {
+
+class FileQueue;
+class Worker;
+struct ListGroup;
+struct CancelTicket;
+
+enum class RequestState : uint8_t { kFree, kPrepared, kQueued, kInFlight, kCanceling, kDone };
+
+// The services of the pool: which worker takes the request.
+enum class ServiceId : uint8_t {
+  kRing,     // workers with a private io_uring
+  kThreads,  // workers with blocking calls on files
+  kStreams,  // workers with blocking calls that may never end; not bounded by AIOX_WORKERS_MAX
+};
+inline constexpr unsigned kServiceCount = 3;
+
+// Requests of one file that must be carried out one after the other, in call order.
+enum class SerialId : uint8_t {
+  kWrites,       // O_APPEND writes, and buffered writes: one inode lock, and neighbours to merge
+  kStreamRead,   // a stream's reads
+  kStreamWrite,  // a stream's writes
+  kNone,
+};
+inline constexpr unsigned kSerialCount = 3;
+
+// A request as a control block remembers it: index and generation. 0: none.
+using Token = uint64_t;
+
+struct ControlBlockOps {
+  // Marks the control block as in progress and remembers the token in it.
+  void (*begin)(void* control_block, Token token);
+  // Stores the result (bytes or -errno), then, sequentially consistent, the status. The block is not ours afterwards.
+  void (*publish)(void* control_block, int64_t result);
+};
+
+// Key: (s) written by the submitting thread before the request is queued, read-only then
+//      (q) guarded by FileQueue::mu_ of `file`     (o) whoever carries it out, while kInFlight or kCanceling
+//      (@) atomic, see the edge
+struct Request {
+  backend::Io io;                                   // (s), then (o)
+  void* control_block = nullptr;                    // (s)
+  const ControlBlockOps* ops = nullptr;             // (s)
+  ListGroup* group = nullptr;                       // (s)
+  FileQueue* file = nullptr;                        // (s)
+  Notification notification;                        // (s), then the notifier's
+  ServiceId service = ServiceId::kThreads;          // (q)
+  SerialId serial = SerialId::kNone;                // (s)
+  bool has_range = false;                           // (s) takes part in the overlap rule
+  bool is_released = false;                         // (q) a barrier whose turn has come
+  Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
+  CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation
+  base::ListLink<Request> order_link;               // (q) all of the file, in call order
+  base::ListLink<Request> run_link;                 // (q) waiting, runnable, serial or barrier list
+  base::ListLink<Request> range_link;               // (q) admitted reads or writes
+  std::atomic<RequestState> state{RequestState::kFree};  // (@) E-state
+  std::atomic<uint32_t> generation{0};              // (@) E-token
+  std::atomic<uint32_t> waiter{0};                  // (@) E-wait
+  std::atomic<uint32_t> is_published{0};            // (@) E-published
+  std::atomic<uint32_t> holds{0};                   // (@) E-holds: file bookkeeping, notification
+  std::atomic<uint32_t> pool_next{0};               // (@) E-pool
+};
+
+// Moves the request from `from` to `to`. Asserts that the step is one of the diagram and that it was in `from`.
+// E-state: release by the thread that hands the request on, acquire by the one that takes it; this is also what makes
+// the request's fields visible across the kernel, which sanitizers cannot see through.
+void change_state(Request* request, RequestState from, RequestState to);
+
+inline bool is_step_allowed(RequestState from, RequestState to) {
+  switch (from) {
+    case RequestState::kFree: return to == RequestState::kPrepared;
+    case RequestState::kPrepared: return to == RequestState::kQueued || to == RequestState::kDone;
+    case RequestState::kQueued: return to == RequestState::kInFlight || to == RequestState::kDone;
+    case RequestState::kInFlight:
+      return to == RequestState::kDone || to == RequestState::kQueued || to == RequestState::kCanceling;
+    case RequestState::kCanceling: return to == RequestState::kDone || to == RequestState::kInFlight;
+    case RequestState::kDone: return to == RequestState::kFree;
+  }
+  return false;
+}
+
+}  // namespace aiox::engine

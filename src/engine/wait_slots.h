@@ -1,0 +1,46 @@
+// wait_slots.h - threads that wait for control blocks, and how a publisher finds exactly those.
+//
+// A waiter takes a slot (a futex word) and writes the slot's number into each request it waits for; the publisher of a
+// request wakes the slot it finds there. So a completion wakes its own waiter and no other, however many threads wait.
+// No lock and no allocation: aio_suspend is async-signal-safe, and a handler may wait while the thread it interrupted
+// waits (each takes its own slot).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "kernel/futex.h"
+
+namespace aiox::engine {
+
+class WaitSlots {
+ public:
+  static constexpr uint32_t kSlotCount = 4096;
+  static constexpr uint32_t kNone = 0;
+  static constexpr uint32_t kEveryone = UINT32_MAX;  // several waiters on one request: wake all slots in use
+
+  // A slot number from 1 to kSlotCount, or kNone: all taken; the caller polls instead.
+  uint32_t take();
+  void give_back(uint32_t slot);
+
+  uint32_t value(uint32_t slot) { return word(slot).load(std::memory_order_acquire); }
+  // As futex_wait_until, on the slot's word.
+  int sleep(uint32_t slot, uint32_t value, int64_t deadline_ns) {
+    return kernel::futex_wait_until(word(slot), value, deadline_ns);
+  }
+  // Wakes the waiter of `slot` (as found in Request::waiter, hence also kNone and kEveryone).
+  void wake(uint32_t slot);
+
+ private:
+  struct Slot {
+    std::atomic<uint32_t> word{0};
+    std::atomic<uint32_t> is_taken{0};
+  };
+  std::atomic<uint32_t>& word(uint32_t slot) { return slots_[slot - 1].word; }
+  void wake_one(uint32_t slot);
+
+  Slot slots_[kSlotCount];
+  std::atomic<uint32_t> used_max_{0};  // no slot above this number was ever taken
+};
+
+}  // namespace aiox::engine

@@ -1,0 +1,54 @@
+#include "kernel/aio_poll.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::kernel {
+
+int AioPoll::open() {
+  context_ = 0;
+  long error = raw_syscall(SYS_io_setup, 1, as_argument(&context_));
+  if (error < 0) context_ = 0;
+  return static_cast<int>(error);
+}
+
+void AioPoll::close() {
+  if (context_ != 0) raw_syscall(SYS_io_destroy, static_cast<long>(context_));
+  context_ = 0;
+}
+
+int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_requested) {
+  {
+    MutexLock lock(mutex);
+    if (cancel_requested) return -ECANCELED;
+    memset(&control_block_, 0, sizeof control_block_);
+    control_block_.aio_fildes = static_cast<uint32_t>(fd);
+    control_block_.aio_lio_opcode = IOCB_CMD_POLL;
+    control_block_.aio_buf = static_cast<uint64_t>(static_cast<unsigned short>(events));
+    iocb* list[1] = {&control_block_};
+    long submitted = raw_syscall(SYS_io_submit, static_cast<long>(context_), 1, as_argument(list));
+    if (submitted != 1) return submitted < 0 ? static_cast<int>(submitted) : -EINVAL;
+    is_waiting_ = true;
+  }
+  io_event event = {};
+  long count;
+  do {
+    count = raw_syscall(SYS_io_getevents, static_cast<long>(context_), 1, 1, as_argument(&event), 0);
+  } while (count == -EINTR || count == 0);
+  MutexLock lock(mutex);
+  is_waiting_ = false;
+  if (count < 0) return static_cast<int>(count);
+  return cancel_requested ? -ECANCELED : 0;
+}
+
+bool AioPoll::cancel(Mutex&) {
+  if (!is_waiting_) return false;
+  io_event unused = {};
+  long error = raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
+  // -EINPROGRESS: cancelled, and its event is still delivered, which is what ends the wait (fs/aio.c:io_cancel).
+  return error == -EINPROGRESS || error == 0;
+}
+
+}  // namespace aiox::kernel

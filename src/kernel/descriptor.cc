@@ -1,0 +1,37 @@
+#include "kernel/descriptor.h"
+
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::kernel {
+
+int file_kind(int fd, FileKind* kind) {
+  // statx with AT_EMPTY_PATH has one layout on every architecture; fstat by raw call has not.
+  struct statx status;
+  long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
+                           as_argument(&status));
+  if (error < 0) return static_cast<int>(error);
+  switch (status.stx_mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR: *kind = FileKind::kRegular; break;
+    case S_IFBLK: *kind = FileKind::kBlockDevice; break;
+    case S_IFSOCK: *kind = FileKind::kSocket; break;
+    case S_IFIFO: *kind = FileKind::kPipe; break;
+    default: *kind = FileKind::kOther; break;
+  }
+  return 0;
+}
+
+int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }
+
+uint64_t file_size_limit_bytes() {
+  struct { uint64_t current, maximum; } limit = {UINT64_MAX, UINT64_MAX};
+  raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, as_argument(&limit));
+  return limit.current;
+}
+
+}  // namespace aiox::kernel

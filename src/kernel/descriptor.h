@@ -1,0 +1,30 @@
+// descriptor.h - what kind of file a descriptor stands for, as far as it decides a request's road.
+//
+// Thread: any. Blocks: bounded (fstat of a network file system may ask its server once). errno kept.
+#pragma once
+
+#include <cstdint>
+
+namespace aiox::kernel {
+
+enum class FileKind : uint8_t {
+  kRegular,      // regular file or directory: has offsets, its I/O ends in bounded time
+  kBlockDevice,  // the same, on a block device
+  kSocket,       // no offsets, may block for ever
+  kPipe,         // no offsets, may block for ever (pipe or FIFO)
+  kOther,        // character device, terminal, eventfd ...: may block for ever, offsets mostly ignored
+};
+
+inline bool is_seekable(FileKind kind) { return kind == FileKind::kRegular || kind == FileKind::kBlockDevice; }
+
+// Sets *kind and returns 0, or -EBADF (also fstat's other errors).
+int file_kind(int fd, FileKind* kind);
+
+// The open file description's status flags (O_APPEND, O_DIRECT, O_NONBLOCK ...), or -EBADF. Asked anew whenever they
+// matter: fcntl(F_SETFL) may change them at any time.
+int status_flags(int fd);
+
+// RLIMIT_FSIZE of the process in bytes; UINT64_MAX: none.
+uint64_t file_size_limit_bytes();
+
+}  // namespace aiox::kernel

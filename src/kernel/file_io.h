@@ -1,0 +1,54 @@
+// file_io.h - the blocking and the RWF_NOWAIT forms of read, write and sync, as the kernel gives them.
+//
+// Thread: any. Returns a byte count or -errno; errno kept; never a cancellation point. Lengths above MAX_RW_COUNT are
+// clamped by the kernel, as for pread(2) and pwrite(2).
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::kernel {
+
+// MAX_RW_COUNT of the kernel (include/linux/fs.h: INT_MAX & PAGE_MASK, for 4 KiB pages).
+inline constexpr uint64_t kTransferBytesMax = 0x7ffff000;
+
+inline constexpr int kRwfNowait = 0x8;  // RWF_NOWAIT, Linux 4.14
+
+inline int64_t read_at(int fd, const iovec* vectors, unsigned count, int64_t offset) {
+  if (count == 1) {
+    return raw_syscall(SYS_pread64, fd, as_argument(vectors->iov_base), static_cast<long>(vectors->iov_len), offset);
+  }
+  return raw_syscall(SYS_preadv, fd, as_argument(vectors), count, offset, 0);
+}
+
+inline int64_t write_at(int fd, const iovec* vectors, unsigned count, int64_t offset) {
+  if (count == 1) {
+    return raw_syscall(SYS_pwrite64, fd, as_argument(vectors->iov_base), static_cast<long>(vectors->iov_len), offset);
+  }
+  return raw_syscall(SYS_pwritev, fd, as_argument(vectors), count, offset, 0);
+}
+
+// At the file position: what remains for descriptors without one (pipes, sockets, terminals).
+inline int64_t read_stream(int fd, const iovec* vectors, unsigned count) {
+  return raw_syscall(SYS_readv, fd, as_argument(vectors), count);
+}
+
+inline int64_t write_stream(int fd, const iovec* vectors, unsigned count) {
+  return raw_syscall(SYS_writev, fd, as_argument(vectors), count);
+}
+
+// offset -1: at the file position. -EAGAIN: would block; -EOPNOTSUPP: the file does not know RWF_NOWAIT.
+inline int64_t read_nowait(int fd, const iovec* vectors, unsigned count, int64_t offset) {
+  return raw_syscall(SYS_preadv2, fd, as_argument(vectors), count, offset, offset >> 63, kRwfNowait);
+}
+
+inline int64_t write_nowait(int fd, const iovec* vectors, unsigned count, int64_t offset) {
+  return raw_syscall(SYS_pwritev2, fd, as_argument(vectors), count, offset, offset >> 63, kRwfNowait);
+}
+
+inline int64_t sync_file(int fd, bool data_only) { return raw_syscall(data_only ? SYS_fdatasync : SYS_fsync, fd); }
+
+}  // namespace aiox::kernel

@@ -1,0 +1,43 @@
+// futex.h - sleeping on a 32-bit word of this process, and waking its sleepers.
+//
+// Thread: any. Signal-safe: yes. Returns 0 or -errno; errno kept.
+#pragma once
+
+#include <linux/futex.h>
+
+#include <atomic>
+#include <climits>
+#include <ctime>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::kernel {
+
+inline constexpr int64_t kNoTimeout = -1;
+
+// Sleeps while *word == expected, at most until `deadline_ns` on CLOCK_MONOTONIC (kNoTimeout: no limit).
+// 0: woken, possibly for no reason; -EAGAIN: the word had another value; -EINTR: a signal handler ran; -ETIMEDOUT.
+inline int futex_wait_until(std::atomic<uint32_t>& word, uint32_t expected, int64_t deadline_ns) {
+  struct timespec deadline = {};
+  struct timespec* limit = nullptr;
+  if (deadline_ns != kNoTimeout) {
+    deadline.tv_sec = deadline_ns / 1'000'000'000;
+    deadline.tv_nsec = deadline_ns % 1'000'000'000;
+    limit = &deadline;
+  }
+  // FUTEX_WAIT_BITSET takes an absolute time on CLOCK_MONOTONIC, so a restarted wait does not start over.
+  return static_cast<int>(raw_syscall(SYS_futex, as_argument(&word), FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+                                      as_argument(limit), 0, FUTEX_BITSET_MATCH_ANY));
+}
+
+inline void futex_wake(std::atomic<uint32_t>& word, int sleepers_max = INT_MAX) {
+  raw_syscall(SYS_futex, as_argument(&word), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, sleepers_max);
+}
+
+inline int64_t monotonic_now_ns() {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace aiox::kernel

@@ -1,0 +1,44 @@
+#include "kernel/memory.h"
+
+#include <sys/mman.h>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::kernel {
+
+namespace {
+
+void* map_anonymous(size_t size_bytes) {
+  long address = raw_syscall(SYS_mmap, 0, static_cast<long>(size_bytes), PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (address < 0 && address > -4096) return nullptr;
+  return reinterpret_cast<void*>(address);
+}
+
+long advise(void* address, size_t size_bytes, int advice) {
+  return raw_syscall(SYS_madvise, as_argument(address), static_cast<long>(size_bytes), advice);
+}
+
+}  // namespace
+
+void* map_memory(size_t size_bytes) {
+  void* address = map_anonymous(size_bytes);
+  if (address != nullptr) advise(address, size_bytes, MADV_DONTFORK);
+  return address;
+}
+
+void unmap_memory(void* address, size_t size_bytes) {
+  raw_syscall(SYS_munmap, as_argument(address), static_cast<long>(size_bytes));
+}
+
+void* map_page_wiped_on_fork(bool* is_wiped) {
+  void* address = map_anonymous(page_size_bytes());
+  if (address != nullptr) *is_wiped = advise(address, page_size_bytes(), MADV_WIPEONFORK) == 0;
+  return address;
+}
+
+size_t page_size_bytes() {
+  return static_cast<size_t>(sysconf(_SC_PAGESIZE));  // libc answers from the auxiliary vector: no system call
+}
+
+}  // namespace aiox::kernel

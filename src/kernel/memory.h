@@ -1,0 +1,22 @@
+// memory.h - address space for the engine: mapped, never malloc'ed, absent from forked children.
+//
+// malloc is the program's (jemalloc, a sanitizer's, one with hooks that do AIO); the engine stays out of it. Mappings are
+// MADV_DONTFORK: a child of fork has no use for its parent's engine (invariant 5) and need not copy its page tables.
+// Thread: any. Blocks: no. Returns nullptr when the kernel refuses; errno kept.
+#pragma once
+
+#include <cstddef>
+
+namespace aiox::kernel {
+
+// Readable, writable, zero, not reserved: pages cost memory once touched.
+void* map_memory(size_t size_bytes);
+void unmap_memory(void* address, size_t size_bytes);
+
+// One page that a child of fork sees as zeros (MADV_WIPEONFORK, Linux 4.14), by whichever call it was forked.
+// Sets *is_wiped to false where the kernel does not do that: the caller must then clear the page in an atfork handler.
+void* map_page_wiped_on_fork(bool* is_wiped);
+
+size_t page_size_bytes();
+
+}  // namespace aiox::kernel

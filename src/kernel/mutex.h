@@ -1,0 +1,57 @@
+// mutex.h - the one lock of the engine: four bytes, annotated, zero-initialised is unlocked.
+//
+// Why not pthread_mutex_t: it must be valid as zeroed memory (the engine lives in mmap'ed arenas and on a page that fork
+// wipes), and clang's analysis needs an annotated type. The algorithm is the three-state futex lock of Drepper's
+// "Futexes Are Tricky" (mutex2). Not recursive. Thread: any; Signal-safe: try_lock only.
+//
+// Lock ranks, outermost first; a thread takes a lock only while it holds none of the same or a later rank:
+//   Root::start_mu_ < FileQueue::mu_ < Service::mu_ < Worker::cancel_mu_ < Notifier::mu_
+#pragma once
+
+#include "base/thread_annotations.h"
+#include "kernel/futex.h"
+
+namespace aiox::kernel {
+
+class AIOX_CAPABILITY("mutex") Mutex {
+ public:
+  bool try_lock() AIOX_TRY_ACQUIRE(true) {
+    uint32_t unlocked = kUnlocked;
+    return word_.compare_exchange_strong(unlocked, kLocked, std::memory_order_acquire, std::memory_order_relaxed);
+  }
+
+  void lock() AIOX_ACQUIRE() {
+    if (try_lock()) [[likely]] return;
+    lock_slow();
+  }
+
+  void unlock() AIOX_RELEASE() {
+    if (word_.exchange(kUnlocked, std::memory_order_release) == kContended) futex_wake(word_, 1);
+  }
+
+ private:
+  static constexpr uint32_t kUnlocked = 0;
+  static constexpr uint32_t kLocked = 1;
+  static constexpr uint32_t kContended = 2;
+
+  void lock_slow() AIOX_NO_THREAD_SAFETY_ANALYSIS {
+    while (word_.exchange(kContended, std::memory_order_acquire) != kUnlocked) {
+      futex_wait_until(word_, kContended, kNoTimeout);
+    }
+  }
+
+  std::atomic<uint32_t> word_{kUnlocked};
+};
+
+class AIOX_SCOPED_CAPABILITY MutexLock {
+ public:
+  explicit MutexLock(Mutex& mutex) AIOX_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~MutexLock() AIOX_RELEASE() { mutex_.unlock(); }
+  MutexLock(const MutexLock&) = delete;
+  MutexLock& operator=(const MutexLock&) = delete;
+
+ private:
+  Mutex& mutex_;
+};
+
+}  // namespace aiox::kernel

@@ -1,0 +1,52 @@
+// raw_syscall.h - the system call instruction itself.
+//
+// Every call returns the kernel's own answer: a value, or a negative errno. errno is never touched, libc's syscall() is
+// never used (a program, or aiox itself, may interpose it), and no call is a cancellation point: aiox code must not be
+// unwound by a pthread_cancel meant for the program.
+#pragma once
+
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <unistd.h>
+
+namespace aiox::kernel {
+
+#if defined(__x86_64__)
+inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+  long result;
+  register long r10 asm("r10") = d;
+  register long r8 asm("r8") = e;
+  register long r9 asm("r9") = f;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+               : "rcx", "r11", "memory");
+  return result;
+}
+#elif defined(__aarch64__)
+inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+  register long x8 asm("x8") = number;
+  register long x0 asm("x0") = a;
+  register long x1 asm("x1") = b;
+  register long x2 asm("x2") = c;
+  register long x3 asm("x3") = d;
+  register long x4 asm("x4") = e;
+  register long x5 asm("x5") = f;
+  asm volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+  return x0;
+}
+#else
+inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+  int saved = errno;
+  long result = ::syscall(number, a, b, c, d, e, f);
+  if (result == -1) result = -errno;
+  errno = saved;
+  return result;
+}
+#endif
+
+inline long as_argument(const volatile void* pointer) { return reinterpret_cast<long>(pointer); }
+
+}  // namespace aiox::kernel

@@ -1,0 +1,51 @@
+#include "kernel/thread.h"
+
+#include <pthread.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::kernel {
+
+namespace {
+int create(void* (*entry)(void*), void* argument, size_t stack_bytes) {
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return EAGAIN;
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  if (stack_bytes != 0) pthread_attr_setstacksize(&attributes, stack_bytes);
+  pthread_t thread;
+  int error = pthread_create(&thread, &attributes, entry, argument);
+  pthread_attr_destroy(&attributes);
+  return error;
+}
+}  // namespace
+
+int start_thread(void* (*entry)(void*), void* argument, size_t stack_bytes) {
+  int saved_errno = errno;
+  sigset_t all, previous;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &previous);
+  int error = create(entry, argument, stack_bytes);
+  // A program with a large static TLS needs more than our small stack (EINVAL): take its default then.
+  if (error == EINVAL && stack_bytes != 0) error = create(entry, argument, 0);
+  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+  errno = saved_errno;
+  return error == 0 ? 0 : -EAGAIN;
+}
+
+void name_this_thread(const char* name) { raw_syscall(SYS_prctl, PR_SET_NAME, as_argument(name)); }
+
+unsigned processor_count() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (raw_syscall(SYS_sched_getaffinity, 0, sizeof set, as_argument(&set)) <= 0) return 1;
+  int count = CPU_COUNT(&set);
+  return count > 0 ? static_cast<unsigned>(count) : 1;
+}
+
+}  // namespace aiox::kernel

@@ -26,7 +26,14 @@ min_sec() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 # Returns the command's exit status.
 STEP_PID=
 stop_step() {
-  [[ -z $STEP_PID ]] || kill -TERM -- "-$STEP_PID" 2>/dev/null
+  local waited
+  [[ -n $STEP_PID ]] || return 0
+  kill -TERM -- "-$STEP_PID" 2>/dev/null
+  for ((waited = 0; waited < 20; ++waited)); do
+    kill -0 -- "-$STEP_PID" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL -- "-$STEP_PID" 2>/dev/null
   STEP_PID=
 }
 run_step() {

@@ -1,0 +1,46 @@
+#!/bin/sh
+# fio_verify.sh BACKEND - fio's posixaio engine, unmodified, writes and reads back what it wrote with crc32c in every
+# block: random writes then verification, and mixed reads and writes; buffered and O_DIRECT; block sizes from 512 bytes
+# to 1 MiB; depths 1, 32 and 128; with flushes between; jobs as threads of one process and as forked processes.
+. "$(dirname "$0")/common.sh"
+backend=${1:-auto}
+need_program fio
+fio --enghelp 2>/dev/null | grep -q posixaio || skip "this fio has no posixaio engine"
+
+direct_works() {
+  dd if=/dev/zero of="$work/probe" bs=4096 count=1 oflag=direct 2>/dev/null
+}
+
+# run NAME PROCESSES fio-option...: PROCESSES is how many processes use AIO.
+run() {
+  name=$1
+  processes=$2
+  shift 2
+  if ! preloaded "$backend" fio --name="$name" --directory="$work" --ioengine=posixaio --size=12m --verify=crc32c \
+    --verify_fatal=1 --verify_state_save=0 --randrepeat=0 --allrandrepeat=0 --group_reporting --output-format=terse \
+    "$@"; then
+    cat "$work/out" "$work/err"
+    fail "$name $*: status $status"
+  fi
+  if grep -a -q -i 'verify:\|bad magic\|checksum' "$work/out" "$work/err"; then
+    cat "$work/out" "$work/err"
+    fail "$name $*: verification failed"
+  fi
+  answered_by_aiox "$processes" "$processes"
+  rm -f "$work"/"$name".*
+  echo "ok: $name $*"
+}
+
+for direct in 0 1; do
+  if [ "$direct" = 1 ] && ! direct_works; then
+    echo "left out: O_DIRECT, which $work does not support"
+    continue
+  fi
+  run mixed_sizes 1 --rw=randwrite --direct=$direct --bsrange=512-1m --iodepth=32 --thread
+  run depth_one 1 --rw=randwrite --direct=$direct --bsrange=512-64k --iodepth=1 --thread --size=4m
+  run depth_128 1 --rw=randrw --direct=$direct --bs=4k --iodepth=128 --thread
+  run flushed 1 --rw=randwrite --direct=$direct --bs=4k --iodepth=32 --fsync=32 --thread --size=4m
+  run three_threads 1 --rw=randrw --direct=$direct --bsrange=512-256k --iodepth=32 --thread --numjobs=3 --size=6m
+  run three_processes 3 --rw=randrw --direct=$direct --bsrange=512-256k --iodepth=32 --numjobs=3 --size=6m
+done
+run sequential 1 --rw=write --bs=512 --iodepth=128 --thread --size=4m

@@ -1,0 +1,27 @@
+// commands.h - the subcommands of aiox. Each lives in a file of its own and adds itself to the command line; its work is
+// done in CLI11's callback, which ends the process by throwing Exit or returns for exit status 0.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+namespace aiox::cli {
+
+// The exit status that main is to end with; everything to be said has been said.
+struct Exit {
+  int status;
+};
+
+// Exit statuses of `aiox run` itself; all others are the program's.
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitRunFailed = 125;
+inline constexpr int kExitNotExecutable = 126;
+inline constexpr int kExitNotFound = 127;
+
+// Takes the program and its arguments off the end of `arguments`, the words after "aiox", when they are for `run`.
+void add_run(CLI::App& app, std::vector<std::string>* arguments);
+void add_lanes(CLI::App& app);
+
+}  // namespace aiox::cli

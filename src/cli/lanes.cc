@@ -1,0 +1,91 @@
+// lanes.cc - aiox lanes: which roads a request can take on this machine, which it cannot, and why.
+#include <cstring>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "aiox/aiox.h"
+#include "cli/commands.h"
+
+namespace aiox::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Asks the kernel as a program on aiox would, under the AIOX_ variables that are set. A lane that is not available is left
+out, never an error: the next one carries the requests.
+
+Examples:
+  aiox lanes
+  AIOX_BACKEND=threads aiox lanes
+  aiox lanes --json | jq '.lanes[] | select(.available | not) | .reason')";
+
+// In the header a function shares each struct's name, as stat(2) does.
+using LaneInfo = struct ::aiox_lane_info;
+using Config = struct ::aiox_config;
+
+[[noreturn]] void fail(const char* what, int error) {
+  fmt::print(stderr, "aiox lanes: {}: {}\n", what, std::strerror(-error));
+  throw Exit{1};
+}
+
+std::vector<LaneInfo> all_lanes() {
+  std::vector<LaneInfo> lanes;
+  for (unsigned lane = 0;; ++lane) {
+    LaneInfo info{};
+    info.size = sizeof info;
+    // A library newer than this command may know more lanes: ask until it says that there are no more.
+    if (const int error = ::aiox_lane_info(lane, &info); error != 0) {
+      if (lane < AIOX_LANE_COUNT) fail("aiox_lane_info", error);
+      return lanes;
+    }
+    lanes.push_back(info);
+  }
+}
+
+Config configuration() {
+  Config config{};
+  config.size = sizeof config;
+  if (const int error = ::aiox_get_config(&config); error != 0) fail("aiox_get_config", error);
+  return config;
+}
+
+void print_json() {
+  nlohmann::ordered_json out;
+  out["version"] = ::aiox_version();
+  out["lanes"] = nlohmann::ordered_json::array();
+  for (const auto& lane : all_lanes()) {
+    out["lanes"].push_back({{"name", lane.name},
+                            {"available", lane.available != 0},
+                            {"enabled", lane.enabled != 0},
+                            {"reason", lane.reason}});
+  }
+  const Config config = configuration();
+  out["config"] = {{"backend", config.backend},
+                   {"workers_max", config.workers_max},
+                   {"queue_max", config.queue_max},
+                   {"idle_timeout_ms", config.idle_timeout_ms},
+                   {"verbose", config.verbose}};
+  fmt::print("{}\n", out.dump(2));
+}
+
+void print_table() {
+  fmt::print("{:<10} {:<10} {:<8} {}\n", "lane", "available", "enabled", "reason");
+  for (const auto& lane : all_lanes()) {
+    fmt::print("{:<10} {:<10} {:<8} {}\n", lane.name, lane.available ? "yes" : "no", lane.enabled ? "yes" : "no",
+               lane.reason);
+  }
+  const Config config = configuration();
+  fmt::print("\nAIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_IDLE_MS={}\n", config.backend,
+             config.workers_max, config.queue_max, config.idle_timeout_ms);
+}
+
+}  // namespace
+
+void add_lanes(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("lanes", "Show which lanes work on this machine, and why others do not");
+  command->footer(kFooter);
+  const CLI::Option* as_json = command->add_flag("--json")->description("As JSON, for programs");
+  command->callback([as_json] { as_json->count() != 0 ? print_json() : print_table(); });
+}
+
+}  // namespace aiox::cli

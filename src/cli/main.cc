@@ -1,0 +1,62 @@
+// main.cc - the aiox command: lists the subcommands, turns parse errors into messages and exit statuses.
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "aiox/aiox.h"
+#include "cli/commands.h"
+
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  aiox run -- fio --name=a --ioengine=posixaio --rw=randread --bs=4k --iodepth=32 --filename=data --size=1g
+  aiox run --backend threads --verbose -- ./server --port 80
+  aiox lanes
+
+aiox COMMAND --help says more about one of them.)";
+
+std::string version_text() {
+  const std::string library = aiox_version();
+  if (library == AIOX_VERSION_STRING) return "aiox " AIOX_VERSION_STRING;
+  return "aiox " AIOX_VERSION_STRING ", with libaiox " + library;
+}
+
+int complain(const CLI::App& app, const CLI::Error& error) {
+  const auto used = app.get_subcommands();
+  const std::string name = used.empty() ? "aiox" : "aiox " + used.front()->get_name();
+  fmt::print(stderr, "{}: {}\n{} --help shows what there is.\n", name, error.what(), name);
+  return name == "aiox run" ? aiox::cli::kExitRunFailed : aiox::cli::kExitUsage;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"True asynchronous I/O for unmodified POSIX AIO programs.", "aiox"};
+  app.footer(kFooter);
+  app.set_version_flag("--version", version_text(), "Print the version and exit");
+  app.require_subcommand(1);
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  aiox::cli::add_run(app, &arguments);
+  aiox::cli::add_lanes(app);
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+    app.parse(std::move(arguments));
+  } catch (const aiox::cli::Exit& exit) {
+    return exit.status;
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::RequiredError&) {
+    if (argc > 1) {
+      fmt::print(stderr, "aiox: \"{}\" is no command of aiox.\naiox --help shows what there is.\n", argv[1]);
+    } else {
+      fmt::print(stderr, "{}", app.help());
+    }
+    return aiox::cli::kExitUsage;
+  } catch (const CLI::Error& error) {
+    return complain(app, error);
+  }
+  return 0;
+}

@@ -1,0 +1,68 @@
+#include "cli/settings.h"
+
+#include <charconv>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <string>
+
+#include <fmt/format.h>
+
+namespace aiox::cli {
+namespace {
+
+struct NumberSetting {
+  const char* option;
+  const char* variable;
+  std::uint64_t min;
+  std::uint64_t max;
+  const char* help;
+};
+
+// The bounds are those of the library's own reading of the variables.
+constexpr NumberSetting kNumbers[] = {
+    {"--workers-max", "AIOX_WORKERS_MAX", 1, 1024, "Service threads at the same time"},
+    {"--queue-max", "AIOX_QUEUE_MAX", 1, UINT32_MAX, "Requests accepted and not yet complete; one more gets EAGAIN"},
+    {"--idle-ms", "AIOX_IDLE_MS", 0, UINT32_MAX, "Milliseconds after which an idle service thread retires"},
+};
+
+void set_variable(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
+
+std::string check_number(const NumberSetting& setting, const std::string& text) {
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc{} && stop == end && value >= setting.min && value <= setting.max) return {};
+  return fmt::format("\"{}\" is not accepted; give a whole number from {} to {}", text, setting.min, setting.max);
+}
+
+std::string check_backend(const std::string& text) {
+  if (text == "auto" || text == "io_uring" || text == "threads") return {};
+  return fmt::format("\"{}\" is not accepted; give auto, io_uring or threads", text);
+}
+
+void add_setting(CLI::App& command, const char* option, const char* variable, const std::string& values,
+                 const std::string& help, std::function<std::string(const std::string&)> check) {
+  command
+      .add_option_function<std::string>(
+          option, [variable](const std::string& value) { set_variable(variable, value); },
+          fmt::format("{} ({})", help, variable))
+      ->check(CLI::Validator([check](std::string& text) { return check(text); }, ""))
+      ->type_name(values);
+}
+
+}  // namespace
+
+void add_settings(CLI::App& command) {
+  add_setting(command, "--backend", "AIOX_BACKEND", "auto|io_uring|threads", "What carries out requests that would block",
+              check_backend);
+  for (const NumberSetting& setting : kNumbers) {
+    add_setting(command, setting.option, setting.variable, "N", setting.help,
+                [&setting](const std::string& text) { return check_number(setting, text); });
+  }
+  command.add_flag_callback(
+      "--verbose", [] { set_variable("AIOX_VERBOSE", "1"); },
+      "One line on stderr at the first request: lanes chosen and why (AIOX_VERBOSE)");
+}
+
+}  // namespace aiox::cli

@@ -1,0 +1,12 @@
+// settings.h - the AIOX_ variables as options of `aiox run`: one table of name, variable, accepted values and help.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace aiox::cli {
+
+// Adds one option per variable to `command`. A value given there is checked at parse time against the values that the
+// library accepts, and put into this process's environment; a variable whose option is not given is left as it is.
+void add_settings(CLI::App& command);
+
+}  // namespace aiox::cli

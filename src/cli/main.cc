@@ -24,10 +24,17 @@ std::string version_text() {
   return "aiox " AIOX_VERSION_STRING ", with libaiox " + library;
 }
 
+// A missing value is the one case where CLI11's own words need a reader who knows CLI11.
+std::string in_words(const CLI::Error& error) {
+  const std::string text = error.what();
+  const bool is_missing_value = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
+  return is_missing_value ? text.substr(0, text.find(':')) + " wants a value" : text;
+}
+
 int complain(const CLI::App& app, const CLI::Error& error) {
   const auto used = app.get_subcommands();
   const std::string name = used.empty() ? "aiox" : "aiox " + used.front()->get_name();
-  fmt::print(stderr, "{}: {}\n{} --help shows what there is.\n", name, error.what(), name);
+  fmt::print(stderr, "{}: {}\n{} --help shows what there is.\n", name, in_words(error), name);
   return name == "aiox run" ? aiox::cli::kExitRunFailed : aiox::cli::kExitUsage;
 }
 

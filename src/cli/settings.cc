@@ -19,11 +19,13 @@ struct NumberSetting {
   const char* help;
 };
 
-// The bounds are those of the library's own reading of the variables.
+// The bounds are those of src/engine/config.cc, which takes the default for what lies outside; here that is an error.
 constexpr NumberSetting kNumbers[] = {
     {"--workers-max", "AIOX_WORKERS_MAX", 1, 1024, "Service threads at the same time"},
-    {"--queue-max", "AIOX_QUEUE_MAX", 1, UINT32_MAX, "Requests accepted and not yet complete; one more gets EAGAIN"},
-    {"--idle-ms", "AIOX_IDLE_MS", 0, UINT32_MAX, "Milliseconds after which an idle service thread retires"},
+    {"--notifiers-max", "AIOX_NOTIFIERS_MAX", 1, 4096, "Threads that run SIGEV_THREAD functions at the same time"},
+    {"--queue-max", "AIOX_QUEUE_MAX", 1, 16777216, "Requests accepted and not yet complete; one more gets EAGAIN"},
+    {"--idle-ms", "AIOX_IDLE_MS", 0, 3600000, "Milliseconds after which an idle service thread retires"},
+    {"--inline", "AIOX_INLINE", 0, 1, "1: try to complete inside the submitting call; 0: never"},
 };
 
 void set_variable(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
@@ -57,7 +59,7 @@ void add_settings(CLI::App& command) {
   add_setting(command, "--backend", "AIOX_BACKEND", "auto|io_uring|threads", "What carries out requests that would block",
               check_backend);
   for (const NumberSetting& setting : kNumbers) {
-    add_setting(command, setting.option, setting.variable, "N", setting.help,
+    add_setting(command, setting.option, setting.variable, fmt::format("{}..{}", setting.min, setting.max), setting.help,
                 [&setting](const std::string& text) { return check_number(setting, text); });
   }
   command.add_flag_callback(

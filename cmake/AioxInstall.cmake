@@ -1,0 +1,28 @@
+# cmake --install: both libraries, the command, the header, a pkg-config file and a CMake package. The prefix can be moved:
+# each finds the others from where it is itself.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS aiox EXPORT aiox
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS aiox-preload LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/aiox DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h*")
+
+if(TARGET aiox-cli)
+  file(RELATIVE_PATH libraries_from_bin ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+  set_target_properties(aiox-cli PROPERTIES INSTALL_RPATH "$ORIGIN/${libraries_from_bin}")
+  install(TARGETS aiox-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/aiox)
+install(EXPORT aiox NAMESPACE aiox:: FILE aioxTargets.cmake DESTINATION ${package_dir})
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/aioxConfig.cmake.in ${PROJECT_BINARY_DIR}/aioxConfig.cmake
+  INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/aioxConfigVersion.cmake COMPATIBILITY SameMajorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/aioxConfig.cmake ${PROJECT_BINARY_DIR}/aioxConfigVersion.cmake
+  DESTINATION ${package_dir})
+
+file(RELATIVE_PATH prefix_from_pkgconfig ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+string(REGEX REPLACE "/$" "" prefix_from_pkgconfig "${prefix_from_pkgconfig}")
+configure_file(${CMAKE_CURRENT_LIST_DIR}/aiox.pc.in ${PROJECT_BINARY_DIR}/aiox.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/aiox.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

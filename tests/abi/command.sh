@@ -1,0 +1,79 @@
+#!/bin/sh
+# command.sh AIOX - the aiox command: what it passes on, what it refuses and in which words, with which exit status.
+# shellcheck disable=SC2016  # the programs that are started expand their own variables
+set -u
+aiox=$1
+failures=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# expect STATUS PATTERN COMMAND... - COMMAND ends with STATUS and prints, on stdout or stderr, a line that has PATTERN.
+expect() {
+  status=$1 pattern=$2
+  shift 2
+  out=$("$@" 2>&1)
+  actual=$?
+  if [ "$actual" -ne "$status" ] || ! printf '%s\n' "$out" | grep -Eq -e "$pattern"; then
+    echo "FAILED: $*: exit status $actual (expected $status), output (expected /$pattern/):"
+    printf '%s\n' "$out" | sed 's/^/  | /'
+    failures=$((failures + 1))
+  fi
+}
+
+expect 0 '^aiox [0-9]+\.[0-9]+\.[0-9]+' "$aiox" --version
+expect 0 '^Examples:' "$aiox" --help
+expect 0 '^Examples:' "$aiox" run --help
+expect 0 '^Examples:' "$aiox" lanes --help
+expect 2 'Subcommands:' "$aiox"
+expect 2 '"nonsense" is no command' "$aiox" nonsense
+expect 2 '--nonsense' "$aiox" lanes --nonsense
+expect 0 '^threads +yes' "$aiox" lanes
+expect 0 '"available": true' "$aiox" lanes --json
+expect 0 'AIOX_BACKEND=threads' env AIOX_BACKEND=threads "$aiox" lanes
+
+# Refused before anything runs, with the accepted values.
+expect 125 'which program' "$aiox" run
+expect 125 '--nonsense' "$aiox" run --nonsense -- true
+expect 125 'give auto, io_uring or threads' "$aiox" run --backend fast -- true
+expect 125 'from 1 to 1024' "$aiox" run --workers-max 0 -- true
+expect 125 'from 1 to ' "$aiox" run --queue-max=none -- true
+expect 125 'from 0 to ' "$aiox" run --idle-ms=-1 -- true
+expect 125 '--backend wants a value' "$aiox" run --backend
+expect 125 'AIOX_PRELOAD names /nonexistent' env AIOX_PRELOAD=/nonexistent "$aiox" run true
+
+# The shell's statuses, and the program's own.
+expect 127 'not found in PATH' "$aiox" run -- no-such-program-anywhere
+expect 127 'No such file' "$aiox" run "$work/nothing"
+: >"$work/plain"
+expect 126 'denied' "$aiox" run "$work/plain"
+
+if [ -n "${AIOX_TEST_SANITIZE:-}" ]; then
+  # A sanitized library cannot be preloaded; what is above does not start a program with it.
+  echo "SKIP: aiox run, since a sanitized library cannot be preloaded"
+else
+  expect 3 '' "$aiox" run -- sh -c 'exit 3'
+  expect 143 '' "$aiox" run -- sh -c 'kill -TERM $$'
+  expect 0 '^--verbose --backend$' "$aiox" run sh -c 'echo "$@"' -- --verbose --backend
+  expect 0 '^threads 3 9 7 0 1 1$' "$aiox" run --backend threads --workers-max 3 --queue-max=9 --idle-ms 7 --inline 0 \
+    --notifiers-max 1 --verbose -- sh -c 'echo $AIOX_BACKEND $AIOX_WORKERS_MAX $AIOX_QUEUE_MAX $AIOX_IDLE_MS $AIOX_INLINE \
+    $AIOX_NOTIFIERS_MAX $AIOX_VERBOSE'
+  expect 0 '^threads$' env AIOX_BACKEND=threads "$aiox" run sh -c 'echo $AIOX_BACKEND'
+  # In front of what was there, and once only.
+  other=$(ldd /bin/sh | sed -n 's/.*=> \(\/.*libc\.so[^ ]*\) .*/\1/p')
+  expect 0 "^[^:]*/libaiox-preload\\.so:$other\$" env LD_PRELOAD="$other" "$aiox" run "$aiox" run sh -c 'echo "$LD_PRELOAD"'
+  expect 0 "^$work/libaiox-preload\\.so\$" env AIOX_PRELOAD="$work/libaiox-preload.so" sh -c \
+    'cp "$1" "$AIOX_PRELOAD" && "$2" run -- sh -c "echo \$LD_PRELOAD"' - "$AIOX_TEST_PRELOAD" "$aiox"
+  mkdir "$work/a b"
+  cp "$AIOX_TEST_PRELOAD" "$work/a b/"
+  expect 125 'space or a colon' env AIOX_PRELOAD="$work/a b/libaiox-preload.so" "$aiox" run true
+
+  # What LD_PRELOAD does not reach is said, and runs all the same.
+  echo 'int main(void) { return 5; }' >"$work/static.c"
+  if cc -static -o "$work/static" "$work/static.c" 2>/dev/null; then
+    expect 5 'warning: .*/static is statically linked' "$aiox" run "$work/static"
+    printf '#!%s\n' "$work/static" >"$work/script"
+    chmod +x "$work/script"
+    expect 5 'which is statically linked' "$aiox" run "$work/script"
+  fi
+fi
+[ "$failures" -eq 0 ]

@@ -1,0 +1,46 @@
+#!/bin/sh
+# install_consumer.sh BUILD-DIR - installs the build into a prefix, moves the prefix, and uses it there as others would:
+# a C program through pkg-config, the same through find_package(aiox), and the aiox command.
+set -eu
+build=$1
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -n "${AIOX_TEST_SANITIZE:-}" ]; then
+  echo "SKIP: a sanitized library is not what gets installed"
+  exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAILED: $*"; exit 1; }
+
+cmake --install "$build" --prefix "$work/first" >"$work/install.log" || { cat "$work/install.log"; fail "cmake --install"; }
+mv "$work/first" "$work/moved"
+prefix=$work/moved
+(cd "$prefix" && find . ! -type d | sort)
+
+pc=$(find "$prefix" -name aiox.pc)
+lib=$(dirname "$(dirname "$pc")")
+for file in "$lib/libaiox.so" "$lib/libaiox.so.1" "$lib/libaiox-preload.so" "$prefix/include/aiox/aiox.h"; do
+  [ -e "$file" ] || fail "$file is not installed"
+done
+
+echo "-- pkg-config"
+export PKG_CONFIG_PATH="${pc%/*}"
+unset PKG_CONFIG_SYSROOT_DIR || true
+# shellcheck disable=SC2046  # the flags are words
+cc -Wall -Wextra -Werror -o "$work/by-pkg-config" "$here/consumer/consumer.c" $(pkg-config --cflags --libs aiox)
+LD_LIBRARY_PATH=$lib "$work/by-pkg-config" || fail "the program built through pkg-config"
+
+echo "-- find_package"
+cmake -S "$here/consumer" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/configure.log" 2>&1 ||
+  { cat "$work/configure.log"; fail "find_package(aiox)"; }
+cmake --build "$work/by-cmake" >"$work/build.log" 2>&1 || { cat "$work/build.log"; fail "building with aiox::aiox"; }
+"$work/by-cmake/consumer" || fail "the program built through find_package"
+
+if [ -x "$prefix/bin/aiox" ]; then
+  echo "-- the command"
+  "$prefix/bin/aiox" --version
+  "$prefix/bin/aiox" lanes
+  # It finds the preload library of its own prefix.
+  "$prefix/bin/aiox" run -- sh -c "printf '%s\n' \"\$LD_PRELOAD\"" | grep -qxF "$lib/libaiox-preload.so" ||
+    fail "aiox run does not preload the library of its prefix"
+fi

@@ -1,0 +1,41 @@
+#!/bin/sh
+# layers.sh SOURCE-DIR - includes point one way, shim -> engine -> backend -> kernel -> base, and only the shim knows the
+# control blocks of <aio.h> and <libaio.h>.
+set -eu
+cd "$1/src"
+status=0
+complain() { echo "FAILED: $*"; status=1; }
+
+# may FOLDER ALLOWED... - the folders of src/ that FOLDER's files may include from.
+may() {
+  folder=$1
+  shift
+  [ -d "$folder" ] || return 0
+  for other in base kernel backend engine shim cli; do
+    case " $folder $* " in
+    *" $other "*) continue ;;
+    esac
+    found=$(grep -rnE "^[[:space:]]*#[[:space:]]*include[[:space:]]+\"(\.\./)?$other/" "$folder" || true)
+    [ -z "$found" ] || complain "src/$folder is below src/$other and may not include it:
+$found"
+  done
+}
+may base
+may kernel base
+may backend kernel base
+may engine backend kernel base
+may shim engine backend kernel base
+may cli
+
+for folder in base kernel backend engine cli; do
+  [ -d "$folder" ] || continue
+  found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"](aio|libaio)\.h[>"]' "$folder" || true)
+  [ -z "$found" ] || complain "only src/shim may include <aio.h> or <libaio.h>:
+$found"
+done
+
+# An include written "file.h" would slip past the rule above.
+found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"[^/"]+"' base kernel backend engine shim cli || true)
+[ -z "$found" ] || complain "includes of our own files name their folder:
+$found"
+exit $status

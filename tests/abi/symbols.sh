@@ -1,0 +1,19 @@
+#!/bin/sh
+# symbols.sh LIBRARY - its visible names are those of docs/symbols.txt, all of them and no others.
+set -eu
+list=$AIOX_TEST_SOURCE/docs/symbols.txt
+case ${1##*/} in
+*preload*) kind='preload' ;;
+*) kind='link' ;;
+esac
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+awk -v kind=$kind '!/^#/ && NF && (NF == 1 || $2 == kind) { print $1 }' "$list" | LC_ALL=C sort >"$work/documented"
+# A version node (type A) is not a name anybody can call.
+nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort -u >"$work/visible"
+if ! diff "$work/documented" "$work/visible" >"$work/difference"; then
+  sed -n "s/^</FAILED: listed in docs\/symbols.txt, not defined:/p; s/^>/FAILED: defined, not listed in docs\/symbols.txt:/p" \
+    "$work/difference"
+  exit 1
+fi
+echo "$(wc -l <"$work/visible") names"

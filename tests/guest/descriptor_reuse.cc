@@ -1,0 +1,138 @@
+// descriptor_reuse.cc - a descriptor number that is closed and at once given to another file, again and again with
+// requests queued: those queued before go to the old file, all of them; those after to the new one; no byte crosses.
+// (The C library looks the number up when a request runs: there, bytes go to the wrong file.)
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+using namespace guest;
+
+namespace {
+
+constexpr unsigned kWrites = 6, kReads = 2;
+constexpr unsigned kSlots = 1024;                  // of each file; a slot is kWrites blocks
+constexpr size_t kReadZone = 64 * 1024;            // never written: a pattern that names the file
+constexpr unsigned kRounds = 20000;
+
+// How the number changes hands; returns the number, which now belongs to `path`.
+using Handover = int (*)(int fd, const char* path);
+
+int open_file(const char* path) {
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+  CHECK(fd >= 0);
+  return fd;
+}
+
+int by_close(int fd, const char* path) {
+  CHECK(close(fd) == 0);
+  return open_file(path);
+}
+
+int by_dup2(int fd, const char* path) {
+  int other = open_file(path);
+  CHECK(dup2(other, fd) == fd);
+  CHECK(close(other) == 0);
+  return fd;
+}
+
+int by_dup3(int fd, const char* path) {
+  int other = open_file(path);
+  CHECK(dup3(other, fd, O_CLOEXEC) == fd);
+  CHECK(close(other) == 0);
+  return fd;
+}
+
+int by_close_range(int fd, const char* path) {
+  CHECK(close_range(unsigned(fd), unsigned(fd), 0) == 0);
+  return open_file(path);
+}
+
+int by_fclose(int fd, const char* path) {
+  FILE* stream = fdopen(fd, "r+");
+  CHECK(stream != nullptr);
+  CHECK(fclose(stream) == 0);
+  return open_file(path);
+}
+
+unsigned char value_of(unsigned round, unsigned i) { return static_cast<unsigned char>(1 + (round * 7 + i) % 255); }
+
+// One user of the number: writes to a slot of its own, reads of the zone that names the file.
+struct Batch {
+  std::vector<std::unique_ptr<Request>> writes, reads;
+  unsigned file = 0;
+
+  Batch() {
+    for (unsigned i = 0; i < kWrites; ++i) writes.push_back(std::make_unique<Request>(kBlockBytes));
+    for (unsigned i = 0; i < kReads; ++i) reads.push_back(std::make_unique<Request>(kBlockBytes));
+  }
+  void submit(int fd, unsigned which_file, unsigned round) {
+    file = which_file;
+    for (unsigned i = 0; i < kWrites; ++i) {
+      writes[i]->fill(value_of(round, i));
+      writes[i]->write(fd, kReadZone + (uint64_t(round / 2 % kSlots) * kWrites + i) * kBlockBytes);
+      if (i < kReads) reads[i]->read(fd, random_below(kReadZone / kBlockBytes) * kBlockBytes);
+    }
+  }
+  void finish() {
+    for (auto& write : writes) write->wait_for_all();
+    for (auto& read : reads) {
+      read->wait_for_all();
+      read->check_pattern(file);
+    }
+  }
+};
+
+void hand_over_often(Handover handover) {
+  if (!is_answered_by_aiox()) skip("the C library does not hold this property");
+  unsigned rounds = trials(handover == by_close ? kRounds : kRounds / 4) / 2 * 2;
+  std::string paths[2] = {scratch_path("a"), scratch_path("b")};
+  size_t file_bytes = kReadZone + kSlots * kWrites * kBlockBytes;
+  for (unsigned file = 0; file < 2; ++file) close(pattern_file_at(paths[file], file_bytes, 0, file));
+
+  int fd = open_file(paths[0].c_str());
+  const int number = fd;
+  Batch batches[2];
+  for (unsigned round = 0; round < rounds; ++round) {
+    unsigned file = round % 2;
+    batches[file].submit(fd, file, round);
+    fd = handover(fd, paths[1 - file].c_str());
+    CHECK(fd == number);
+    if (round > 0) batches[1 - file].finish();  // of the round before; this round's runs on meanwhile
+  }
+  batches[(rounds - 1) % 2].finish();
+  close(fd);
+
+  std::vector<unsigned char> block(kBlockBytes);
+  for (unsigned file = 0; file < 2; ++file) {
+    fd = open_file(paths[file].c_str());
+    struct stat status {};
+    CHECK(fstat(fd, &status) == 0 && size_t(status.st_size) == file_bytes);
+    for (unsigned slot = 0; slot < kSlots && slot < rounds / 2; ++slot) {
+      // The last round that wrote this slot of this file.
+      unsigned last = slot + (rounds / 2 - 1 - slot) / kSlots * kSlots;
+      for (unsigned i = 0; i < kWrites; ++i) {
+        CHECK(pread(fd, block.data(), kBlockBytes, off_t(kReadZone + (size_t(slot) * kWrites + i) * kBlockBytes)) ==
+              ssize_t(kBlockBytes));
+        for (unsigned char byte : block)
+          if (byte != value_of(last * 2 + file, i))
+            FAIL("file %u, slot %u, block %u holds %d, not %d", file, slot, i, byte, value_of(last * 2 + file, i));
+      }
+    }
+    for (uint64_t b = 0; b < kReadZone / kBlockBytes; ++b) {
+      CHECK(pread(fd, block.data(), kBlockBytes, off_t(b * kBlockBytes)) == ssize_t(kBlockBytes));
+      CHECK(block[0] == block_byte(b, file) && block[kBlockBytes - 1] == block_byte(b, file));
+    }
+    close(fd);
+    unlink(paths[file].c_str());
+  }
+}
+
+}  // namespace
+
+GUEST_PROPERTY(number_reused_after_close_reaches_the_right_file) { hand_over_often(by_close); }
+GUEST_PROPERTY(number_reused_by_dup2_reaches_the_right_file) { hand_over_often(by_dup2); }
+GUEST_PROPERTY(number_reused_by_dup3_reaches_the_right_file) { hand_over_often(by_dup3); }
+GUEST_PROPERTY(number_reused_after_close_range_reaches_the_right_file) { hand_over_often(by_close_range); }
+GUEST_PROPERTY(number_reused_after_fclose_reaches_the_right_file) { hand_over_often(by_fclose); }

@@ -1,0 +1,90 @@
+// io_uring_forbidden.cc - where io_uring is refused (container profiles, kernel.io_uring_disabled, old kernels), before
+// the first request or from the middle of a run, AIO works all the same and the reason can be read.
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "seccomp_filter.h"
+
+using namespace guest;
+
+namespace {
+
+void refuse_io_uring(int error) {
+  if (!refuse_system_calls({SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register}, error))
+    skip("no seccomp filters here");
+}
+
+void work() {
+  use_aio_a_little();
+  Load load;
+  for (int i = 0; i < 5; ++i) {
+    load.submit();
+    load.finish();
+  }
+}
+
+// The one line of AIOX_VERBOSE=1 that names io_uring and what stood in its way.
+void expect_reason(const char* report_property, const char* backend) {
+  if (!is_answered_by_aiox()) skip("only aiox gives reasons");
+  std::string output, errors;
+  int status = run_again(report_property, {"AIOX_VERBOSE=1", std::string("AIOX_BACKEND=") + backend}, &output, &errors);
+  if (status == 77) skip("no seccomp filters here");
+  if (status != 0) FAIL("status %d: %s", status, errors.c_str());
+  size_t lines = 0, begin = errors.find("aiox:");
+  for (size_t at = begin; at != std::string::npos; at = errors.find("aiox:", at + 5)) ++lines;
+  if (lines == 0) FAIL("no line beginning with aiox: %s", errors.c_str());
+  printf("%s", errors.c_str());
+  if (errors.find("io_uring", begin) == std::string::npos) FAIL("io_uring is not named: %s", errors.c_str());
+  if (errors.find("seccomp") == std::string::npos && errors.find("EPERM") == std::string::npos &&
+      errors.find("ENOSYS") == std::string::npos && errors.find("not permitted") == std::string::npos)
+    FAIL("no reason is given: %s", errors.c_str());
+}
+
+}  // namespace
+
+GUEST_PROPERTY(aio_works_where_io_uring_is_not_permitted) {
+  refuse_io_uring(EPERM);
+  work();
+}
+
+GUEST_PROPERTY(aio_works_where_io_uring_does_not_exist) {
+  refuse_io_uring(ENOSYS);
+  work();
+}
+
+GUEST_PROPERTY(aio_works_where_io_uring_has_no_memory) {
+  if (!refuse_system_calls({SYS_io_uring_setup}, ENOMEM)) skip("no seccomp filters here");
+  work();
+}
+
+GUEST_PROPERTY(aio_works_where_only_ring_registration_is_refused) {
+  if (!refuse_system_calls({SYS_io_uring_register}, EPERM)) skip("no seccomp filters here");
+  work();
+}
+
+GUEST_PROPERTY(aio_works_when_io_uring_is_forbidden_in_the_middle) {
+  work();
+  Load load;
+  load.submit();
+  refuse_io_uring(EPERM);
+  load.finish();
+  work();
+  sleep_ms(1500);  // workers retired meanwhile; new ones find the door shut
+  work();
+}
+
+GUEST_PROPERTY(aio_works_in_a_child_that_forbids_io_uring) {
+  work();
+  expect_clean_exit(fork_child([] {
+    refuse_io_uring(EPERM);
+    work();
+  }));
+  work();
+}
+
+GUEST_PROPERTY(verbose_line_names_a_forbidden_io_uring) {
+  expect_reason("aio_works_where_io_uring_is_not_permitted", "auto");
+  expect_reason("aio_works_where_io_uring_does_not_exist", "auto");
+  expect_reason("aio_works_where_io_uring_is_not_permitted", "io_uring");
+}

@@ -1,0 +1,14 @@
+// seccomp_filter.h - makes the kernel refuse some system calls, in every thread of this process, as a container's
+// profile does. For good: call it in a forked child or in a property that ends afterwards.
+#ifndef AIOX_TESTS_GUEST_SECCOMP_FILTER_H
+#define AIOX_TESTS_GUEST_SECCOMP_FILTER_H
+
+#include <initializer_list>
+
+namespace guest {
+
+// False if this kernel has no such filters. `error` is what the calls then answer.
+bool refuse_system_calls(std::initializer_list<long> numbers, int error);
+
+}  // namespace guest
+#endif

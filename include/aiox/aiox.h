@@ -50,7 +50,7 @@ struct aiox_lane_info {
  * and torn down on a helper thread), later calls answer from memory.
  * Returns 0, -EINVAL (lane not below AIOX_LANE_COUNT, info NULL, or info->size too small to hold `size` itself).
  * Thread-safe. Not async-signal-safe. May block for the time of the probe. */
-int aiox_lane_info(unsigned lane, struct aiox_lane_info* info);
+int aiox_get_lane(unsigned lane, struct aiox_lane_info* info);
 
 struct aiox_config {
   size_t size;              /* in: sizeof(struct aiox_config) */

@@ -14,9 +14,16 @@
 namespace aiox::backend {
 
 enum class CancelAnswer : uint8_t {
+  kPending,   // asked; the answer comes with a later reap
   kRefused,   // the unit goes on; it will end by itself
-  kPending,   // asked; reap_cancel_answers or the unit's own end tells
   kAccepted,  // the unit will end at once, with -ECANCELED or with what it had moved before
+};
+
+// A cancellation on its way through a backend that answers later. Belongs to the asker, who keeps it until answered.
+struct Cancellation {
+  Io* io = nullptr;
+  Cancellation* next = nullptr;
+  CancelAnswer answer = CancelAnswer::kPending;
 };
 
 class Backend {

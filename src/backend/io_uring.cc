@@ -8,7 +8,7 @@
 namespace aiox::backend {
 
 namespace {
-// user_data: the address of an Io; of a RingCancel with the low bit set; or kWakeTag.
+// user_data: the address of an Io; of a Cancellation with the low bit set; or kWakeTag.
 constexpr uint64_t kWakeTag = 2;
 constexpr uint64_t kCancelBit = 1;
 
@@ -17,6 +17,9 @@ bool is_bounded(const Io* io) { return kernel::is_seekable(io->file_kind); }
 
 int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
   wake_word_ = wake_word;
+  is_wake_armed_ = false;
+  in_flight_ = bounded_in_flight_ = 0;
+  answered_ = nullptr;
   return ring_.open(step);
 }
 
@@ -53,14 +56,14 @@ void IoUring::start(Io* io) {
   if (is_bounded(io)) bounded_in_flight_++;
 }
 
-void IoUring::start_cancel(RingCancel* cancel) {
+void IoUring::start_cancel(Cancellation* cancel) {
   io_uring_sqe* entry = next_entry();
   io_uring_prep_cancel64(entry, reinterpret_cast<uintptr_t>(cancel->io), 0);
   io_uring_sqe_set_data64(entry, reinterpret_cast<uintptr_t>(cancel) | kCancelBit);
 }
 
-RingCancel* IoUring::take_answered_cancel() {
-  RingCancel* cancel = answered_;
+Cancellation* IoUring::take_answered_cancel() {
+  Cancellation* cancel = answered_;
   if (cancel != nullptr) answered_ = cancel->next;
   return cancel;
 }
@@ -116,7 +119,7 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
         is_wake_armed_ = false;
         is_woken = true;
       } else if ((data & kCancelBit) != 0) {
-        auto* cancel = reinterpret_cast<RingCancel*>(data & ~kCancelBit);
+        auto* cancel = reinterpret_cast<Cancellation*>(data & ~kCancelBit);
         cancel->answer = completion->res == 0 ? CancelAnswer::kAccepted : CancelAnswer::kRefused;
         cancel->next = answered_;
         answered_ = cancel;

@@ -10,13 +10,6 @@
 
 namespace aiox::backend {
 
-// A cancellation on its way through the ring. Lives with the asker until is_answered.
-struct RingCancel {
-  Io* io = nullptr;
-  RingCancel* next = nullptr;
-  CancelAnswer answer = CancelAnswer::kPending;
-};
-
 class IoUring final : public Backend {
  public:
   // Sets up the ring on the calling thread. 0, or -errno with *step naming what was refused.
@@ -33,8 +26,8 @@ class IoUring final : public Backend {
 
   // Thread: owner. Asks the kernel to cancel cancel->io, which must be in flight; the answer is found by
   // take_answered_cancel after a later reap.
-  void start_cancel(RingCancel* cancel);
-  RingCancel* take_answered_cancel();
+  void start_cancel(Cancellation* cancel);
+  Cancellation* take_answered_cancel();
 
  private:
   io_uring_sqe* next_entry();
@@ -45,7 +38,7 @@ class IoUring final : public Backend {
   bool is_wake_armed_ = false;
   unsigned in_flight_ = 0;          // all units
   unsigned bounded_in_flight_ = 0;  // of them those on seekable files
-  RingCancel* answered_ = nullptr;
+  Cancellation* answered_ = nullptr;
 };
 
 }  // namespace aiox::backend

@@ -34,8 +34,8 @@ std::vector<LaneInfo> all_lanes() {
     LaneInfo info{};
     info.size = sizeof info;
     // A library newer than this command may know more lanes: ask until it says that there are no more.
-    if (const int error = ::aiox_lane_info(lane, &info); error != 0) {
-      if (lane < AIOX_LANE_COUNT) fail("aiox_lane_info", error);
+    if (const int error = ::aiox_get_lane(lane, &info); error != 0) {
+      if (lane < AIOX_LANE_COUNT) fail("aiox_get_lane", error);
       return lanes;
     }
     lanes.push_back(info);

@@ -32,7 +32,8 @@ uint32_t read_number(const char* name, uint32_t lowest, uint32_t highest, uint32
 BackendChoice read_backend() {
   const char* text = getenv("AIOX_BACKEND");
   if (text == nullptr || *text == '\0') return BackendChoice::kAuto;
-  for (BackendChoice choice : {BackendChoice::kAuto, BackendChoice::kIoUring, BackendChoice::kThreads}) {
+  static constexpr BackendChoice kChoices[] = {BackendChoice::kAuto, BackendChoice::kIoUring, BackendChoice::kThreads};
+  for (BackendChoice choice : kChoices) {
     if (strcmp(text, name_of(choice)) == 0) return choice;
   }
   say("AIOX_BACKEND=%.64s is not one of auto, io_uring, threads; using auto", text);

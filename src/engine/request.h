@@ -41,6 +41,15 @@ enum class SerialId : uint8_t {
 };
 inline constexpr unsigned kSerialCount = 3;
 
+// Where a queued request stands in its file queue.
+enum class QueuePlace : uint8_t {
+  kNone,      // in no list: not queued, or in flight
+  kWaiting,   // not admitted yet
+  kBarrier,   // an fsync that waits for what came before it
+  kSerial,    // waits for its turn in its serial
+  kRunnable,  // a worker of its service may take it
+};
+
 // A request as a control block remembers it: index and generation. 0: none.
 using Token = uint64_t;
 
@@ -59,12 +68,12 @@ struct Request {
   void* control_block = nullptr;                    // (s)
   const ControlBlockOps* ops = nullptr;             // (s)
   ListGroup* group = nullptr;                       // (s)
-  FileQueue* file = nullptr;                        // (s)
+  std::atomic<FileQueue*> file{nullptr};            // (@) E-token; set before the request is queued
   Notification notification;                        // (s), then the notifier's
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)
   bool has_range = false;                           // (s) takes part in the overlap rule
-  bool is_released = false;                         // (q) a barrier whose turn has come
+  QueuePlace place = QueuePlace::kNone;             // (q) which list run_link is in
   Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
   CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation
   base::ListLink<Request> order_link;               // (q) all of the file, in call order

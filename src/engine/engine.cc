@@ -1,0 +1,484 @@
+#include "engine/engine.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+
+#include <cerrno>
+#include <csignal>
+#include <new>
+
+#include "backend/inline_read.h"
+#include "kernel/descriptor.h"
+#include "kernel/memory.h"
+#include "kernel/signal_send.h"
+#include "kernel/thread.h"
+
+namespace aiox::engine {
+
+using backend::is_sync;
+using backend::Opcode;
+using kernel::MutexLock;
+
+namespace {
+
+// What a child of fork finds wiped.
+struct Root {
+  std::atomic<Engine*> engine;
+  std::atomic<uint32_t> epoch;
+  kernel::Mutex start_mu;
+};
+
+std::atomic<Root*> g_root{nullptr};
+
+// Above zero while this thread is inside the engine, where it may hold a lock: a signal handler that lands there must not
+// wait for one. initial-exec, so reading it allocates nothing.
+thread_local uint32_t t_inside = 0;
+
+struct Inside {
+  Inside() { t_inside++; }
+  ~Inside() { t_inside--; }
+};
+
+template <class Outer, class Inner>
+Outer* owner_of(Inner* inner, Inner Outer::*member) {
+  auto offset = reinterpret_cast<size_t>(&(static_cast<Outer*>(nullptr)->*member));
+  return reinterpret_cast<Outer*>(reinterpret_cast<char*>(inner) - offset);
+}
+
+// Notifications give back what they live in.
+void release_request(Notification* notification) {
+  if (Engine* engine = Engine::running()) engine->release_hold(owner_of(notification, &Request::notification));
+}
+void release_group(Notification* notification) {
+  if (Engine* engine = Engine::running()) engine->group_release(owner_of(notification, &ListGroup::notification));
+}
+
+Root* get_root() {
+  Root* root = g_root.load(std::memory_order_acquire);
+  if (root != nullptr) return root;
+  bool is_wiped = false;
+  root = static_cast<Root*>(kernel::map_page_wiped_on_fork(&is_wiped));
+  if (root == nullptr) return nullptr;
+  Root* other = nullptr;
+  if (!g_root.compare_exchange_strong(other, root, std::memory_order_acq_rel)) {
+    kernel::unmap_memory(root, kernel::page_size_bytes());
+    return other;
+  }
+  if (!is_wiped) {
+    // A kernel before 4.14 (or gVisor): forks by libc are still seen. New in place: the page as the kernel would leave it.
+    pthread_atfork(nullptr, nullptr, [] { new (g_root.load(std::memory_order_relaxed)) Root(); });
+  }
+  return root;
+}
+
+}  // namespace
+
+// ---- Life ----
+
+Engine* Engine::running() {
+  Root* root = g_root.load(std::memory_order_acquire);
+  return root != nullptr ? root->engine.load(std::memory_order_acquire) : nullptr;
+}
+
+uint32_t Engine::current_epoch() {
+  Root* root = g_root.load(std::memory_order_acquire);
+  return root != nullptr ? root->epoch.load(std::memory_order_acquire) : 0;
+}
+
+Engine* Engine::get() {
+  Engine* engine = running();
+  if (engine != nullptr) [[likely]] return engine;
+  Root* root = get_root();
+  if (root == nullptr) return nullptr;
+  Inside inside;
+  MutexLock lock(root->start_mu);
+  engine = root->engine.load(std::memory_order_acquire);
+  if (engine != nullptr) return engine;
+  void* memory = kernel::map_memory(sizeof(Engine));
+  if (memory == nullptr) return nullptr;
+  engine = new (memory) Engine();
+  if (!engine->open()) return nullptr;  // the little that was mapped stays: there is no second try worth a clean-up
+  uint32_t epoch = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 10) | 1;
+  root->epoch.store(epoch, std::memory_order_release);
+  root->engine.store(engine, std::memory_order_release);
+  if (engine->config.is_verbose) engine->say_lanes();
+  return engine;
+}
+
+bool Engine::open() {
+  NodeArena::current = &node_arena_;
+  const uint32_t workers_max = config.workers_max;
+  uint32_t rings_max = kernel::processor_count();
+  if (rings_max > workers_max) rings_max = workers_max;
+  notifier.open(&counters, config.notifiers_max, config.idle_timeout_ms);
+  return requests.open(config.queue_max) && groups.open(config.queue_max) && shared_ios.open(1024) &&
+         workers.open(2 * workers_max + config.queue_max) && files.open() &&
+         services[static_cast<unsigned>(ServiceId::kRing)].open(this, ServiceId::kRing, rings_max) &&
+         services[static_cast<unsigned>(ServiceId::kThreads)].open(this, ServiceId::kThreads, workers_max) &&
+         services[static_cast<unsigned>(ServiceId::kStreams)].open(this, ServiceId::kStreams, config.queue_max);
+}
+
+bool Engine::prepare_file(FileQueue* queue) {
+  if (queue->has_ready_nodes) return true;
+  Engine* engine = running();
+  MutexLock lock(engine->node_mu_);
+  for (Service& service : engine->services) {
+    if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
+    service.reserve_node();
+  }
+  queue->has_ready_nodes = true;
+  return true;
+}
+
+// ---- Submitting ----
+
+int Engine::submit(const Submission& submission) {
+  Inside inside;
+  int error = 0;
+  FileQueue* file = files.find_or_attach(submission.fd, prepare_file, &error);
+  if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
+  bool is_transfer = !is_sync(submission.opcode);
+  if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
+  int64_t result;
+  if (submission.opcode == Opcode::kRead && try_inline(file, submission, &result)) {
+    int accepted = complete_at_once(submission, result);
+    if (accepted == 0) counters.inline_completed.add();
+    return accepted;
+  }
+
+  Request* request = make_request(submission);
+  if (request == nullptr) return -EAGAIN;
+  Token token = (static_cast<Token>(request->generation.load(std::memory_order_relaxed)) << 32) |  // relaxed: ours
+                requests.index_of(request);
+  submission.ops->begin(submission.control_block, token);
+  counters.submitted.add();
+  for (;;) {
+    choose_road(request, file);
+    ServiceMask wake = 0;
+    if (file->enqueue(request, &wake)) {
+      schedule(file, wake);
+      return 0;
+    }
+    // The descriptor was closed between the look-up and the queue; ask what it stands for now.
+    file = files.find_or_attach(submission.fd, prepare_file, &error);
+    if (file != nullptr) continue;
+    change_state(request, RequestState::kPrepared, RequestState::kDone);
+    publish(request, error, false);
+    release_hold(request);
+    return 0;
+  }
+}
+
+bool Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
+  if (!config.is_inline_enabled || submission.length_bytes > backend::kInlineBytesMax) return false;
+  if (!kernel::is_seekable(file->kind()) || file->opened_direct() || file->has_outstanding_writes()) return false;
+  // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
+  if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) return false;
+  if (file->inline_memory.is_hopeless.load(std::memory_order_relaxed)) return false;  // relaxed: a hint
+  switch (backend::read_inline(submission.fd, submission.buffer, submission.length_bytes, submission.offset, result)) {
+    case backend::InlineAnswer::kDone: return true;
+    case backend::InlineAnswer::kWouldBlock: return false;
+    case backend::InlineAnswer::kNotSupported:
+      file->inline_memory.is_hopeless.store(true, std::memory_order_relaxed);  // relaxed: a hint
+      return false;
+  }
+  return false;
+}
+
+Request* Engine::make_request(const Submission& submission) {
+  Request* request = requests.allocate();
+  if (request == nullptr) {
+    counters.refused.add();
+    return nullptr;
+  }
+  change_state(request, RequestState::kFree, RequestState::kPrepared);
+  uint32_t generation = request->generation.load(std::memory_order_relaxed) + 1;  // relaxed: ours alone now
+  request->generation.store(generation, std::memory_order_release);               // E-token
+  request->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);             // relaxed: begin() comes after
+  request->is_published.store(0, std::memory_order_relaxed);                      // relaxed: enqueue comes after
+  backend::Io& io = request->io;
+  io.opcode = submission.opcode;
+  io.is_shared = false;
+  io.fd = submission.fd;
+  io.single = {submission.buffer, submission.length_bytes};
+  io.vectors = &io.single;
+  io.vector_count = 1;
+  io.offset = submission.offset;
+  io.result = 0;
+  io.done_bytes = 0;
+  request->control_block = submission.control_block;
+  request->ops = submission.ops;
+  request->group = submission.group;
+  request->ticket = nullptr;
+  request->worker = nullptr;
+  request->notification.kind = NotificationKind::kNone;
+  bool has_notification =
+      submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
+  if (has_notification) {
+    request->notification = *submission.notification;
+    request->notification.release = release_request;
+  }
+  if (submission.group != nullptr) submission.group->remaining.fetch_add(1, std::memory_order_relaxed);  // caller's one
+  request->holds.store(has_notification ? 2 : 1, std::memory_order_relaxed);  // relaxed: enqueue comes after
+  return request;
+}
+
+// Decides, once, by which rules the request is ordered and which service carries it out.
+void Engine::choose_road(Request* request, FileQueue* file) {
+  backend::Io& io = request->io;
+  request->file.store(file, std::memory_order_release);  // E-token
+  io.file_kind = file->kind();
+  request->serial = SerialId::kNone;
+  request->has_range = false;
+  bool is_seekable = kernel::is_seekable(io.file_kind);
+  bool is_buffered_write = false;
+  if (!is_sync(io.opcode)) {
+    if (!is_seekable) {
+      request->serial = io.opcode == Opcode::kRead ? SerialId::kStreamRead : SerialId::kStreamWrite;
+    } else if (io.opcode == Opcode::kRead) {
+      request->has_range = true;
+    } else {
+      int flags = kernel::status_flags(io.fd);
+      if (flags < 0) flags = 0;  // closed by now: the write will say so
+      bool is_append = (flags & O_APPEND) != 0;
+      is_buffered_write = (flags & O_DIRECT) == 0;
+      request->has_range = !is_append;
+      if (is_append || is_buffered_write) request->serial = SerialId::kWrites;
+    }
+  }
+  // On ext4 and its like io_uring gives a buffered write or an fsync to a kernel thread: a worker of ours is no worse,
+  // and can merge neighbours. Everything else is better off in a ring.
+  bool is_ring_work = config.backend == BackendChoice::kIoUring ||
+                      (config.backend == BackendChoice::kAuto && !is_buffered_write && !is_sync(io.opcode));
+  if (is_ring_work && is_ring_usable()) {
+    request->service = ServiceId::kRing;
+  } else {
+    request->service = is_seekable || is_sync(io.opcode) ? ServiceId::kThreads : ServiceId::kStreams;
+  }
+}
+
+// For what needs no queue: an answer from the page cache, or an error known beforehand.
+int Engine::complete_at_once(const Submission& submission, int64_t result) {
+  bool has_notification =
+      submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
+  if (!has_notification) {
+    counters.submitted.add();
+    counters.completed.add();
+    submission.ops->publish(submission.control_block, result);
+    return 0;
+  }
+  Request* request = make_request(submission);
+  if (request == nullptr) return -EAGAIN;
+  counters.submitted.add();
+  change_state(request, RequestState::kPrepared, RequestState::kDone);
+  publish(request, result, false);
+  release_hold(request);
+  return 0;
+}
+
+void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads) {
+  for (unsigned id = 0; mask != 0; id++, mask = static_cast<ServiceMask>(mask >> 1)) {
+    if ((mask & 1) == 0 || services[id].schedule(file, may_start_threads)) continue;
+    // No thread can be had (RLIMIT_NPROC, cgroup pids, memory): the last resort is the plain call, here.
+    Worker worker;
+    worker.open(&services[id]);
+    worker.serve_in_caller();
+  }
+}
+
+// ---- Completing ----
+
+void Engine::publish(Request* request, int64_t result, bool may_send_here) {
+  ListGroup* group = request->group;
+  (result == -ECANCELED ? counters.cancelled : counters.completed).add();
+  request->ops->publish(request->control_block, result);
+  request->is_published.store(1, std::memory_order_release);  // E-published
+  // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
+  // the status, then look for a waiter: one of the two sees the other.
+  wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));
+  if (request->notification.kind != NotificationKind::kNone) notifier.deliver(&request->notification, may_send_here);
+  if (group != nullptr) group_child_done(group, may_send_here);
+}
+
+void Engine::complete(Request* request, int64_t result, bool may_start_threads) {
+  [[maybe_unused]] RequestState previous = request->state.exchange(RequestState::kDone, std::memory_order_acq_rel);
+  AIOX_ASSERT(previous == RequestState::kInFlight || previous == RequestState::kCanceling);
+  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  publish(request, result, true);
+  CancelTicket* ticket = nullptr;
+  ServiceMask wake = file->finish(request, &ticket);
+  if (ticket != nullptr) Worker::ticket_finished(ticket, result);
+  release_hold(request);
+  if (wake != 0) {
+    schedule(file, wake, may_start_threads);
+  } else if (file->is_detached()) {
+    files.retire(file);
+  }
+}
+
+bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads) {
+  const backend::Io& io = request->io;
+  bool is_stream = !kernel::is_seekable(io.file_kind);
+  if (result == -ESPIPE && !is_stream && !is_sync(io.opcode)) {
+    // The number stands for a pipe or socket now: it was closed and opened behind the library's back.
+    request->io.file_kind = kernel::FileKind::kOther;
+    reroute(request, ServiceId::kStreams, may_start_threads);
+    return false;
+  }
+  if (result == -EAGAIN && request->service == ServiceId::kRing) {
+    int flags = kernel::status_flags(io.fd);
+    if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
+      reroute(request, is_stream && !is_sync(io.opcode) ? ServiceId::kStreams : ServiceId::kThreads, may_start_threads);
+      return false;
+    }
+  }
+  if (result == -EFBIG && io.opcode == Opcode::kWrite && kernel::file_size_limit_bytes() != UINT64_MAX) {
+    // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked.
+    kernel::raise_in_process(SIGXFSZ);
+  }
+  complete(request, result, may_start_threads);
+  return true;
+}
+
+void Engine::reroute(Request* request, ServiceId service, bool may_start_threads) {
+  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  CancelTicket* ticket = nullptr;
+  ServiceMask wake = file->reroute(request, service, &ticket);
+  if (ticket != nullptr) Worker::ticket_finished(ticket, -EINPROGRESS);
+  schedule(file, wake, may_start_threads);
+}
+
+void Engine::release_hold(Request* request) {
+  if (request->holds.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // E-holds
+  change_state(request, RequestState::kDone, RequestState::kFree);
+  requests.free(request);
+}
+
+// ---- Lists ----
+
+ListGroup* Engine::make_group(const Notification* notification, bool has_waiter) {
+  ListGroup* group = groups.allocate();
+  if (group == nullptr) return nullptr;
+  group->notification.kind = NotificationKind::kNone;
+  if (notification != nullptr) group->notification = *notification;
+  group->notification.release = release_group;
+  group->remaining.store(1, std::memory_order_relaxed);                 // relaxed: not shared yet
+  group->refs.store(has_waiter ? 2 : 1, std::memory_order_relaxed);     // relaxed: not shared yet
+  return group;
+}
+
+void Engine::group_child_done(ListGroup* group, bool may_send_here) {
+  // E-list: acq_rel, so that whoever takes it to zero has everything the others published before it.
+  if (group->remaining.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  kernel::futex_wake(group->remaining);
+  if (group->notification.kind == NotificationKind::kNone) {
+    group_release(group);
+  } else {
+    notifier.deliver(&group->notification, may_send_here);
+  }
+}
+
+void Engine::group_release(ListGroup* group) {
+  if (group->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) groups.free(group);  // E-list
+}
+
+// ---- Waiting ----
+
+Request* Engine::follow(Token token, uint32_t* generation) {
+  *generation = static_cast<uint32_t>(token >> 32);
+  Request* request = requests.at(static_cast<uint32_t>(token));
+  if (request == nullptr || request->generation.load(std::memory_order_acquire) != *generation) return nullptr;
+  return request;
+}
+
+void Engine::watch(Token token, uint32_t slot) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  if (request == nullptr) return;
+  // Should the request have been recycled since, a stranger's completion wakes this waiter once for nothing.
+  uint32_t other = WaitSlots::kNone;
+  if (request->waiter.compare_exchange_strong(other, slot, std::memory_order_seq_cst) || other == slot) return;  // E-wait
+  request->waiter.store(WaitSlots::kEveryone, std::memory_order_seq_cst);                                        // E-wait
+}
+
+void Engine::unwatch(Token token, uint32_t slot) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  if (request != nullptr) {
+    request->waiter.compare_exchange_strong(slot, WaitSlots::kNone, std::memory_order_relaxed);  // relaxed: saves a wake
+  }
+}
+
+bool Engine::try_serve(Token token) {
+  if (t_inside != 0) return false;  // a handler has interrupted the engine itself
+  Inside inside;
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  FileQueue* file = request != nullptr ? request->file.load(std::memory_order_acquire) : nullptr;  // E-token
+  if (file == nullptr || !file->try_claim(request, generation)) return false;
+  int64_t result = backend::perform(request->io);
+  // Threads are not started from here: this may be a signal handler, and pthread_create is not for those.
+  if (!complete_or_reroute(request, result, false)) return false;
+  counters.waiter_completed.add();
+  return true;
+}
+
+// ---- Cancelling and closing ----
+
+void Engine::end_cancelled(Request* request) {
+  // Never notified on this thread: the program may hold a lock that its handler takes (invariant 4).
+  publish(request, -ECANCELED, false);
+  release_hold(request);
+}
+
+CancelOutcome Engine::cancel(int fd, const void* control_block) {
+  FileQueue* file = files.find(fd);
+  if (file == nullptr) return CancelOutcome::kAllDone;
+  Inside inside;
+  CancelSweep sweep;
+  ServiceMask wake = 0;
+  file->cancel(control_block, &sweep, &wake);
+  schedule(file, wake);
+  bool is_any_cancelled = false;
+  while (Request* request = sweep.cancelled.pop_front()) {
+    end_cancelled(request);
+    is_any_cancelled = true;
+  }
+  for (unsigned i = 0; i < sweep.ticket_count; i++) {
+    CancelTicket& ticket = sweep.tickets[i];
+    while (ticket.is_done.load(std::memory_order_acquire) == 0) {  // E-ticket
+      kernel::futex_wait_until(ticket.is_done, 0, kernel::kNoTimeout);
+    }
+    if (ticket.result == -ECANCELED) is_any_cancelled = true;
+    if (ticket.result == -EINPROGRESS) sweep.running_count++;
+  }
+  if (sweep.running_count > 0) return CancelOutcome::kNotCanceled;
+  return is_any_cancelled ? CancelOutcome::kCanceled : CancelOutcome::kAllDone;
+}
+
+void Engine::descriptors_closing(int first, int last) {
+  if (t_inside != 0) return;  // a handler has interrupted the engine itself
+  for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
+    FileQueue* file = files.remove(fd);
+    if (file == nullptr) continue;
+    file->detach();
+    Inside inside;
+    if (kernel::is_seekable(file->kind())) {
+      file->wait_until_idle();
+    } else {
+      // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
+      CancelSweep sweep;
+      ServiceMask wake = 0;
+      file->cancel(nullptr, &sweep, &wake);
+      schedule(file, wake, false);
+      while (Request* request = sweep.cancelled.pop_front()) end_cancelled(request);
+      for (unsigned i = 0; i < sweep.ticket_count; i++) {
+        std::atomic<uint32_t>& is_done = sweep.tickets[i].is_done;
+        while (is_done.load(std::memory_order_acquire) == 0) kernel::futex_wait_until(is_done, 0, kernel::kNoTimeout);
+      }
+    }
+    files.retire(file);
+  }
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,127 @@
+// engine.h - the whole of aiox in one process: what the shim calls, and what holds the parts together.
+//
+// One Engine exists per process, made at the first AIO call and never destroyed. It is reached through a page that the
+// kernel wipes in a child of fork (MADV_WIPEONFORK), and all its memory is absent there (MADV_DONTFORK): a child, by
+// whatever call it was forked, finds no engine and makes its own at its first AIO call; nothing of the parent's can be
+// reached from it (invariant 5). A vfork child shares the page and must not make AIO calls, as with any library.
+#pragma once
+
+#include "engine/config.h"
+#include "engine/counters.h"
+#include "engine/file_table.h"
+#include "engine/list_group.h"
+#include "engine/notifier.h"
+#include "engine/service.h"
+#include "engine/wait_slots.h"
+
+namespace aiox::engine {
+
+// One operation as the shim hands it over. The buffers belong to the program until the request is published.
+struct Submission {
+  backend::Opcode opcode;
+  int fd;
+  void* buffer;
+  uint64_t length_bytes;
+  int64_t offset;
+  void* control_block;
+  const ControlBlockOps* ops;
+  const Notification* notification;  // nullptr: none; copied, attributes moved
+  ListGroup* group;                  // nullptr: none
+};
+
+enum class CancelOutcome : uint8_t { kAllDone, kCanceled, kNotCanceled };
+
+enum class LaneId : uint8_t { kInline, kIoUring, kThreads };
+
+struct LaneStatus {
+  bool is_available;
+  bool is_enabled;
+  char reason[200];
+};
+
+class Engine {
+ public:
+  // The engine of this process, or nullptr: there was no AIO call yet (or none since fork). Signal-safe.
+  static Engine* running();
+  // The same, made if need be. nullptr: no memory. Blocks: bounded.
+  static Engine* get();
+  // Differs between this process and the one it was forked from; 0: no engine. Signal-safe.
+  static uint32_t current_epoch();
+
+  // Accepts the operation: 0, also when it has already ended; -EAGAIN: queue_max reached, or no memory. Nothing is kept
+  // of a submission that was not accepted. Thread: any. Blocks: no (see docs/architecture.md for the one last resort).
+  int submit(const Submission& submission);
+
+  // Cancels what can be cancelled of the requests of `fd`: all (control_block nullptr) or that block's.
+  CancelOutcome cancel(int fd, const void* control_block);
+
+  // A list for lio_listio. nullptr: too many at once. remaining and refs start at 1.
+  ListGroup* make_group(const Notification* notification, bool has_waiter);
+  void group_child_done(ListGroup* group, bool may_send_here);
+  void group_release(ListGroup* group);
+
+  // A program thread wants to wait for `token`'s request and has nothing else to do: carries it out itself, if it stands
+  // unstarted in a queue. True: it has ended. Blocks: as the plain call would. Signal-safe: yes.
+  bool try_serve(Token token);
+  // Registers `slot` as the waiter of the request. Signal-safe: yes.
+  void watch(Token token, uint32_t slot);
+  void unwatch(Token token, uint32_t slot);
+
+  // `first`..`last` are about to be closed: requests submitted before end or are cancelled before this returns, and
+  // later ones cannot be confused with them (invariant 6). Signal-safe: yes.
+  void descriptors_closing(int first, int last);
+
+  LaneStatus lane_status(LaneId lane);
+
+  // ---- below: for the parts of the engine, on their own threads ----
+
+  // Stores the result, wakes, notifies; then frees the request's place in its file. For a request in flight.
+  void complete(Request* request, int64_t result, bool may_start_threads = true);
+  // As complete, after a look at the answers that mean "not this way": those send the request to another service.
+  // False: it did so.
+  bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true);
+  void schedule(FileQueue* file, ServiceMask mask, bool may_start_threads = true);
+  void release_hold(Request* request);
+  // A worker could not have its ring: what was learnt, once.
+  void ring_refused(int error, const char* step);
+  bool is_ring_usable();
+
+  const Config config = read_config();
+  Counters counters;
+  WaitSlots wait_slots;
+  Pool<Request> requests;
+  Pool<ListGroup> groups;
+  Pool<SharedIo> shared_ios;
+  Pool<Worker> workers;
+  FileTable files;
+  Service services[kServiceCount];
+  Notifier notifier;
+
+ private:
+  enum class RingState : uint32_t { kUnknown, kUsable, kRefused };
+
+  bool open();
+  static bool prepare_file(FileQueue* queue);
+  static void* probe_entry(void* engine);
+  RingState probe_ring();
+  FileQueue* find_file(int fd, int* error);
+  bool try_inline(FileQueue* file, const Submission& submission, int64_t* result);
+  Request* make_request(const Submission& submission);
+  void choose_road(Request* request, FileQueue* file);
+  int complete_at_once(const Submission& submission, int64_t result);
+  void reroute(Request* request, ServiceId service, bool may_start_threads);
+  void publish(Request* request, int64_t result, bool may_send_here);
+  void end_cancelled(Request* request);
+  Request* follow(Token token, uint32_t* generation);
+  void say_lanes();
+
+  NodeArena node_arena_;
+  kernel::Mutex node_mu_;
+  kernel::Mutex probe_mu_;
+  std::atomic<RingState> ring_state_{RingState::kUnknown};  // (@) E-probe: ring_error_ and ring_step_ come with it
+  int ring_error_ = 0;
+  const char* ring_step_ = "";
+  std::atomic<uint32_t> probe_done_{0};                     // futex word
+};
+
+}  // namespace aiox::engine

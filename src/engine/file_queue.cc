@@ -1,0 +1,377 @@
+#include "engine/file_queue.h"
+
+#include <fcntl.h>
+#include <sched.h>
+
+#include "engine/service.h"
+
+namespace aiox::engine {
+
+using backend::is_sync;
+using backend::Opcode;
+using kernel::MutexLock;
+
+namespace {
+
+bool ranges_overlap(const Request* a, const Request* b) {
+  // Unsigned, so that offset + length cannot overflow: offsets are checked to be >= 0 at submit.
+  uint64_t a_begin = static_cast<uint64_t>(a->io.offset);
+  uint64_t b_begin = static_cast<uint64_t>(b->io.offset);
+  return a_begin < b_begin + b->io.single.iov_len && b_begin < a_begin + a->io.single.iov_len;
+}
+
+// Spins until the publisher, which is between two of its own instructions, is through.
+void wait_until_published(const Request* request) {
+  while (request->is_published.load(std::memory_order_acquire) == 0) sched_yield();  // E-published
+}
+
+}  // namespace
+
+void FileQueue::attach(int fd, kernel::FileKind kind, int status_flags) {
+  MutexLock lock(mu_);
+  AIOX_ASSERT(!is_attached_ && order_.empty());
+  fd_ = fd;
+  kind_ = kind;
+  opened_direct_ = (status_flags & O_DIRECT) != 0;
+  inline_memory.is_hopeless.store(false, std::memory_order_relaxed);  // relaxed: a hint
+  is_detached_.store(false, std::memory_order_relaxed);               // relaxed: a hint
+  is_attached_ = true;
+}
+
+bool FileQueue::enqueue(Request* request, ServiceMask* wake) {
+  MutexLock lock(mu_);
+  if (!is_attached_ || fd_ != request->io.fd) return false;
+  change_state(request, RequestState::kPrepared, RequestState::kQueued);
+  // E-writes: a later read of the same thread must find the count raised.
+  if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_add(1, std::memory_order_release);
+  order_.push_back(request);
+  waiting_.push_back(request);
+  request->place = QueuePlace::kWaiting;
+  admit();
+  *wake = take_wake_mask();
+  return true;
+}
+
+void FileQueue::admit() {
+  while (Request* request = waiting_.front()) {
+    bool is_barrier = is_sync(request->io.opcode) && kernel::is_seekable(kind_);
+    if (request->has_range) {
+      if (admitted_count_ == kAdmittedMax || overlaps_admitted(request)) break;
+      admitted_count_++;
+      (request->io.opcode == Opcode::kRead ? admitted_reads_ : admitted_writes_).push_back(request);
+    }
+    waiting_.remove(request);
+    if (is_barrier) {
+      request->place = QueuePlace::kBarrier;
+    } else if (request->serial != SerialId::kNone) {
+      SerialRun& run = serials_[static_cast<unsigned>(request->serial)];
+      run.waiting.push_back(request);
+      request->place = QueuePlace::kSerial;
+      start_serial(run);
+    } else {
+      make_runnable(request);
+    }
+  }
+  release_barrier();
+}
+
+bool FileQueue::overlaps_admitted(const Request* request) const {
+  for (const Request* write = admitted_writes_.front(); write != nullptr; write = admitted_writes_.next(write)) {
+    if (ranges_overlap(request, write)) return true;
+  }
+  if (request->io.opcode == Opcode::kRead) return false;
+  for (const Request* read = admitted_reads_.front(); read != nullptr; read = admitted_reads_.next(read)) {
+    if (ranges_overlap(request, read)) return true;
+  }
+  return false;
+}
+
+void FileQueue::make_runnable(Request* request) {
+  request->place = QueuePlace::kRunnable;
+  runnable_[static_cast<unsigned>(request->service)].push_back(request);
+}
+
+void FileQueue::start_serial(SerialRun& run) {
+  if (run.started != 0) return;
+  Request* request = run.waiting.pop_front();
+  if (request == nullptr) return;
+  run.started = 1;
+  make_runnable(request);
+}
+
+// An fsync may start when it is the oldest of the file; what arrived after it is no concern of its.
+void FileQueue::release_barrier() {
+  Request* oldest = order_.front();
+  if (oldest != nullptr && oldest->place == QueuePlace::kBarrier) make_runnable(oldest);
+}
+
+ServiceMask FileQueue::take_wake_mask() {
+  ServiceMask mask = 0;
+  for (unsigned service = 0; service < kServiceCount; service++) {
+    if (runnable_[service].empty() || is_scheduled_[service]) continue;
+    is_scheduled_[service] = true;
+    mask = static_cast<ServiceMask>(mask | 1u << service);
+  }
+  return mask;
+}
+
+void FileQueue::begin_flight(Request* request, Worker* worker) {
+  request->place = QueuePlace::kNone;
+  request->worker = worker;
+  change_state(request, RequestState::kQueued, RequestState::kInFlight);
+}
+
+unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shared_pool, backend::Io** units,
+                         unsigned units_max, bool* more) {
+  MutexLock lock(mu_);
+  RequestList& runnable = runnable_[static_cast<unsigned>(service)];
+  unsigned count = 0;
+  while (count < units_max) {
+    Request* request = runnable.pop_front();
+    if (request == nullptr) break;
+    begin_flight(request, worker);
+    SharedIo* shared = nullptr;
+    if (request->serial == SerialId::kWrites) {
+      shared = merge_writes(request, worker, shared_pool);
+    } else if (is_sync(request->io.opcode) && kernel::is_seekable(kind_)) {
+      shared = join_syncs(request, worker, shared_pool);
+    }
+    units[count++] = shared != nullptr ? &shared->io : &request->io;
+  }
+  *more = !runnable.empty();
+  is_scheduled_[static_cast<unsigned>(service)] = *more;
+  return count;
+}
+
+// Gathers writes that continue one another: the next append, or the write at the offset where the last one ends. What is
+// in the serial has been admitted, so nothing in it overlaps and it may be taken out of order.
+SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) {
+  SerialRun& run = serials_[static_cast<unsigned>(SerialId::kWrites)];
+  bool is_append = !first->has_range;
+  uint64_t end = static_cast<uint64_t>(first->io.offset) + first->io.single.iov_len;
+  uint64_t total_bytes = first->io.single.iov_len;
+  SharedIo* shared = nullptr;
+  unsigned seen = 0;
+  Request* next = nullptr;
+  for (Request* request = run.waiting.front(); request != nullptr && seen < SharedIo::kMembersMax; request = next) {
+    next = run.waiting.next(request);
+    seen++;
+    bool continues = is_append ? !request->has_range
+                               : request->has_range && static_cast<uint64_t>(request->io.offset) == end;
+    if (!continues || total_bytes + request->io.single.iov_len > kMergedBytesMax) {
+      if (is_append) break;  // appends keep their order
+      continue;
+    }
+    if (shared == nullptr) {
+      shared = pool.allocate();
+      if (shared == nullptr) return nullptr;
+      shared->members[0] = first;
+      shared->vectors[0] = first->io.single;
+      shared->count = 1;
+    }
+    if (shared->count == SharedIo::kMembersMax) break;
+    run.waiting.remove(request);
+    run.started++;
+    begin_flight(request, worker);
+    shared->members[shared->count] = request;
+    shared->vectors[shared->count] = request->io.single;
+    shared->count++;
+    end += request->io.single.iov_len;
+    total_bytes += request->io.single.iov_len;
+  }
+  if (shared == nullptr) return nullptr;
+  shared->io = first->io;
+  shared->io.is_shared = true;
+  shared->io.vectors = shared->vectors;
+  shared->io.vector_count = shared->count;
+  return shared;
+}
+
+// Takes along the fsyncs that stand directly behind the first: all they wait for has ended too.
+SharedIo* FileQueue::join_syncs(Request* first, Worker* worker, Pool<SharedIo>& pool) {
+  SharedIo* shared = nullptr;
+  for (Request* request = order_.next(first); request != nullptr; request = order_.next(request)) {
+    bool is_covered = request->io.opcode == first->io.opcode ||
+                      (request->io.opcode == Opcode::kDataSync && first->io.opcode == Opcode::kSync);
+    if (request->place != QueuePlace::kBarrier || !is_covered) break;
+    if (shared == nullptr) {
+      shared = pool.allocate();
+      if (shared == nullptr) return nullptr;
+      shared->members[0] = first;
+      shared->count = 1;
+    }
+    if (shared->count == SharedIo::kMembersMax) break;
+    begin_flight(request, worker);
+    shared->members[shared->count++] = request;
+  }
+  if (shared == nullptr) return nullptr;
+  shared->io = first->io;
+  shared->io.is_shared = true;
+  return shared;
+}
+
+bool FileQueue::try_claim(Request* request, uint32_t generation) {
+  if (!mu_.try_lock()) return false;
+  // E-token: with the generation right and the lock held, the request is the one the token was made for, and it cannot
+  // change hands before the lock is released (finish and cancel take it). relaxed: the lock orders the pointer.
+  bool is_ours = request->generation.load(std::memory_order_acquire) == generation && request->file.load(std::memory_order_relaxed) == this &&
+                 request->place == QueuePlace::kRunnable && kernel::is_seekable(request->io.file_kind);
+  if (is_ours) {
+    runnable_[static_cast<unsigned>(request->service)].remove(request);
+    begin_flight(request, nullptr);
+  }
+  mu_.unlock();
+  return is_ours;
+}
+
+// Takes an ended request out of everything but run_link's list.
+void FileQueue::unlink(Request* request) {
+  order_.remove(request);
+  if (request->range_link.is_linked) {
+    (request->io.opcode == Opcode::kRead ? admitted_reads_ : admitted_writes_).remove(request);
+    admitted_count_--;
+  }
+  if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_sub(1, std::memory_order_release);  // E-writes
+  if (order_.empty() && idle_waiters_ > 0) {
+    idle_sequence_.fetch_add(1, std::memory_order_release);
+    kernel::futex_wake(idle_sequence_);
+  }
+}
+
+ServiceMask FileQueue::finish(Request* request, CancelTicket** ticket) {
+  MutexLock lock(mu_);
+  *ticket = request->ticket;
+  request->ticket = nullptr;
+  request->worker = nullptr;
+  unlink(request);
+  if (request->serial != SerialId::kNone) {
+    SerialRun& run = serials_[static_cast<unsigned>(request->serial)];
+    AIOX_ASSERT(run.started > 0);
+    run.started--;
+    start_serial(run);
+  }
+  admit();
+  return take_wake_mask();
+}
+
+ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket** ticket) {
+  MutexLock lock(mu_);
+  *ticket = request->ticket;  // whoever wanted it cancelled learns that it goes on
+  request->ticket = nullptr;
+  if (request->state.load(std::memory_order_acquire) == RequestState::kCanceling) {
+    change_state(request, RequestState::kCanceling, RequestState::kInFlight);
+  }
+  change_state(request, RequestState::kInFlight, RequestState::kQueued);
+  request->worker = nullptr;
+  request->service = service;
+  make_runnable(request);
+  return take_wake_mask();
+}
+
+// Takes a request that nobody has begun out of every list.
+void FileQueue::remove_queued(Request* request) {
+  SerialRun* run = request->serial != SerialId::kNone ? &serials_[static_cast<unsigned>(request->serial)] : nullptr;
+  switch (request->place) {
+    case QueuePlace::kWaiting: waiting_.remove(request); break;
+    case QueuePlace::kSerial: run->waiting.remove(request); break;
+    case QueuePlace::kRunnable:
+      runnable_[static_cast<unsigned>(request->service)].remove(request);
+      if (run != nullptr) run->started--;
+      break;
+    case QueuePlace::kBarrier:
+    case QueuePlace::kNone: break;
+  }
+  request->place = QueuePlace::kNone;
+  unlink(request);
+}
+
+// Asks the worker of a stream's request to cancel it. False: the request goes on. True: a ticket of the sweep tells, or
+// the request has just ended.
+bool FileQueue::try_cancel_running(Request* request, CancelSweep* sweep) {
+  bool is_stream = !kernel::is_seekable(request->io.file_kind) && !is_sync(request->io.opcode);
+  if (!is_stream || request->worker == nullptr || request->ticket != nullptr) return false;
+  if (sweep->ticket_count == CancelSweep::kTicketsMax) return false;
+  RequestState state = RequestState::kInFlight;
+  if (!request->state.compare_exchange_strong(state, RequestState::kCanceling, std::memory_order_acq_rel)) {
+    wait_until_published(request);  // it could only have become kDone
+    return true;
+  }
+  CancelTicket* ticket = &sweep->tickets[sweep->ticket_count];
+  ticket->request = request;
+  ticket->cancellation.io = &request->io;
+  request->ticket = ticket;
+  // Under the lock: finish cannot have run, so the request is still that worker's and the worker is alive.
+  if (request->worker->cancel(ticket) == backend::CancelAnswer::kRefused) {
+    request->ticket = nullptr;
+    state = RequestState::kCanceling;
+    if (request->state.compare_exchange_strong(state, RequestState::kInFlight, std::memory_order_acq_rel)) return false;
+    wait_until_published(request);
+    return true;
+  }
+  sweep->ticket_count++;
+  return true;
+}
+
+void FileQueue::cancel(const void* control_block, CancelSweep* sweep, ServiceMask* wake) {
+  MutexLock lock(mu_);
+  Request* next = nullptr;
+  for (Request* request = order_.front(); request != nullptr; request = next) {
+    next = order_.next(request);
+    if (control_block != nullptr && request->control_block != control_block) continue;
+    switch (request->state.load(std::memory_order_acquire)) {
+      case RequestState::kQueued:
+        remove_queued(request);
+        change_state(request, RequestState::kQueued, RequestState::kDone);
+        sweep->cancelled.push_back(request);
+        break;
+      case RequestState::kInFlight:
+        if (!try_cancel_running(request, sweep)) sweep->running_count++;
+        break;
+      case RequestState::kDone: wait_until_published(request); break;
+      default: sweep->running_count++; break;
+    }
+  }
+  // Room has been made: what stood behind the cancelled ones may go on.
+  for (SerialRun& run : serials_) start_serial(run);
+  admit();
+  *wake = take_wake_mask();
+}
+
+void FileQueue::cancel_refused(Request* request, CancelTicket* ticket) {
+  MutexLock lock(mu_);
+  if (request->ticket != ticket) return;  // it has ended, and finish has seen the ticket
+  request->ticket = nullptr;
+  RequestState expected = RequestState::kCanceling;
+  request->state.compare_exchange_strong(expected, RequestState::kInFlight, std::memory_order_acq_rel);
+}
+
+void FileQueue::detach() {
+  MutexLock lock(mu_);
+  is_attached_ = false;
+  is_detached_.store(true, std::memory_order_release);
+}
+
+void FileQueue::wait_until_idle() {
+  mu_.lock();
+  while (!order_.empty()) {
+    idle_waiters_++;
+    uint32_t seen = idle_sequence_.load(std::memory_order_acquire);
+    mu_.unlock();
+    kernel::futex_wait_until(idle_sequence_, seen, kernel::kNoTimeout);
+    mu_.lock();
+    idle_waiters_--;
+  }
+  mu_.unlock();
+}
+
+bool FileQueue::try_retire() {
+  MutexLock lock(mu_);
+  if (is_attached_ || !order_.empty() || idle_waiters_ > 0 || fd_ < 0) return false;
+  for (bool is_scheduled : is_scheduled_) {
+    if (is_scheduled) return false;
+  }
+  fd_ = -1;  // only one caller gets here
+  return true;
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,158 @@
+// file_queue.h - the ordering domain of one descriptor: what may run now, and what must wait for what.
+//
+// Not a serial queue. Reads and writes of a file run side by side; the rules that hold some of them back are:
+//   overlap   a read waits for an earlier write of the same bytes, a write for an earlier read or write of them: what a
+//             program saw with glibc, where everything on a descriptor ran one after the other
+//   barrier   an fsync starts when everything submitted before it has ended; nothing waits for an fsync
+//   serial    O_APPEND writes and buffered writes (one inode lock in the kernel, and neighbours to merge), a stream's
+//             reads, a stream's writes: one at a time, in call order
+// A request goes through `waiting` (arrival order) to be admitted, then, when its turn in its serial has come, to
+// `runnable` of its service; a worker takes it from there.
+//
+// Thread: any, every entry point takes mu_. Blocks: no, but wait_until_idle. Calls nothing that blocks and no program
+// code under the lock (invariant 4): what is to be woken or published is returned to the caller.
+#pragma once
+
+#include <cerrno>
+
+#include "backend/backend.h"
+#include "engine/pool.h"
+#include "engine/request.h"
+#include "kernel/mutex.h"
+
+namespace aiox::engine {
+
+// A unit that several requests share: neighbouring writes as one pwritev, fsyncs that arrived together as one.
+struct SharedIo {
+  static constexpr uint32_t kMembersMax = 64;
+  backend::Io io;
+  uint32_t count = 0;
+  Request* members[kMembersMax];
+  iovec vectors[kMembersMax];
+  std::atomic<uint32_t> pool_next{0};  // (@) E-pool
+};
+
+// Services for which a file has work that nobody has been told of yet: bit 1 << ServiceId.
+using ServiceMask = uint8_t;
+
+using RequestList = base::IntrusiveList<Request, &Request::run_link>;
+
+// What trying the inline lane on this file has taught. Hints: relaxed, and two threads may both learn at once.
+struct InlineMemory {
+  std::atomic<bool> is_hopeless{false};  // the file does not know RWF_NOWAIT
+};
+
+// One cancellation of a request that a worker is carrying out. Lives on the asker's stack; the asker leaves only once
+// is_done is set, and whoever sets it touches the ticket no more.
+struct CancelTicket {
+  backend::Cancellation cancellation;  // (o) the worker's
+  Request* request = nullptr;          // set by the asker
+  CancelTicket* next = nullptr;        // guarded by Worker::cancel_mu_ while in its inbox
+  bool is_answered = false;            // (o) the backend has said yes or no
+  bool is_finished = false;            // (o) the request has ended
+  int64_t result = -EINPROGRESS;       // (o) how it ended; -EINPROGRESS: it goes on
+  std::atomic<uint32_t> is_done{0};    // (@) E-ticket; futex word
+};
+
+struct CancelSweep {
+  RequestList cancelled;            // taken out of the queue; the caller publishes and releases them
+  static constexpr unsigned kTicketsMax = 4;  // a stream has at most one read and one write under way
+  CancelTicket tickets[kTicketsMax];  // asked of their workers; the caller waits for each of ticket_count
+  unsigned ticket_count = 0;
+  unsigned running_count = 0;         // in flight and not to be cancelled
+};
+
+class FileQueue {
+ public:
+  // Requests admitted at a time: bounds the overlap check, and how far a merge can look.
+  static constexpr uint32_t kAdmittedMax = 256;
+  static constexpr uint64_t kMergedBytesMax = 1 << 20;
+
+  // Prepares the queue for `fd`; it must be idle and detached.
+  void attach(int fd, kernel::FileKind kind, int status_flags) AIOX_EXCLUDES(mu_);
+
+  kernel::FileKind kind() const { return kind_; }
+  bool opened_direct() const { return opened_direct_; }
+  // Writes accepted and not yet ended. A read may be answered inside the call only when there is none.
+  bool has_outstanding_writes() const { return outstanding_writes_.load(std::memory_order_acquire) != 0; }
+
+  // Takes the request in (kPrepared -> kQueued). False: this queue does not stand for that descriptor any more.
+  bool enqueue(Request* request, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+
+  // Moves up to `units_max` units of a service in flight and stores them in `units`. *more: there is more, and the queue
+  // counts as scheduled again: the caller must push it.
+  unsigned take(ServiceId service, Worker* worker, Pool<SharedIo>& shared_pool, backend::Io** units, unsigned units_max,
+                bool* more) AIOX_EXCLUDES(mu_);
+
+  // Takes one request that has not been taken yet, for a thread that waits for it. False: somebody else has it, it may
+  // not run yet, or the lock is held (perhaps by the code this thread interrupted). Signal-safe: yes.
+  bool try_claim(Request* request, uint32_t generation) AIOX_EXCLUDES(mu_);
+
+  // The request has been published: frees its place. Returns the services that now have work.
+  // *ticket: who waits for its cancellation, if anybody.
+  ServiceMask finish(Request* request, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
+
+  // Back from in flight to runnable, for another service. *ticket: who waits for its cancellation, if anybody.
+  ServiceMask reroute(Request* request, ServiceId service, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
+
+  // Takes all requests that have not begun (of `control_block`; nullptr: of any) out of the queue, and asks the workers of
+  // the streams under way.
+  void cancel(const void* control_block, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+
+  // A cancellation was refused: the request goes on (kCanceling -> kInFlight), unless it ended meanwhile.
+  void cancel_refused(Request* request, CancelTicket* ticket) AIOX_EXCLUDES(mu_);
+
+  // The descriptor is about to be closed: no request submitted from now on lands here.
+  void detach() AIOX_EXCLUDES(mu_);
+  bool is_detached() const { return is_detached_.load(std::memory_order_acquire); }
+  // Sleeps until nothing is outstanding.
+  void wait_until_idle() AIOX_EXCLUDES(mu_);
+  // True once if the queue is detached, empty and in no ready queue: the caller gives it back to the pool.
+  bool try_retire() AIOX_EXCLUDES(mu_);
+
+  std::atomic<uint32_t> pool_next{0};  // (@) E-pool
+  bool has_ready_nodes = false;        // the ready queues have a node for this queue (set once, by its creator)
+  InlineMemory inline_memory;
+
+ private:
+  struct SerialRun {
+    RequestList waiting;
+    uint32_t started = 0;  // runnable or in flight; the next one starts when it is back at zero
+  };
+
+  void admit() AIOX_REQUIRES(mu_);
+  bool overlaps_admitted(const Request* request) const AIOX_REQUIRES(mu_);
+  void make_runnable(Request* request) AIOX_REQUIRES(mu_);
+  void start_serial(SerialRun& run) AIOX_REQUIRES(mu_);
+  void release_barrier() AIOX_REQUIRES(mu_);
+  void begin_flight(Request* request, Worker* worker) AIOX_REQUIRES(mu_);
+  SharedIo* merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
+  SharedIo* join_syncs(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
+  void unlink(Request* request) AIOX_REQUIRES(mu_);
+  void remove_queued(Request* request) AIOX_REQUIRES(mu_);
+  bool try_cancel_running(Request* request, CancelSweep* sweep) AIOX_REQUIRES(mu_);
+  ServiceMask take_wake_mask() AIOX_REQUIRES(mu_);
+
+  // Written by attach before the queue is reachable, read-only while attached.
+  int fd_ = -1;
+  kernel::FileKind kind_ = kernel::FileKind::kRegular;
+  bool opened_direct_ = false;
+
+  std::atomic<bool> is_detached_{false};         // (@) a hint, set under mu_: try_retire decides
+  std::atomic<uint32_t> outstanding_writes_{0};  // (@) E-writes; changed under mu_
+  std::atomic<uint32_t> idle_sequence_{0};       // (@) futex word of wait_until_idle; changed under mu_
+
+  kernel::Mutex mu_;
+  bool is_attached_ AIOX_GUARDED_BY(mu_) = false;
+  bool is_scheduled_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};
+  uint32_t idle_waiters_ AIOX_GUARDED_BY(mu_) = 0;
+  uint32_t admitted_count_ AIOX_GUARDED_BY(mu_) = 0;
+  base::IntrusiveList<Request, &Request::order_link> order_ AIOX_GUARDED_BY(mu_);
+  base::IntrusiveList<Request, &Request::range_link> admitted_reads_ AIOX_GUARDED_BY(mu_);
+  base::IntrusiveList<Request, &Request::range_link> admitted_writes_ AIOX_GUARDED_BY(mu_);
+  RequestList waiting_ AIOX_GUARDED_BY(mu_);
+  RequestList runnable_[kServiceCount] AIOX_GUARDED_BY(mu_);
+  SerialRun serials_[kSerialCount] AIOX_GUARDED_BY(mu_);
+};
+
+}  // namespace aiox::engine

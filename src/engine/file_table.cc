@@ -1,0 +1,89 @@
+#include "engine/file_table.h"
+
+#include <cerrno>
+
+#include "kernel/descriptor.h"
+
+namespace aiox::engine {
+
+namespace {
+constexpr size_t kLeafSlots = size_t{1} << FileTable::kLeafBits;
+}
+
+bool FileTable::open() {
+  leaves_ = static_cast<std::atomic<Slot*>*>(kernel::map_memory(kLeafCount * sizeof(std::atomic<Slot*>)));
+  return leaves_ != nullptr && queues_.open(kQueuesMax);
+}
+
+FileTable::Slot* FileTable::slot(int fd) const {
+  unsigned leaf = static_cast<unsigned>(fd) >> kLeafBits;
+  if (fd < 0 || leaf >= kLeafCount) return nullptr;
+  Slot* slots = leaves_[leaf].load(std::memory_order_acquire);  // E-file
+  return slots != nullptr ? &slots[static_cast<unsigned>(fd) & (kLeafSlots - 1)] : nullptr;
+}
+
+FileTable::Slot* FileTable::make_slot(int fd) {
+  Slot* found = slot(fd);
+  if (found != nullptr) return found;
+  unsigned leaf = static_cast<unsigned>(fd) >> kLeafBits;
+  if (fd < 0 || leaf >= kLeafCount) return nullptr;
+  auto* slots = static_cast<Slot*>(kernel::map_memory(kLeafSlots * sizeof(Slot)));
+  if (slots == nullptr) return nullptr;
+  Slot* other = nullptr;
+  if (!leaves_[leaf].compare_exchange_strong(other, slots, std::memory_order_acq_rel)) {  // E-file
+    kernel::unmap_memory(slots, kLeafSlots * sizeof(Slot));
+  }
+  return slot(fd);
+}
+
+FileQueue* FileTable::find(int fd) const {
+  Slot* found = slot(fd);
+  return found != nullptr ? found->load(std::memory_order_acquire) : nullptr;  // E-file
+}
+
+FileQueue* FileTable::find_or_attach(int fd, bool (*prepare)(FileQueue*), int* error) {
+  if (FileQueue* queue = find(fd)) return queue;
+  kernel::FileKind kind;
+  *error = kernel::file_kind(fd, &kind);
+  if (*error != 0) return nullptr;
+  int flags = kernel::status_flags(fd);
+  if (flags < 0) {
+    *error = flags;
+    return nullptr;
+  }
+  *error = -EAGAIN;
+  Slot* place = make_slot(fd);
+  FileQueue* queue = place != nullptr ? queues_.allocate() : nullptr;
+  if (queue == nullptr) return nullptr;
+  if (!prepare(queue)) {
+    queues_.free(queue);
+    return nullptr;
+  }
+  queue->attach(fd, kind, flags);
+  FileQueue* other = nullptr;
+  if (!place->compare_exchange_strong(other, queue, std::memory_order_acq_rel)) {  // E-file: another thread was faster
+    queue->detach();
+    retire(queue);
+    return other;
+  }
+  int highest = highest_.load(std::memory_order_relaxed);  // relaxed: monotonic, the exchange decides
+  while (highest < fd && !highest_.compare_exchange_weak(highest, fd, std::memory_order_release)) {
+  }
+  return queue;
+}
+
+FileQueue* FileTable::remove(int fd) {
+  Slot* place = slot(fd);
+  return place != nullptr ? place->exchange(nullptr, std::memory_order_acq_rel) : nullptr;  // E-file
+}
+
+int FileTable::next_attached(int fd, int last) const {
+  int highest = highest_.load(std::memory_order_acquire);
+  if (last > highest) last = highest;
+  for (; fd <= last; fd++) {
+    if (find(fd) != nullptr) return fd;
+  }
+  return -1;
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,155 @@
+// lanes.cc - which lanes this process can use, found by trying, and the reasons in words that say what to change.
+//
+// The trial ring is made on a helper thread: a ring set up by a program thread would tie that thread to io_uring for the
+// rest of its life (invariant 8).
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "aiox/aiox.h"
+#include "engine/engine.h"
+#include "kernel/raw_syscall.h"
+#include "kernel/thread.h"
+
+namespace aiox::engine {
+
+using kernel::MutexLock;
+
+namespace {
+
+// kernel.io_uring_disabled (Linux 6.6): 0, 1, 2; -1: no such file.
+int io_uring_disabled() {
+  char text[4] = {};
+  long fd = kernel::raw_syscall(SYS_openat, AT_FDCWD, kernel::as_argument("/proc/sys/kernel/io_uring_disabled"),
+                                O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  long count = kernel::raw_syscall(SYS_read, fd, kernel::as_argument(text), sizeof text - 1);
+  kernel::raw_syscall(SYS_close, fd);
+  return count > 0 && text[0] >= '0' && text[0] <= '2' ? text[0] - '0' : -1;
+}
+
+void explain_ring_error(int error, const char* step, char* reason, size_t reason_bytes) {
+  switch (-error) {
+    case ENOSYS:
+      snprintf(reason, reason_bytes, "%s is not there: this kernel has no io_uring, or a sandbox hides it", step);
+      return;
+    case EPERM:
+    case EACCES: {
+      int disabled = io_uring_disabled();
+      if (disabled > 0) {
+        snprintf(reason, reason_bytes, "kernel.io_uring_disabled=%d forbids it: sysctl -w kernel.io_uring_disabled=0",
+                 disabled);
+      } else {
+        snprintf(reason, reason_bytes,
+                 "%s is forbidden, as by a container's seccomp profile: allow io_uring_setup, io_uring_enter and "
+                 "io_uring_register there", step);
+      }
+      return;
+    }
+    case EINVAL:
+      snprintf(reason, reason_bytes, "%s: this kernel is too old; rings without a descriptor need Linux 6.5", step);
+      return;
+    case EOPNOTSUPP:
+      snprintf(reason, reason_bytes, "%s is missing: needs Linux 6.7", step);
+      return;
+    case ENOMEM:
+      snprintf(reason, reason_bytes, "%s: no memory; raise the locked-memory limit (ulimit -l) or free memory", step);
+      return;
+    case EAGAIN:
+      snprintf(reason, reason_bytes, "no thread could be started: raise ulimit -u or the cgroup's pids.max");
+      return;
+    default:
+      snprintf(reason, reason_bytes, "%s: %s", step, strerrordesc_np(-error));
+      return;
+  }
+}
+
+}  // namespace
+
+void* Engine::probe_entry(void* argument) {
+  auto* engine = static_cast<Engine*>(argument);
+  kernel::name_this_thread("aiox-probe");
+  kernel::Ring ring;
+  const char* step = "";
+  int error = ring.open(&step);
+  if (error == 0) ring.close();
+  engine->ring_error_ = error;
+  engine->ring_step_ = step;
+  engine->probe_done_.store(1, std::memory_order_release);  // E-probe
+  kernel::futex_wake(engine->probe_done_);
+  return nullptr;
+}
+
+Engine::RingState Engine::probe_ring() {
+  RingState state = ring_state_.load(std::memory_order_acquire);
+  if (state != RingState::kUnknown) return state;
+  MutexLock lock(probe_mu_);
+  state = ring_state_.load(std::memory_order_acquire);
+  if (state != RingState::kUnknown) return state;
+  if (kernel::start_thread(probe_entry, this, kernel::kEngineStackBytes) == 0) {
+    while (probe_done_.load(std::memory_order_acquire) == 0) {  // E-probe
+      kernel::futex_wait_until(probe_done_, 0, kernel::kNoTimeout);
+    }
+  } else {
+    ring_error_ = -EAGAIN;
+    ring_step_ = "probe";
+  }
+  state = ring_error_ == 0 ? RingState::kUsable : RingState::kRefused;
+  ring_state_.store(state, std::memory_order_release);
+  if (config.backend == BackendChoice::kIoUring && ring_error_ != 0) {
+    char reason[200];
+    explain_ring_error(ring_error_, ring_step_, reason, sizeof reason);
+    say("AIOX_BACKEND=io_uring cannot be had, using threads: %s", reason);
+  }
+  return state;
+}
+
+bool Engine::is_ring_usable() {
+  if (config.backend == BackendChoice::kThreads) return false;
+  return probe_ring() == RingState::kUsable;
+}
+
+void Engine::ring_refused(int error, const char* step) {
+  MutexLock lock(probe_mu_);
+  if (ring_state_.load(std::memory_order_acquire) == RingState::kRefused) return;
+  ring_error_ = error;
+  ring_step_ = step;
+  ring_state_.store(RingState::kRefused, std::memory_order_release);
+  services[static_cast<unsigned>(ServiceId::kRing)].become_threads(config.workers_max);
+}
+
+LaneStatus Engine::lane_status(LaneId lane) {
+  LaneStatus status = {true, true, ""};
+  switch (lane) {
+    case LaneId::kInline:
+      status.is_enabled = config.is_inline_enabled;
+      if (!status.is_enabled) snprintf(status.reason, sizeof status.reason, "AIOX_INLINE=0 turns it off");
+      break;
+    case LaneId::kIoUring:
+      status.is_available = probe_ring() == RingState::kUsable;
+      status.is_enabled = status.is_available && config.backend != BackendChoice::kThreads;
+      if (!status.is_available) {
+        MutexLock lock(probe_mu_);
+        explain_ring_error(ring_error_, ring_step_, status.reason, sizeof status.reason);
+      } else if (!status.is_enabled) {
+        snprintf(status.reason, sizeof status.reason, "AIOX_BACKEND=threads turns it off");
+      }
+      break;
+    case LaneId::kThreads: break;
+  }
+  return status;
+}
+
+void Engine::say_lanes() {
+  LaneStatus inline_lane = lane_status(LaneId::kInline);
+  LaneStatus ring_lane = lane_status(LaneId::kIoUring);
+  say("%s in process %ld: lanes inline=%s io_uring=%s threads=yes; backend %s%s%s", AIOX_VERSION_STRING,
+      kernel::raw_syscall(SYS_getpid), inline_lane.is_enabled ? "yes" : "off",
+      ring_lane.is_enabled ? "yes" : ring_lane.is_available ? "off" : "no", name_of(config.backend),
+      ring_lane.reason[0] != '\0' ? "; io_uring: " : "", ring_lane.reason);
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,22 @@
+// list_group.h - the requests of one lio_listio call that end together.
+//
+// remaining: accepted requests not yet published, plus one while the call is still submitting. Whoever takes it to zero
+// wakes the LIO_WAIT caller or sends the list's notification, once. refs keeps the group while somebody may still look:
+// one for the requests together, one for a LIO_WAIT caller. So a caller that leaves early (EINTR) leaves nothing behind.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "engine/notification.h"
+
+namespace aiox::engine {
+
+struct ListGroup {
+  std::atomic<uint32_t> remaining{0};  // (@) E-list; also the futex word of the LIO_WAIT caller
+  std::atomic<uint32_t> refs{0};       // (@) E-list
+  Notification notification;           // set before the first request is submitted
+  std::atomic<uint32_t> pool_next{0};  // (@) E-pool
+};
+
+}  // namespace aiox::engine

@@ -1,0 +1,205 @@
+#include "engine/notifier.h"
+
+#include <pthread.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "engine/engine.h"
+#include "kernel/signal_send.h"
+#include "kernel/thread.h"
+
+namespace aiox::engine {
+
+using kernel::MutexLock;
+
+namespace {
+
+constexpr int64_t kSignalRetryNs = 1'000'000;
+
+// pthread_exit in a callback leaves the thread function by its own way: only a thread-specific destructor sees it.
+pthread_key_t g_gone_key;
+pthread_once_t g_gone_key_once = PTHREAD_ONCE_INIT;
+
+struct OwnThread {
+  void (*function)(union sigval);
+  union sigval value;
+};
+
+void set_signal_mask(bool is_blocking) {
+  sigset_t set;
+  is_blocking ? sigfillset(&set) : sigemptyset(&set);
+  pthread_sigmask(SIG_SETMASK, &set, nullptr);
+}
+
+int send(const Notification& notification) {
+  if (notification.kind == NotificationKind::kThreadSignal) {
+    return kernel::send_signal_to_thread(notification.thread_id, notification.signo, notification.value);
+  }
+  return kernel::send_signal_to_process(notification.signo, notification.value);
+}
+
+void release(Notification* notification) {
+  if (notification->has_attributes) {
+    pthread_attr_destroy(&notification->attributes);
+    notification->has_attributes = false;
+  }
+  notification->release(notification);
+}
+
+// The thread of a notification that came with attributes of its own: nothing of it can be shared with another one.
+void* own_thread_entry(void* argument) {
+  auto* notification = static_cast<Notification*>(argument);
+  OwnThread call = {notification->function, notification->value};
+  release(notification);
+  set_signal_mask(false);
+  call.function(call.value);
+  return nullptr;
+}
+
+}  // namespace
+
+void Notifier::deliver(Notification* notification, bool may_send_here) {
+  if (notification->kind != NotificationKind::kCallback && may_send_here) {
+    // Only a full signal queue is worth another try; a bad signal number or a thread that is gone stays undeliverable.
+    if (send(*notification) != -EAGAIN) {
+      release(notification);
+      return;
+    }
+  }
+  enqueue(notification);
+}
+
+void Notifier::enqueue(Notification* notification) {
+  bool is_thread_needed;
+  {
+    MutexLock lock(mu_);
+    queue_.push_back(notification);
+    queued_++;
+    sequence_.fetch_add(1, std::memory_order_release);
+    is_thread_needed = queued_ > idle_ && threads_ < threads_max_;
+    if (is_thread_needed) {
+      threads_++;
+      idle_++;  // it is on its way to the queue
+    }
+  }
+  if (!is_thread_needed) {
+    kernel::futex_wake(sequence_, 1);
+    return;
+  }
+  counters_->threads_now.add();
+  counters_->threads_started.add();
+  if (kernel::start_thread(thread_entry, this, 0) == 0) return;
+  counters_->threads_now.subtract();
+  counters_->threads_started.subtract();
+  bool is_alone;
+  {
+    MutexLock lock(mu_);
+    threads_--;
+    idle_--;
+    is_alone = threads_ == 0;
+  }
+  // No thread at all to tell it: the next arrival tries again, and so does every completion. See docs/architecture.md.
+  if (is_alone) counters_->notifications_stranded.add();
+}
+
+Notification* Notifier::next() {
+  int64_t deadline = kernel::monotonic_now_ns() + static_cast<int64_t>(idle_timeout_ms_) * 1'000'000;
+  mu_.lock();
+  for (;;) {
+    Notification* notification = queue_.pop_front();
+    if (notification != nullptr) {
+      queued_--;
+      idle_--;
+      mu_.unlock();
+      return notification;
+    }
+    uint32_t seen = sequence_.load(std::memory_order_acquire);
+    mu_.unlock();
+    int error = kernel::futex_wait_until(sequence_, seen, deadline);
+    mu_.lock();
+    if (error == -ETIMEDOUT && queue_.empty()) {
+      idle_--;
+      threads_--;
+      mu_.unlock();
+      return nullptr;
+    }
+  }
+}
+
+// Carries out one notification. False: this is a child process forked by the callback, which must touch nothing.
+bool Notifier::call(Notification* notification) {
+  if (notification->kind != NotificationKind::kCallback) {
+    if (send(*notification) == -EAGAIN) {
+      std::atomic<uint32_t> never{0};
+      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kSignalRetryNs);
+      enqueue(notification);
+    } else {
+      release(notification);
+    }
+    return true;
+  }
+  if (notification->has_attributes) {
+    pthread_t thread;
+    // Kept out of `notification`: once the thread runs, it may be gone.
+    pthread_attr_t* attributes = &notification->attributes;
+    if (pthread_create(&thread, attributes, own_thread_entry, notification) == 0) return true;
+  }
+  OwnThread call = {notification->function, notification->value};
+  uint32_t epoch = Engine::current_epoch();
+  release(notification);
+  set_signal_mask(false);
+  call.function(call.value);
+  set_signal_mask(true);
+  return Engine::current_epoch() == epoch;
+}
+
+void Notifier::run() {
+  kernel::name_this_thread("aiox-notify");
+  pthread_once(&g_gone_key_once, [] { pthread_key_create(&g_gone_key, thread_gone); });
+  pthread_setspecific(g_gone_key, this);
+  while (Notification* notification = next()) {
+    if (!call(notification)) {
+      pthread_setspecific(g_gone_key, nullptr);
+      return;
+    }
+    MutexLock lock(mu_);
+    idle_++;
+  }
+  pthread_setspecific(g_gone_key, nullptr);
+  counters_->threads_now.subtract();
+}
+
+void* Notifier::thread_entry(void* notifier) {
+  static_cast<Notifier*>(notifier)->run();
+  return nullptr;
+}
+
+void Notifier::thread_gone(void* argument) {
+  auto* notifier = static_cast<Notifier*>(argument);
+  Engine* engine = Engine::running();
+  if (engine == nullptr || &engine->notifier != notifier) return;  // a forked child ended its thread
+  set_signal_mask(true);
+  notifier->counters_->threads_now.subtract();
+  bool is_replacement_needed;
+  {
+    MutexLock lock(notifier->mu_);
+    notifier->threads_--;
+    is_replacement_needed = notifier->queued_ > notifier->idle_;
+    if (is_replacement_needed) {
+      notifier->threads_++;
+      notifier->idle_++;
+    }
+  }
+  if (!is_replacement_needed) return;
+  notifier->counters_->threads_now.add();
+  notifier->counters_->threads_started.add();
+  if (kernel::start_thread(thread_entry, notifier, 0) != 0) {
+    MutexLock lock(notifier->mu_);
+    notifier->threads_--;
+    notifier->idle_--;
+    notifier->counters_->threads_now.subtract();
+  }
+}
+
+}  // namespace aiox::engine

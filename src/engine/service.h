@@ -1,0 +1,111 @@
+// service.h - the service pool: workers that take files with work and carry it out through their backend.
+//
+// There are three services (ServiceId), each a ready queue and its workers. Workers are started when work arrives and no
+// worker is free, sleep when there is none, and retire after AIOX_IDLE_MS.
+#pragma once
+
+#include "backend/io_uring.h"
+#include "backend/threads.h"
+#include "engine/ready_queue.h"
+
+namespace aiox::engine {
+
+class Engine;
+class Service;
+
+// One service thread. Everything without a remark belongs to that thread.
+class Worker {
+ public:
+  void open(Service* service) {
+    service_ = service;
+    wake_word_.store(0, std::memory_order_relaxed);  // relaxed: the thread does not run yet
+  }
+  // Thread: any.
+  void wake();
+
+  // Asks for the cancellation of a request this worker carries out. kRefused: the ticket is not used; else it is answered when
+  // the request ends or the backend refuses later. Thread: any, under the lock of the request's file (so that the request stays the worker's).
+  backend::CancelAnswer cancel(CancelTicket* ticket) AIOX_EXCLUDES(cancel_mu_);
+  // The request of `ticket` has been finished: answers the ticket, now or when its cancellation has come back.
+  // Thread: the one that finished the request.
+  static void ticket_finished(CancelTicket* ticket, int64_t result);
+
+  // Serves with blocking calls, on the calling thread, until the ready queue is empty. For when no thread can be had.
+  void serve_in_caller();
+
+  std::atomic<uint32_t> pool_next{0};  // (@) E-pool
+  base::ListLink<Worker> idle_link;    // guarded by Service::mu_
+
+ private:
+  friend class Service;
+  static void* thread_entry(void* worker);
+  void run();
+  void open_backend();
+  bool fill();
+  bool prepare_to_sleep();
+  void complete(backend::Io* io);
+  void complete_shared(SharedIo* shared);
+  void serve_cancellations();
+  static void answer(CancelTicket* ticket);
+
+  Service* service_ = nullptr;
+  backend::Backend* backend_ = nullptr;  // ring_ or threads_
+  bool is_ring_ = false;                 // written before the first request is taken, read under the file's lock
+  backend::IoUring ring_;
+  backend::Threads threads_;
+  RequestList again_;                    // in flight, to be started once more
+
+  std::atomic<uint32_t> wake_word_{0};   // (@) E-wake: 1 from wake() until the worker looks again; futex word
+
+  kernel::Mutex cancel_mu_;
+  CancelTicket* cancel_inbox_ AIOX_GUARDED_BY(cancel_mu_) = nullptr;
+  std::atomic<uint32_t> has_cancellations_{0};  // (@) E-wake
+};
+
+class Service {
+ public:
+  // False: no memory. NodeArena::current must be set.
+  bool open(Engine* engine, ServiceId id, uint32_t workers_max);
+
+  // A node for one more file in the ready queue.
+  void reserve_node() { ready_->reserve(); }
+
+  // The file has work for this service (its is_scheduled_ is set). Wakes a worker or, with may_start, starts one.
+  // False: there is no worker that will come; the caller must serve. Thread: any.
+  bool schedule(FileQueue* file, bool may_start) AIOX_EXCLUDES(mu_);
+
+  // The ring cannot be had: the workers of this service make blocking calls, so more of them are needed.
+  void become_threads(uint32_t workers_max) { workers_max_.store(workers_max, std::memory_order_release); }
+
+  Engine* engine() const { return engine_; }
+  ServiceId id() const { return id_; }
+
+ private:
+  friend class Worker;
+  void push(FileQueue* file);
+  FileQueue* pop();
+  bool wake_idle() AIOX_EXCLUDES(mu_);
+  bool start_worker() AIOX_EXCLUDES(mu_);
+  // Lists the worker as idle. False: work arrived meanwhile, and it is not listed.
+  bool enter_idle(Worker* worker) AIOX_EXCLUDES(mu_);
+  // Takes the worker off the list, if nobody has done so to wake it.
+  void leave_idle(Worker* worker) AIOX_EXCLUDES(mu_);
+  // The worker found nothing to do for the idle time. False: there is work after all.
+  bool retire(Worker* worker) AIOX_EXCLUDES(mu_);
+
+  Engine* engine_ = nullptr;
+  ServiceId id_ = ServiceId::kThreads;
+  ReadyQueue* ready_ = nullptr;
+  alignas(ReadyQueue) char ready_storage_[sizeof(ReadyQueue)];
+
+  alignas(64) std::atomic<uint32_t> idle_count_{0};  // (@) E-idle
+  std::atomic<uint32_t> alive_{0};                   // (@) E-idle; changed under mu_
+  std::atomic<uint32_t> starting_{0};                // started and not yet at the ready queue
+  std::atomic<uint32_t> ready_count_{0};             // files in the ready queue, about
+  std::atomic<uint32_t> workers_max_{0};
+
+  kernel::Mutex mu_;
+  base::IntrusiveList<Worker, &Worker::idle_link> idle_ AIOX_GUARDED_BY(mu_);  // last in, first out: the warm one
+};
+
+}  // namespace aiox::engine

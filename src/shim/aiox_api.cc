@@ -1,0 +1,77 @@
+// aiox_api.cc - the questions of <aiox/aiox.h>, answered from the engine. See that header for the contract.
+
+#define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
+
+#include "aiox/aiox.h"
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "engine/engine.h"
+
+using aiox::engine::Engine;
+
+namespace {
+
+// Copies as much of `from` as the caller's struct has room for, and keeps its size member.
+template <class T>
+int give(const T& from, T* to) {
+  if (to == nullptr || to->size < sizeof to->size) return -EINVAL;
+  size_t size = to->size;
+  memset(to, 0, size);
+  memcpy(to, &from, size < sizeof from ? size : sizeof from);
+  to->size = size;
+  return 0;
+}
+
+}  // namespace
+
+AIOX_EXPORT const char* aiox_version(void) { return AIOX_VERSION_STRING; }
+
+AIOX_EXPORT int aiox_get_lane(unsigned lane, struct aiox_lane_info* info) {
+  static constexpr const char* kNames[AIOX_LANE_COUNT] = {"inline", "io_uring", "threads"};
+  if (lane >= AIOX_LANE_COUNT) return -EINVAL;
+  Engine* engine = Engine::get();
+  if (engine == nullptr) return -EAGAIN;
+  aiox::engine::LaneStatus status = engine->lane_status(static_cast<aiox::engine::LaneId>(lane));
+  struct aiox_lane_info answer = {};
+  answer.name = kNames[lane];
+  answer.available = status.is_available;
+  answer.enabled = status.is_enabled;
+  static_assert(sizeof answer.reason == sizeof status.reason);
+  memcpy(answer.reason, status.reason, sizeof answer.reason);
+  return give(answer, info);
+}
+
+AIOX_EXPORT int aiox_get_config(struct aiox_config* config) {
+  Engine* engine = Engine::get();
+  if (engine == nullptr) return -EAGAIN;
+  struct aiox_config answer = {};
+  answer.backend = aiox::engine::name_of(engine->config.backend);
+  answer.workers_max = engine->config.workers_max;
+  answer.queue_max = engine->config.queue_max;
+  answer.idle_timeout_ms = engine->config.idle_timeout_ms;
+  answer.verbose = engine->config.is_verbose;
+  return give(answer, config);
+}
+
+AIOX_EXPORT int aiox_get_counters(struct aiox_counters* counters) {
+  struct aiox_counters answer = {};
+  if (Engine* engine = Engine::running()) {
+    const aiox::engine::Counters& from = engine->counters;
+    answer.completed = from.completed.read();  // before submitted, so that the difference is never negative
+    answer.cancelled = from.cancelled.read();
+    answer.submitted = from.submitted.read();
+    answer.refused = from.refused.read();
+    answer.inline_completed = from.inline_completed.read();
+    answer.waiter_completed = from.waiter_completed.read();
+    answer.io_uring_completed = from.ring_completed.read();
+    answer.threads_completed = from.threads_completed.read();
+    answer.writes_merged = from.writes_merged.read();
+    answer.threads_started = from.threads_started.read();
+    answer.threads_now = static_cast<uint32_t>(from.threads_now.read());
+    answer.outstanding = static_cast<uint32_t>(answer.submitted - answer.completed - answer.cancelled);
+  }
+  return give(answer, counters);
+}

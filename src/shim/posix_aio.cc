@@ -1,0 +1,334 @@
+#include "shim/posix_aio.h"
+
+#include <fcntl.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+
+#include "engine/engine.h"
+#include "kernel/descriptor.h"
+
+namespace aiox::shim {
+
+using backend::Opcode;
+using engine::Engine;
+using engine::ListGroup;
+using engine::Notification;
+using engine::NotificationKind;
+using engine::Token;
+using engine::WaitSlots;
+
+namespace {
+
+static_assert(sizeof(aiocb) == sizeof(aiocb64), "one body serves both spellings");
+static_assert(sizeof(aiocb::__next_prio) >= sizeof(Token), "the token must fit");
+
+int fail(int error) {
+  errno = error;
+  return -1;
+}
+
+// ---- The control block ----
+
+std::atomic_ref<int> status_word(const aiocb* control_block) {
+  return std::atomic_ref<int>(const_cast<aiocb*>(control_block)->__error_code);
+}
+
+// The token is kept as the pointer that glibc has there.
+std::atomic_ref<aiocb*> token_word(const aiocb* control_block) {
+  return std::atomic_ref<aiocb*>(const_cast<aiocb*>(control_block)->__next_prio);
+}
+
+Token token_of(const aiocb* control_block) {
+  // relaxed: checked against the request's generation
+  return reinterpret_cast<Token>(token_word(control_block).load(std::memory_order_relaxed));
+}
+
+void begin(void* block, Token token) {
+  auto* control_block = static_cast<aiocb*>(block);
+  control_block->__return_value = 0;
+  control_block->__abs_prio = static_cast<int>(Engine::current_epoch());
+  // relaxed: published with the status
+  token_word(control_block).store(reinterpret_cast<aiocb*>(token), std::memory_order_relaxed);
+  status_word(control_block).store(EINPROGRESS, std::memory_order_release);
+}
+
+void publish(void* block, int64_t result) {
+  auto* control_block = static_cast<aiocb*>(block);
+  control_block->__return_value = result < 0 ? -1 : static_cast<ssize_t>(result);
+  // E-status: the last access to the block. seq_cst, for E-wait (see Engine::publish).
+  status_word(control_block).store(result < 0 ? static_cast<int>(-result) : 0, std::memory_order_seq_cst);
+}
+
+constexpr engine::ControlBlockOps kPosixOps = {begin, publish};
+
+// E-status: acquire pairs with publish; seq_cst, for E-wait. A block that a child of fork inherited in progress is
+// nobody's any more: POSIX gives the child no asynchronous I/O, so it reads as cancelled instead of waiting for ever.
+int load_status(const aiocb* control_block) {
+  int status = status_word(control_block).load(std::memory_order_seq_cst);
+  if (status != EINPROGRESS) return status;
+  bool is_ours = control_block->__abs_prio == static_cast<int>(Engine::current_epoch());
+  return is_ours ? EINPROGRESS : ECANCELED;
+}
+
+bool is_in_progress(const aiocb* control_block) { return load_status(control_block) == EINPROGRESS; }
+
+// ---- Notifications ----
+
+// Copies a sigevent. False, with errno: EINVAL for a kind that does not exist, EAGAIN for no memory.
+bool copy_notification(const sigevent& event, Notification* notification) {
+  switch (event.sigev_notify) {
+    case SIGEV_NONE: return true;
+    case SIGEV_SIGNAL:
+    case SIGEV_THREAD_ID:
+      // A zeroed sigevent says SIGEV_SIGNAL, number 0, on Linux: nothing to send, and no system call spent on it.
+      if (event.sigev_signo == 0) return true;
+      notification->kind =
+          event.sigev_notify == SIGEV_SIGNAL ? NotificationKind::kSignal : NotificationKind::kThreadSignal;
+      notification->signo = event.sigev_signo;
+      notification->thread_id = event._sigev_un._tid;
+      notification->value = event.sigev_value;
+      return true;
+    case SIGEV_THREAD:
+      notification->kind = NotificationKind::kCallback;
+      notification->function = event.sigev_notify_function;
+      notification->value = event.sigev_value;
+      if (event.sigev_notify_attributes == nullptr) return true;
+      if (engine::copy_attributes(event.sigev_notify_attributes, notification)) return true;
+      errno = EAGAIN;
+      return false;
+    default: return true;  // glibc tells nobody; programs that leave rubbish there see no difference
+  }
+}
+
+void drop_notification(Notification* notification) {
+  if (notification->has_attributes) pthread_attr_destroy(&notification->attributes);
+}
+
+// ---- Submitting ----
+
+bool has_valid_priority(const aiocb* control_block) {
+  return control_block->aio_reqprio >= 0 && control_block->aio_reqprio <= AIO_PRIO_DELTA_MAX;
+}
+
+int submit(Opcode opcode, aiocb* control_block, ListGroup* group) {
+  if (!has_valid_priority(control_block)) {
+    status_word(control_block).store(EINVAL, std::memory_order_release);
+    control_block->__return_value = -1;
+    return fail(EINVAL);
+  }
+  Engine* engine = Engine::get();
+  if (engine == nullptr) return fail(EAGAIN);
+  Notification notification;
+  if (!copy_notification(control_block->aio_sigevent, &notification)) return -1;
+  engine::Submission submission = {
+      opcode,
+      control_block->aio_fildes,
+      const_cast<void*>(control_block->aio_buf),
+      control_block->aio_nbytes,
+      control_block->aio_offset,
+      control_block,
+      &kPosixOps,
+      &notification,
+      group,
+  };
+  if (backend::is_sync(opcode)) submission.length_bytes = 0;
+  int error = engine->submit(submission);
+  if (error == 0) return 0;
+  drop_notification(&notification);
+  status_word(control_block).store(-error, std::memory_order_release);
+  control_block->__return_value = -1;
+  return fail(-error);
+}
+
+// ---- Waiting ----
+
+constexpr int64_t kPollIntervalNs = 1'000'000;  // only while all wait slots are taken
+
+// One thread's wait for some control blocks. No lock, no allocation: for signal handlers too.
+class Waiter {
+ public:
+  Waiter(Engine* engine, const aiocb* const list[], int count)
+      : engine_(engine), epoch_(Engine::current_epoch()), list_(list), count_(count), slot_(engine->wait_slots.take()) {}
+
+  ~Waiter() {
+    if (Engine::current_epoch() != epoch_) return;  // a signal handler forked, and this is the child
+    if (slot_ == WaitSlots::kNone) return;
+    for (int i = 0; i < count_; i++) {
+      if (list_[i] != nullptr && is_in_progress(list_[i])) engine_->unwatch(token_of(list_[i]), slot_);
+    }
+    engine_->wait_slots.give_back(slot_);
+  }
+
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  // 0: one of them has ended; -EAGAIN: the time is over; -EINTR: a signal handler ran.
+  int wait(int64_t deadline_ns) {
+    for (;;) {
+      uint32_t seen = slot_ != WaitSlots::kNone ? engine_->wait_slots.value(slot_) : 0;
+      // E-wait: register first, look at the status then.
+      if (slot_ != WaitSlots::kNone) {
+        for (int i = 0; i < count_; i++) {
+          if (list_[i] != nullptr) engine_->watch(token_of(list_[i]), slot_);
+        }
+      }
+      if (is_any_done()) return 0;
+      int error = sleep(seen, deadline_ns);
+      if (Engine::current_epoch() != epoch_) return -EINTR;  // as above
+      if (is_any_done()) return 0;
+      if (error == -ETIMEDOUT) return -EAGAIN;
+      if (error == -EINTR) return -EINTR;
+    }
+  }
+
+ private:
+  bool is_any_done() const {
+    for (int i = 0; i < count_; i++) {
+      if (list_[i] != nullptr && !is_in_progress(list_[i])) return true;
+    }
+    return false;
+  }
+
+  int sleep(uint32_t seen, int64_t deadline_ns) {
+    if (slot_ != WaitSlots::kNone) return engine_->wait_slots.sleep(slot_, seen, deadline_ns);
+    std::atomic<uint32_t> never{0};
+    int64_t poll_ns = kernel::monotonic_now_ns() + kPollIntervalNs;
+    bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= poll_ns;
+    int error = kernel::futex_wait_until(never, 0, is_last ? deadline_ns : poll_ns);
+    return error == -ETIMEDOUT && !is_last ? 0 : error;
+  }
+
+  Engine* engine_;
+  uint32_t epoch_;
+  const aiocb* const* list_;
+  int count_;
+  uint32_t slot_;
+};
+
+int64_t deadline_after(const timespec* timeout) {
+  if (timeout == nullptr) return kernel::kNoTimeout;
+  int64_t seconds = timeout->tv_sec > 1'000'000'000 ? 1'000'000'000 : timeout->tv_sec;
+  int64_t nanoseconds = seconds * 1'000'000'000 + timeout->tv_nsec;
+  return kernel::monotonic_now_ns() + (nanoseconds > 0 ? nanoseconds : 0);
+}
+
+// LIO_WAIT: sleeps until the list has ended. 0 or -EINTR.
+int wait_for_group(Engine* engine, ListGroup* group) {
+  uint32_t epoch = Engine::current_epoch();
+  for (;;) {
+    uint32_t remaining = group->remaining.load(std::memory_order_acquire);  // E-list
+    if (remaining == 0) break;
+    int error = kernel::futex_wait_until(group->remaining, remaining, kernel::kNoTimeout);
+    if (Engine::current_epoch() != epoch) return -EINTR;  // a signal handler forked, and this is the child
+    if (error == -EINTR) {
+      engine->group_release(group);
+      return -EINTR;
+    }
+  }
+  engine->group_release(group);
+  return 0;
+}
+
+}  // namespace
+
+int submit_read(aiocb* control_block) { return submit(Opcode::kRead, control_block, nullptr); }
+
+int submit_write(aiocb* control_block) { return submit(Opcode::kWrite, control_block, nullptr); }
+
+int submit_sync(int operation, aiocb* control_block) {
+  if (operation != O_SYNC && operation != O_DSYNC) return fail(EINVAL);
+  int flags = kernel::status_flags(control_block->aio_fildes);
+  if (flags < 0) return fail(EBADF);
+  return submit(operation == O_DSYNC ? Opcode::kDataSync : Opcode::kSync, control_block, nullptr);
+}
+
+int status_of(const aiocb* control_block) { return load_status(control_block); }
+
+ssize_t result_of(aiocb* control_block) { return control_block->__return_value; }
+
+int suspend(const aiocb* const list[], int count, const timespec* timeout) {
+  if (count < 0) return fail(EINVAL);
+  const aiocb* pending = nullptr;
+  int pending_count = 0;
+  for (int i = 0; i < count; i++) {
+    if (list[i] == nullptr) continue;
+    if (!is_in_progress(list[i])) return 0;
+    pending = list[i];
+    pending_count++;
+  }
+  if (pending_count == 0) return 0;
+  if (timeout != nullptr && (timeout->tv_nsec < 0 || timeout->tv_nsec >= 1'000'000'000)) return fail(EINVAL);
+  Engine* engine = Engine::running();
+  if (engine == nullptr) return 0;  // in a child of fork: nothing is in progress
+  int saved_errno = errno;
+  // Who has nothing to do but wait for one request can carry it out as well as a worker: no hand-off, no wake-up.
+  if (pending_count == 1 && timeout == nullptr && engine->try_serve(token_of(pending))) {
+    errno = saved_errno;
+    return 0;
+  }
+  int error = Waiter(engine, list, count).wait(deadline_after(timeout));
+  errno = saved_errno;
+  return error == 0 ? 0 : fail(-error);
+}
+
+int cancel(int fd, aiocb* control_block) {
+  if (kernel::status_flags(fd) < 0) return fail(EBADF);
+  Engine* engine = Engine::running();
+  if (control_block != nullptr) {
+    if (control_block->aio_fildes != fd) return fail(EINVAL);
+    if (!is_in_progress(control_block)) return AIO_ALLDONE;
+  }
+  if (engine == nullptr) return AIO_ALLDONE;
+  switch (engine->cancel(fd, control_block)) {
+    case engine::CancelOutcome::kAllDone: return AIO_ALLDONE;
+    case engine::CancelOutcome::kCanceled: return AIO_CANCELED;
+    case engine::CancelOutcome::kNotCanceled: return AIO_NOTCANCELED;
+  }
+  return AIO_ALLDONE;
+}
+
+int submit_list(int mode, aiocb* const list[], int count, sigevent* event) {
+  if ((mode != LIO_WAIT && mode != LIO_NOWAIT) || count < 0) return fail(EINVAL);
+  Engine* engine = Engine::get();
+  if (engine == nullptr) return fail(EAGAIN);
+  Notification notification;
+  if (mode == LIO_NOWAIT && event != nullptr && !copy_notification(*event, &notification)) return -1;
+  ListGroup* group = engine->make_group(&notification, mode == LIO_WAIT);
+  if (group == nullptr) {
+    drop_notification(&notification);
+    return fail(EAGAIN);
+  }
+
+  int saved_errno = errno;
+  bool is_all_accepted = true;
+  for (int i = 0; i < count; i++) {
+    aiocb* control_block = list[i];
+    if (control_block == nullptr || control_block->aio_lio_opcode == LIO_NOP) continue;
+    int error = EINVAL;
+    if (control_block->aio_lio_opcode == LIO_READ) {
+      error = submit(Opcode::kRead, control_block, group);
+    } else if (control_block->aio_lio_opcode == LIO_WRITE) {
+      error = submit(Opcode::kWrite, control_block, group);
+    } else {
+      publish(control_block, -EINVAL);
+    }
+    if (error != 0) is_all_accepted = false;
+  }
+  errno = saved_errno;
+
+  // The call's own share of `remaining`: only now can the list end. Not notified on this thread, see Notifier::deliver.
+  engine->group_child_done(group, false);
+  if (mode == LIO_WAIT) {
+    int error = wait_for_group(engine, group);
+    if (error != 0) return fail(-error);
+    for (int i = 0; i < count; i++) {
+      if (list[i] != nullptr && list[i]->aio_lio_opcode != LIO_NOP && status_of(list[i]) != 0) is_all_accepted = false;
+    }
+  }
+  return is_all_accepted ? 0 : fail(EIO);
+}
+
+}  // namespace aiox::shim

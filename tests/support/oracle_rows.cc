@@ -12,7 +12,7 @@ namespace {
 
 // "| G-07 | ..." gives "G-07"; anything that is not a row of ours gives "".
 std::string id_of(const std::string& line) {
-  if (line.rfind("| G-", 0) != 0 && line.rfind("| N-", 0) != 0) return "";
+  if (line.rfind("| G-", 0) != 0 && line.rfind("| N-", 0) != 0 && line.rfind("| K-", 0) != 0) return "";
   const size_t end = line.find(" |", 2);
   return end == std::string::npos ? "" : line.substr(2, end - 2);
 }
@@ -40,7 +40,8 @@ bool OracleRows::load(const std::string& path) {
   for (std::string line; std::getline(in, line);) {
     const std::string id = id_of(line);
     if (id.empty()) continue;
-    for (const std::string& name : names_in_last_column(line)) (id[0] == 'G' ? differing_ : not_compared_)[name] = id;
+    auto& rows = id[0] == 'G' ? differing_ : id[0] == 'N' ? not_compared_ : kept_;
+    for (const std::string& name : names_in_last_column(line)) rows[name] = id;
   }
   return !differing_.empty();
 }
@@ -64,7 +65,7 @@ int OracleRows::report_unknown_names(const std::vector<Case>& cases) const {
       ++wrong;
     }
   }
-  for (const auto* rows : {&differing_, &not_compared_}) {
+  for (const auto* rows : {&differing_, &not_compared_, &kept_}) {
     for (const auto& [name, id] : *rows) {
       if (known.count(name) != 0) continue;
       std::printf("STALE  row %s names no case of the suite: %s\n", id.c_str(), name.c_str());

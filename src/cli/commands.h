@@ -9,17 +9,6 @@
 
 namespace aiox::cli {
 
-// The exit status that main is to end with; everything to be said has been said.
-struct Exit {
-  int status;
-};
-
-// Exit statuses of `aiox run` itself; all others are the program's.
-inline constexpr int kExitUsage = 2;
-inline constexpr int kExitRunFailed = 125;
-inline constexpr int kExitNotExecutable = 126;
-inline constexpr int kExitNotFound = 127;
-
 // Takes the program and its arguments off the end of `arguments`, the words after "aiox", when they are for `run`.
 void add_run(CLI::App& app, std::vector<std::string>* arguments);
 void add_lanes(CLI::App& app);

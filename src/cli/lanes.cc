@@ -7,6 +7,7 @@
 
 #include "aiox/aiox.h"
 #include "cli/commands.h"
+#include "cli/exit.h"
 
 namespace aiox::cli {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "aiox/aiox.h"
 #include "cli/commands.h"
+#include "cli/exit.h"
 
 namespace {
 

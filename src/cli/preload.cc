@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "cli/commands.h"
+#include "cli/exit.h"
 
 namespace aiox::cli {
 namespace {

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/exit.h"
 #include "cli/preload.h"
 #include "cli/program.h"
 #include "cli/settings.h"

@@ -32,7 +32,7 @@ set(AIOX_TEST_ENVIRONMENT
   "AIOX_TEST_SOURCE=${PROJECT_SOURCE_DIR}"
   "ASAN_OPTIONS=halt_on_error=1:detect_stack_use_after_return=1:detect_leaks=1:strict_string_checks=1"
   "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1"
-  "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4")
+  "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 
 # aiox_add_test(name
 #   [SOURCES file...]      builds the program `name` from them; default: the target `name` made elsewhere

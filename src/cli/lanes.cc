@@ -20,9 +20,8 @@ Examples:
   AIOX_BACKEND=threads aiox lanes
   aiox lanes --json | jq '.lanes[] | select(.available | not) | .reason')";
 
-// In the header a function shares each struct's name, as stat(2) does.
-using LaneInfo = struct ::aiox_lane_info;
-using Config = struct ::aiox_config;
+using LaneInfo = ::aiox_lane_info;
+using Config = ::aiox_config;
 
 [[noreturn]] void fail(const char* what, int error) {
   fmt::print(stderr, "aiox lanes: {}: {}\n", what, std::strerror(-error));

@@ -11,7 +11,7 @@ namespace aiox::kernel {
 
 int file_kind(int fd, FileKind* kind) {
   // statx with AT_EMPTY_PATH has one layout on every architecture; fstat by raw call has not.
-  struct statx status;
+  struct statx status = {};
   long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
                            as_argument(&status));
   if (error < 0) return static_cast<int>(error);

@@ -1,12 +1,6 @@
 # Compiler settings shared by every target of the project: warnings, sanitizers.
 add_library(aiox_options INTERFACE)
-target_compile_options(aiox_options INTERFACE -Wall -Wextra $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
-# g++'s plain -Wshadow also objects to a function named like a struct, as stat(2) is and aiox_lane_info is.
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(aiox_options INTERFACE -Wshadow=local)
-else()
-  target_compile_options(aiox_options INTERFACE -Wshadow)
-endif()
+target_compile_options(aiox_options INTERFACE -Wall -Wextra -Wshadow $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
 if(AIOX_WERROR)
   target_compile_options(aiox_options INTERFACE -Werror)
 endif()

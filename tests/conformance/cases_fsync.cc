@@ -129,6 +129,7 @@ AIOX_CASE("aio_fsync with O_DSYNC begins only when the writes queued before it a
 AIOX_CASE("aio_fsync waits for a read queued before it") {
   SlowFile slow;
   const int fd = slow.open(O_RDWR);
+  EXPECT_EQ(ftruncate(fd, 1 << 16), 0);
   slow.hold(SlowOp::kRead);
   char buffer[512];
   aiocb read = make_read(fd, buffer, sizeof buffer);

@@ -306,13 +306,18 @@ AIOX_CASE("a write to a socket whose other end is closed ends with EPIPE and no 
   broken_pipe(Method::kSuspend, pair.a);
 }
 
-// The limit on file sizes: short up to it, EFBIG at it; SIGXFSZ would kill a program that has no handler.
-void at_the_size_limit(Method method) {
-  const int fd = open_temp_file();
+void limit_file_size(rlim_t bytes) {
   rlimit limit{};
   EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
-  limit.rlim_cur = 8192;
+  limit.rlim_cur = bytes;
   EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+// Short up to the limit, EFBIG at it, with SIGXFSZ ignored.
+void at_the_size_limit(Method method) {
+  signal(SIGXFSZ, SIG_IGN);
+  const int fd = open_temp_file();
+  limit_file_size(8192);
   const std::string data(4096, 'x');
   aiocb across = make_write(fd, data.data(), data.size(), 6144);
   aiocb beyond = make_write(fd, data.data(), data.size(), 8192);
@@ -325,24 +330,14 @@ void at_the_size_limit(Method method) {
   EXPECT_EQ(aio_return(&beyond), -1);
 }
 
-AIOX_CASE("a write at the file size limit is short, then EFBIG, and does not kill the program, polled") {
-  at_the_size_limit(Method::kPoll);
-}
+AIOX_CASE("a write at the file size limit is short, then EFBIG, polled") { at_the_size_limit(Method::kPoll); }
+AIOX_CASE("a write at the file size limit is short, then EFBIG, waited for") { at_the_size_limit(Method::kSuspend); }
+AIOX_CASE("a write at the file size limit is short, then EFBIG, as a list") { at_the_size_limit(Method::kLioWait); }
 
-AIOX_CASE("a write at the file size limit is short, then EFBIG, and does not kill the program, waited for") {
-  at_the_size_limit(Method::kSuspend);
-}
-
-AIOX_CASE("a write at the file size limit is short, then EFBIG, and does not kill the program, as a list") {
-  at_the_size_limit(Method::kLioWait);
-}
-
-AIOX_CASE("a write at the file size limit lets what is queued next to it go on") {
+AIOX_CASE("a write at the file size limit does not disturb the writes next to it") {
+  signal(SIGXFSZ, SIG_IGN);
   const int fd = open_temp_file();
-  rlimit limit{};
-  EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
-  limit.rlim_cur = 8192;
-  EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  limit_file_size(8192);
   const std::string data(1024, 'x');
   std::vector<aiocb> cbs;  // neighbours, the last four of them past the limit
   for (int i = 0; i < 12; ++i) cbs.push_back(make_write(fd, data.data(), data.size(), 1024 * i));
@@ -352,6 +347,22 @@ AIOX_CASE("a write at the file size limit lets what is queued next to it go on")
     EXPECT_EQ(wait_for(cb), i < 8 ? 0 : EFBIG);
     EXPECT_EQ(aio_return(&cb), i < 8 ? 1024 : -1);
   }
+}
+
+AIOX_CASE("a write beyond the file size limit sends SIGXFSZ to the process, a short one does not") {
+  block_signal(SIGXFSZ);
+  const int fd = open_temp_file();
+  limit_file_size(8192);
+  const std::string data(4096, 'x');
+  aiocb across = make_write(fd, data.data(), data.size(), 6144);
+  submit(across);
+  EXPECT_EQ(result_of(across), 2048);
+  EXPECT(!take_signal(SIGXFSZ, 20));
+  aiocb beyond = make_write(fd, data.data(), data.size(), 8192);
+  submit(beyond);
+  EXPECT_EQ(wait_for(beyond), EFBIG);
+  EXPECT(take_signal(SIGXFSZ, 1000));
+  EXPECT(!take_signal(SIGXFSZ, 20));
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "backend/inline_read.h"
 
-#include <cerrno>
-
 #include "kernel/file_io.h"
 
 namespace aiox::backend {
@@ -12,7 +10,7 @@ InlineAnswer read_inline(int fd, void* buffer, uint64_t length_bytes, int64_t of
   // A short count may be the end of the file or the end of what is cached; only the blocking call can tell. Zero can
   // only be the end: a read that finds nothing cached says -EAGAIN.
   if (*result == static_cast<int64_t>(length_bytes) || *result == 0) return InlineAnswer::kDone;
-  return *result == -EOPNOTSUPP ? InlineAnswer::kNotSupported : InlineAnswer::kWouldBlock;
+  return InlineAnswer::kWouldBlock;
 }
 
 }  // namespace aiox::backend

@@ -15,7 +15,6 @@ inline constexpr uint64_t kInlineBytesMax = 128 * 1024;
 enum class InlineAnswer : uint8_t {
   kDone,          // *result: the byte count
   kWouldBlock,    // not, or not all of it, in the page cache; or an error, which the pool will meet as well
-  kNotSupported,  // this file does not know RWF_NOWAIT: no use trying again
 };
 
 InlineAnswer read_inline(int fd, void* buffer, uint64_t length_bytes, int64_t offset, int64_t* result);

@@ -25,8 +25,22 @@ struct Io {
   const iovec* vectors = nullptr;   // stays valid until reaped
   int64_t offset = 0;
   int64_t result = 0;               // out: bytes, or -errno
-  int64_t done_bytes = 0;           // backend: what earlier rounds of a stream write have moved
+  int64_t done_bytes = 0;           // what earlier rounds of a write have moved, for one that goes on where it stopped
   iovec single = {};                // storage for `vectors` when one is enough
 };
+
+// A write has moved `bytes` and goes on behind them.
+inline void advance(Io* io, int64_t bytes) {
+  io->done_bytes += bytes;
+  io->offset += bytes;
+  io->single.iov_base = static_cast<char*>(io->single.iov_base) + bytes;
+  io->single.iov_len -= static_cast<size_t>(bytes);
+}
+
+// The answer to the whole of a write whose last round ended with `result`.
+inline int64_t total_result(const Io& io, int64_t result) {
+  if (io.done_bytes == 0) return result;
+  return io.done_bytes + (result > 0 ? result : 0);
+}
 
 }  // namespace aiox::backend

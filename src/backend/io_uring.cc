@@ -1,5 +1,7 @@
 #include "backend/io_uring.h"
 
+#include <sys/socket.h>
+
 #include <cerrno>
 
 #include "base/assert.h"
@@ -34,17 +36,23 @@ io_uring_sqe* IoUring::next_entry() {
 
 void IoUring::start(Io* io) {
   io_uring_sqe* entry = next_entry();
-  uint64_t offset = static_cast<uint64_t>(io->offset);
+  uint64_t offset = io->file_kind == kernel::FileKind::kSocket ? 0 : static_cast<uint64_t>(io->offset);
   if (is_sync(io->opcode)) {
     io_uring_prep_fsync(entry, io->fd, io->opcode == Opcode::kDataSync ? IORING_FSYNC_DATASYNC : 0);
-  } else if (io->vector_count == 1) {
-    // sqe->len has 32 bits; pread and pwrite clamp at MAX_RW_COUNT, so clamping here is what they would do.
-    uint64_t length = io->vectors->iov_len;
-    unsigned clamped = static_cast<unsigned>(length < kernel::kTransferBytesMax ? length : kernel::kTransferBytesMax);
+  } else if (io->file_kind == kernel::FileKind::kSocket && io->vectors->iov_len > 0) {
+    // Not READ and WRITE: those answer -ESPIPE on a socket for any offset but 0, and would do I/O at an offset if the
+    // number stood for a file by now; these say -ENOTSOCK. Without a length, though, read(2) answers at once.
     if (io->opcode == Opcode::kRead) {
-      io_uring_prep_read(entry, io->fd, io->vectors->iov_base, clamped, offset);
+      io_uring_prep_recv(entry, io->fd, io->vectors->iov_base, io->vectors->iov_len, 0);
     } else {
-      io_uring_prep_write(entry, io->fd, io->vectors->iov_base, clamped, offset);
+      io_uring_prep_send(entry, io->fd, io->vectors->iov_base, io->vectors->iov_len, MSG_NOSIGNAL);
+    }
+  } else if (io->vector_count == 1) {
+    unsigned length = static_cast<unsigned>(io->vectors->iov_len);  // at most kTransferBytesMax, see Engine::submit
+    if (io->opcode == Opcode::kRead) {
+      io_uring_prep_read(entry, io->fd, io->vectors->iov_base, length, offset);
+    } else {
+      io_uring_prep_write(entry, io->fd, io->vectors->iov_base, length, offset);
     }
   } else if (io->opcode == Opcode::kRead) {
     io_uring_prep_readv(entry, io->fd, io->vectors, io->vector_count, offset);
@@ -73,21 +81,20 @@ bool IoUring::finish(Io* io, int result) {
   in_flight_--;
   if (is_bounded(io)) {
     bounded_in_flight_--;
-    io->result = result;
+    io->result = total_result(*io, result);
     return true;
   }
   if (result == -EINTR) result = -ECANCELED;  // an io-wq worker's blocking call, ended by our cancellation
   if (io->opcode == Opcode::kWrite && result > 0) {
     // A blocking write returns only when all is written; the ring hands back the first part that fitted.
-    io->done_bytes += result;
-    io->single.iov_base = static_cast<char*>(io->single.iov_base) + result;
-    io->single.iov_len -= static_cast<size_t>(result);
+    advance(io, result);
     if (io->single.iov_len > 0) {
       start(io);
       return false;
     }
+    result = 0;
   }
-  io->result = io->done_bytes > 0 ? io->done_bytes : result;
+  io->result = total_result(*io, result);
   return true;
 }
 

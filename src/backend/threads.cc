@@ -32,7 +32,7 @@ int64_t perform(const Io& io) {
 void Threads::start(Io* io) {
   AIOX_ASSERT(finished_ == nullptr);
   bool is_stream = !kernel::is_seekable(io->file_kind) && !is_sync(io->opcode);
-  io->result = is_stream ? perform_stream(*io) : perform(*io);
+  io->result = is_stream ? perform_stream(*io) : total_result(*io, perform(*io));
   finished_ = io;
 }
 
@@ -87,9 +87,9 @@ int64_t Threads::perform_stream_blocking(const Io& io) {
 int64_t Threads::perform_stream(Io& io) {
   int flags = kernel::status_flags(io.fd);
   if (flags < 0) return flags;
-  if ((flags & O_NONBLOCK) != 0) return perform_stream_blocking(io);
-  if (!poll_.is_open() && poll_.open() != 0) return perform_stream_blocking(io);
-
+  // O_NONBLOCK: one try, whatever it gives. No length: read(2) and write(2) answer at once, recvmsg(2) might wait.
+  if ((flags & O_NONBLOCK) != 0 || io.vectors->iov_len == 0) return perform_stream_blocking(io);
+  poll_.open();
   {
     MutexLock lock(mutex_);
     current_ = &io;
@@ -106,11 +106,10 @@ int64_t Threads::perform_stream(Io& io) {
     }
     if (result > 0 && !is_read) {
       // A blocking write returns only when all is written: go on where this round stopped.
-      io.done_bytes += result;
-      io.single.iov_base = static_cast<char*>(io.single.iov_base) + result;
-      io.single.iov_len -= static_cast<size_t>(result);
-      if (io.single.iov_len == 0) break;
-      continue;
+      advance(&io, result);
+      if (io.single.iov_len > 0) continue;
+      result = 0;
+      break;
     }
     if (result == -EINTR) continue;
     if (result != -EAGAIN) break;
@@ -119,9 +118,8 @@ int64_t Threads::perform_stream(Io& io) {
       result = -ECANCELED;
       break;
     }
-    if (error != 0 || !has_attempt) {  // cannot be polled, or ready and no way to try: the plain call
+    if (error != 0 || !has_attempt) {  // bad, or ready and no way to try without blocking: the plain call
       result = perform_stream_blocking(io);
-      if (result > 0 && !is_read) io.done_bytes += result;
       break;
     }
   }
@@ -129,7 +127,7 @@ int64_t Threads::perform_stream(Io& io) {
     MutexLock lock(mutex_);
     current_ = nullptr;
   }
-  return io.done_bytes > 0 ? io.done_bytes : result;
+  return total_result(io, result);
 }
 
 }  // namespace aiox::backend

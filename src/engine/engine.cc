@@ -9,6 +9,7 @@
 
 #include "backend/inline_read.h"
 #include "kernel/descriptor.h"
+#include "kernel/file_io.h"
 #include "kernel/memory.h"
 #include "kernel/signal_send.h"
 #include "kernel/thread.h"
@@ -29,6 +30,8 @@ struct Root {
 };
 
 std::atomic<Root*> g_root{nullptr};
+
+constexpr uint64_t kAddressesMax = uint64_t{1} << 56;  // more than a process can map on any 64-bit Linux
 
 // Above zero while this thread is inside the engine, where it may hold a lock: a signal handler that lands there must not
 // wait for one. initial-exec, so reading it allocates nothing.
@@ -139,6 +142,8 @@ int Engine::submit(const Submission& submission) {
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   bool is_transfer = !is_sync(submission.opcode);
   if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
+  // What no address space can hold is refused before it is clamped, as access_ok does in the kernel.
+  if (is_transfer && submission.length_bytes > kAddressesMax) return complete_at_once(submission, -EFAULT);
   int64_t result;
   if (submission.opcode == Opcode::kRead && try_inline(file, submission, &result)) {
     int accepted = complete_at_once(submission, result);
@@ -171,18 +176,11 @@ int Engine::submit(const Submission& submission) {
 
 bool Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
   if (!config.is_inline_enabled || submission.length_bytes > backend::kInlineBytesMax) return false;
-  if (!kernel::is_seekable(file->kind()) || file->opened_direct() || file->has_outstanding_writes()) return false;
+  if (!file->knows_nowait() || file->opened_direct() || file->has_outstanding_writes()) return false;
   // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
   if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) return false;
-  if (file->inline_memory.is_hopeless.load(std::memory_order_relaxed)) return false;  // relaxed: a hint
-  switch (backend::read_inline(submission.fd, submission.buffer, submission.length_bytes, submission.offset, result)) {
-    case backend::InlineAnswer::kDone: return true;
-    case backend::InlineAnswer::kWouldBlock: return false;
-    case backend::InlineAnswer::kNotSupported:
-      file->inline_memory.is_hopeless.store(true, std::memory_order_relaxed);  // relaxed: a hint
-      return false;
-  }
-  return false;
+  return backend::read_inline(submission.fd, submission.buffer, submission.length_bytes, submission.offset, result) ==
+         backend::InlineAnswer::kDone;
 }
 
 Request* Engine::make_request(const Submission& submission) {
@@ -200,7 +198,9 @@ Request* Engine::make_request(const Submission& submission) {
   io.opcode = submission.opcode;
   io.is_shared = false;
   io.fd = submission.fd;
-  io.single = {submission.buffer, submission.length_bytes};
+  // As pread and pwrite clamp; a ring's entries have no room for more either.
+  uint64_t length = submission.length_bytes;
+  io.single = {submission.buffer, length < kernel::kTransferBytesMax ? length : kernel::kTransferBytesMax};
   io.vectors = &io.single;
   io.vector_count = 1;
   io.offset = submission.offset;
@@ -232,9 +232,13 @@ void Engine::choose_road(Request* request, FileQueue* file) {
   request->has_range = false;
   bool is_seekable = kernel::is_seekable(io.file_kind);
   bool is_buffered_write = false;
+  bool is_ring_kind = is_seekable ? file->knows_nowait() || io.file_kind == kernel::FileKind::kBlockDevice
+                                  : io.file_kind != kernel::FileKind::kOther;
   if (!is_sync(io.opcode)) {
     if (!is_seekable) {
       request->serial = io.opcode == Opcode::kRead ? SerialId::kStreamRead : SerialId::kStreamWrite;
+      // A ring waits for readiness whatever O_NONBLOCK says (seen on 6.18); the plain call answers -EAGAIN.
+      if (is_ring_kind && (kernel::status_flags(io.fd) & O_NONBLOCK) != 0) is_ring_kind = false;
     } else if (io.opcode == Opcode::kRead) {
       request->has_range = true;
     } else {
@@ -248,9 +252,11 @@ void Engine::choose_road(Request* request, FileQueue* file) {
   }
   // On ext4 and its like io_uring gives a buffered write or an fsync to a kernel thread: a worker of ours is no worse,
   // and can merge neighbours. Everything else is better off in a ring.
+  // Files that do not know RWF_NOWAIT, and devices, of which a ring makes one call where read(2) makes as many as it takes
+  // (/dev/zero), are left to blocking calls too.
   bool is_ring_work = config.backend == BackendChoice::kIoUring ||
                       (config.backend == BackendChoice::kAuto && !is_buffered_write && !is_sync(io.opcode));
-  if (is_ring_work && is_ring_usable()) {
+  if (is_ring_work && is_ring_kind && is_ring_usable()) {
     request->service = ServiceId::kRing;
   } else {
     request->service = is_seekable || is_sync(io.opcode) ? ServiceId::kThreads : ServiceId::kStreams;
@@ -319,8 +325,9 @@ void Engine::complete(Request* request, int64_t result, bool may_start_threads) 
 bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads) {
   const backend::Io& io = request->io;
   bool is_stream = !kernel::is_seekable(io.file_kind);
-  if (result == -ESPIPE && !is_stream && !is_sync(io.opcode)) {
-    // The number stands for a pipe or socket now: it was closed and opened behind the library's back.
+  bool is_other_kind = (result == -ESPIPE && !is_stream) || (result == -ENOTSOCK && is_stream);
+  if (is_other_kind && !is_sync(io.opcode) && io.file_kind != kernel::FileKind::kOther) {
+    // The number stands for another kind of file now: it was closed and opened behind the library's back.
     request->io.file_kind = kernel::FileKind::kOther;
     reroute(request, ServiceId::kStreams, may_start_threads);
     return false;

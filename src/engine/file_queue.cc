@@ -27,14 +27,14 @@ void wait_until_published(const Request* request) {
 
 }  // namespace
 
-void FileQueue::attach(int fd, kernel::FileKind kind, int status_flags) {
+void FileQueue::attach(int fd, kernel::FileKind kind, int status_flags, bool knows_nowait) {
   MutexLock lock(mu_);
   AIOX_ASSERT(!is_attached_ && order_.empty());
   fd_ = fd;
   kind_ = kind;
   opened_direct_ = (status_flags & O_DIRECT) != 0;
-  inline_memory.is_hopeless.store(false, std::memory_order_relaxed);  // relaxed: a hint
-  is_detached_.store(false, std::memory_order_relaxed);               // relaxed: a hint
+  knows_nowait_ = knows_nowait;
+  is_detached_.store(false, std::memory_order_relaxed);  // relaxed: a hint
   is_attached_ = true;
 }
 

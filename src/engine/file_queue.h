@@ -37,11 +37,6 @@ using ServiceMask = uint8_t;
 
 using RequestList = base::IntrusiveList<Request, &Request::run_link>;
 
-// What trying the inline lane on this file has taught. Hints: relaxed, and two threads may both learn at once.
-struct InlineMemory {
-  std::atomic<bool> is_hopeless{false};  // the file does not know RWF_NOWAIT
-};
-
 // One cancellation of a request that a worker is carrying out. Lives on the asker's stack; the asker leaves only once
 // is_done is set, and whoever sets it touches the ticket no more.
 struct CancelTicket {
@@ -69,10 +64,11 @@ class FileQueue {
   static constexpr uint64_t kMergedBytesMax = 1 << 20;
 
   // Prepares the queue for `fd`; it must be idle and detached.
-  void attach(int fd, kernel::FileKind kind, int status_flags) AIOX_EXCLUDES(mu_);
+  void attach(int fd, kernel::FileKind kind, int status_flags, bool knows_nowait) AIOX_EXCLUDES(mu_);
 
   kernel::FileKind kind() const { return kind_; }
   bool opened_direct() const { return opened_direct_; }
+  bool knows_nowait() const { return knows_nowait_; }
   // Writes accepted and not yet ended. A read may be answered inside the call only when there is none.
   bool has_outstanding_writes() const { return outstanding_writes_.load(std::memory_order_acquire) != 0; }
 
@@ -112,7 +108,6 @@ class FileQueue {
 
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
   bool has_ready_nodes = false;        // the ready queues have a node for this queue (set once, by its creator)
-  InlineMemory inline_memory;
 
  private:
   struct SerialRun {
@@ -137,6 +132,7 @@ class FileQueue {
   int fd_ = -1;
   kernel::FileKind kind_ = kernel::FileKind::kRegular;
   bool opened_direct_ = false;
+  bool knows_nowait_ = false;
 
   std::atomic<bool> is_detached_{false};         // (@) a hint, set under mu_: try_retire decides
   std::atomic<uint32_t> outstanding_writes_{0};  // (@) E-writes; changed under mu_

@@ -59,7 +59,7 @@ FileQueue* FileTable::find_or_attach(int fd, bool (*prepare)(FileQueue*), int* e
     queues_.free(queue);
     return nullptr;
   }
-  queue->attach(fd, kind, flags);
+  queue->attach(fd, kind, flags, kernel::is_seekable(kind) && kernel::knows_nowait(fd));
   FileQueue* other = nullptr;
   if (!place->compare_exchange_strong(other, queue, std::memory_order_acq_rel)) {  // E-file: another thread was faster
     queue->detach();

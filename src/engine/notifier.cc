@@ -21,9 +21,10 @@ constexpr int64_t kSignalRetryNs = 1'000'000;
 pthread_key_t g_gone_key;
 pthread_once_t g_gone_key_once = PTHREAD_ONCE_INIT;
 
-struct OwnThread {
+struct Call {
   void (*function)(union sigval);
   union sigval value;
+  std::atomic<uint32_t>* is_taken;  // the new thread has its copy; nullptr: nobody waits for that
 };
 
 void set_signal_mask(bool is_blocking) {
@@ -49,9 +50,10 @@ void release(Notification* notification) {
 
 // The thread of a notification that came with attributes of its own: nothing of it can be shared with another one.
 void* own_thread_entry(void* argument) {
-  auto* notification = static_cast<Notification*>(argument);
-  OwnThread call = {notification->function, notification->value};
-  release(notification);
+  Call call = *static_cast<Call*>(argument);
+  std::atomic<uint32_t>* is_taken = call.is_taken;
+  is_taken->store(1, std::memory_order_release);  // `argument` is the creator's stack: not ours after this
+  kernel::futex_wake(*is_taken);
   set_signal_mask(false);
   call.function(call.value);
   return nullptr;
@@ -139,13 +141,18 @@ bool Notifier::call(Notification* notification) {
     }
     return true;
   }
+  Call call = {notification->function, notification->value, nullptr};
   if (notification->has_attributes) {
+    std::atomic<uint32_t> is_taken{0};
+    call.is_taken = &is_taken;
     pthread_t thread;
-    // Kept out of `notification`: once the thread runs, it may be gone.
-    pthread_attr_t* attributes = &notification->attributes;
-    if (pthread_create(&thread, attributes, own_thread_entry, notification) == 0) return true;
+    if (pthread_create(&thread, &notification->attributes, own_thread_entry, &call) == 0) {
+      while (is_taken.load(std::memory_order_acquire) == 0) kernel::futex_wait_until(is_taken, 0, kernel::kNoTimeout);
+      release(notification);
+      return true;
+    }
+    // Refused with these attributes: better told on a thread without them than not at all.
   }
-  OwnThread call = {notification->function, notification->value};
   uint32_t epoch = Engine::current_epoch();
   release(notification);
   set_signal_mask(false);

@@ -20,7 +20,10 @@ bool copy_attributes(const pthread_attr_t* from, Notification* to) {
   struct sched_param parameters;
   cpu_set_t processors;
   void* stack = nullptr;
-  if (pthread_attr_getstack(from, &stack, &size_bytes) == 0 && stack != nullptr) {
+  // Without a stack of the program's own, glibc answers with an address that ends at zero.
+  bool has_stack = pthread_attr_getstack(from, &stack, &size_bytes) == 0 && stack != nullptr &&
+                   reinterpret_cast<uintptr_t>(stack) + size_bytes != 0;
+  if (has_stack) {
     pthread_attr_setstack(&to->attributes, stack, size_bytes);
   } else if (pthread_attr_getstacksize(from, &size_bytes) == 0) {
     pthread_attr_setstacksize(&to->attributes, size_bytes);

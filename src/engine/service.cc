@@ -246,22 +246,20 @@ void Worker::complete_shared(SharedIo* shared) {
   Engine* engine = service_->engine();
   int64_t left = shared->io.result;
   bool is_write = shared->io.opcode == backend::Opcode::kWrite;
-  bool is_failed = is_write && left < 0;
+  bool is_used_up = is_write && left <= 0;
   uint32_t ended = 0;
   for (uint32_t i = 0; i < shared->count; i++) {
     Request* request = shared->members[i];
     int64_t length = static_cast<int64_t>(request->io.single.iov_len);
     if (!is_write) {
       engine->complete(request, left);
-    } else if (!is_failed && left >= length) {
+    } else if (!is_used_up && left >= length) {
       left -= length;
       engine->complete(request, length);
-    } else if (!is_failed && left > 0) {
-      // A short count is the answer this one would have had; those behind it get answers of their own.
-      engine->complete(request, left);
-      left = 0;
-      is_failed = true;
     } else {
+      // Each that was not wholly written goes on alone: what it ends with is its own answer, not its neighbours'.
+      if (!is_used_up && left > 0) backend::advance(&request->io, left);
+      is_used_up = true;
       again_.push_back(request);
       continue;
     }
@@ -332,6 +330,18 @@ void Worker::answer(CancelTicket* ticket) {
 
 void Worker::serve_in_caller() {
   backend_ = &threads_;
+  if (service_->id() == ServiceId::kStreams) {
+    // A stream may keep the caller for ever. EAGAIN is what aio_read may answer when there is no thread to be had.
+    while (FileQueue* file = service_->pop()) {
+      bool has_more = true;
+      while (has_more) {
+        Io* unit;
+        if (file->take(service_->id(), this, service_->engine()->shared_ios, &unit, 1, &has_more) == 0) break;
+        service_->engine()->complete(request_of(unit), -EAGAIN, false);
+      }
+    }
+    return;
+  }
   for (;;) {
     fill();
     Io* done[1];

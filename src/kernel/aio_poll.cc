@@ -1,5 +1,7 @@
 #include "kernel/aio_poll.h"
 
+#include <poll.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -7,19 +9,43 @@
 
 namespace aiox::kernel {
 
-int AioPoll::open() {
+void AioPoll::open() {
+  if (is_open_) return;
+  is_open_ = true;
   context_ = 0;
-  long error = raw_syscall(SYS_io_setup, 1, as_argument(&context_));
-  if (error < 0) context_ = 0;
-  return static_cast<int>(error);
+  if (raw_syscall(SYS_io_setup, 1, as_argument(&context_)) < 0) context_ = 0;
 }
 
 void AioPoll::close() {
   if (context_ != 0) raw_syscall(SYS_io_destroy, static_cast<long>(context_));
   context_ = 0;
+  is_open_ = false;
+}
+
+int AioPoll::wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested) {
+  {
+    MutexLock lock(mutex);
+    is_slicing_ = true;
+  }
+  int result = -EINPROGRESS;
+  while (result == -EINPROGRESS) {
+    pollfd entry = {fd, events, 0};
+    timespec slice = {0, kSliceMs * 1'000'000};
+    long count = raw_syscall(SYS_ppoll, as_argument(&entry), 1, as_argument(&slice), 0, 0);
+    MutexLock lock(mutex);
+    if (cancel_requested) {
+      result = -ECANCELED;
+    } else if (count > 0) {
+      result = (entry.revents & POLLNVAL) != 0 ? -EBADF : 0;
+    }
+    if (result != -EINPROGRESS) is_slicing_ = false;
+  }
+  return result;
 }
 
 int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_requested) {
+  if (context_ == 0) return wait_in_slices(fd, events, mutex, cancel_requested);
+  long submitted;
   {
     MutexLock lock(mutex);
     if (cancel_requested) return -ECANCELED;
@@ -28,10 +54,10 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
     control_block_.aio_lio_opcode = IOCB_CMD_POLL;
     control_block_.aio_buf = static_cast<uint64_t>(static_cast<unsigned short>(events));
     iocb* list[1] = {&control_block_};
-    long submitted = raw_syscall(SYS_io_submit, static_cast<long>(context_), 1, as_argument(list));
-    if (submitted != 1) return submitted < 0 ? static_cast<int>(submitted) : -EINVAL;
-    is_waiting_ = true;
+    submitted = raw_syscall(SYS_io_submit, static_cast<long>(context_), 1, as_argument(list));
+    is_waiting_ = submitted == 1;
   }
+  if (submitted != 1) return wait_in_slices(fd, events, mutex, cancel_requested);
   io_event event = {};
   long count;
   do {
@@ -44,6 +70,7 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
 }
 
 bool AioPoll::cancel(Mutex&) {
+  if (is_slicing_) return true;
   if (!is_waiting_) return false;
   io_event unused = {};
   long error = raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));

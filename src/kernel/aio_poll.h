@@ -2,7 +2,9 @@
 //
 // A thread blocked in read(2) can only be interrupted by a signal, and every signal belongs to the program. A thread that
 // waits in io_getevents(2) for an IOCB_CMD_POLL (Linux 4.18) can be ended by io_cancel(2) from anywhere, with no signal
-// and no descriptor; and the containers that forbid io_uring allow these calls.
+// and no descriptor; and the containers that forbid io_uring allow these calls. Where kernel AIO is not to be had, or
+// cannot poll the file (terminals: two wait queues), poll(2) for a fraction of a second at a time does the same with a
+// little CPU.
 //
 // Thread: open, wait, close by the owner; cancel by any thread, under the owner's lock that guards is_waiting.
 #pragma once
@@ -15,22 +17,26 @@ namespace aiox::kernel {
 
 class AioPoll {
  public:
-  // Returns 0 or -errno (io_setup refused: seccomp, CONFIG_AIO=n, aio-max-nr).
-  int open();
+  // Tries for kernel AIO (refused by seccomp, CONFIG_AIO=n, aio-max-nr).
+  void open();
   void close();
-  bool is_open() const { return context_ != 0; }
 
-  // Blocks until `fd` has one of `events` (POLLIN, POLLOUT), an error or a hang-up: 0. -ECANCELED: cancel() came first.
-  // Other -errno: this file cannot be polled.
+  // Blocks until `fd` has one of `events` (POLLIN, POLLOUT), an error or a hang-up: 0; also for a file that knows no
+  // polling. -ECANCELED: cancel() came first. Other -errno: the descriptor is bad.
   int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested) AIOX_EXCLUDES(mutex);
 
-  // Ends a wait in progress. True: that wait will return -ECANCELED.
+  // Ends a wait in progress, cancel_requested having been set. True: that wait will return -ECANCELED.
   bool cancel(Mutex& mutex) AIOX_REQUIRES(mutex);
 
  private:
+  static constexpr int kSliceMs = 20;
+  int wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested) AIOX_EXCLUDES(mutex);
+
   aio_context_t context_ = 0;
   iocb control_block_ = {};
+  bool is_open_ = false;     // open() was called
   bool is_waiting_ = false;  // guarded by the owner's mutex, passed in
+  bool is_slicing_ = false;  // the same
 };
 
 }  // namespace aiox::kernel

@@ -2,12 +2,22 @@
 
 #include <fcntl.h>
 #include <linux/stat.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "kernel/raw_syscall.h"
+#include <cerrno>
+
+#include "kernel/file_io.h"
 
 namespace aiox::kernel {
+
+namespace {
+bool is_terminal(int fd) {
+  char settings[256];  // larger than any architecture's struct termios
+  return raw_syscall(SYS_ioctl, fd, TCGETS, as_argument(settings)) == 0;
+}
+}  // namespace
 
 int file_kind(int fd, FileKind* kind) {
   // statx with AT_EMPTY_PATH has one layout on every architecture; fstat by raw call has not.
@@ -21,9 +31,17 @@ int file_kind(int fd, FileKind* kind) {
     case S_IFBLK: *kind = FileKind::kBlockDevice; break;
     case S_IFSOCK: *kind = FileKind::kSocket; break;
     case S_IFIFO: *kind = FileKind::kPipe; break;
+    case S_IFCHR: *kind = is_terminal(fd) ? FileKind::kTerminal : FileKind::kOther; break;
     default: *kind = FileKind::kOther; break;
   }
   return 0;
+}
+
+bool knows_nowait(int fd) {
+  // Far behind the end of any file: nothing is read, no access time changes. The flag is checked before the offset.
+  char byte;
+  iovec vector = {&byte, 1};
+  return read_nowait(fd, &vector, 1, INT64_MAX - 4096) != -EOPNOTSUPP;
 }
 
 int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }

@@ -12,7 +12,8 @@ enum class FileKind : uint8_t {
   kBlockDevice,  // the same, on a block device
   kSocket,       // no offsets, may block for ever
   kPipe,         // no offsets, may block for ever (pipe or FIFO)
-  kOther,        // character device, terminal, eventfd ...: may block for ever, offsets mostly ignored
+  kTerminal,     // the same: a tty or a pty
+  kOther,        // other character devices, eventfd, timerfd ...: may block for ever, offsets mostly ignored
 };
 
 inline bool is_seekable(FileKind kind) { return kind == FileKind::kRegular || kind == FileKind::kBlockDevice; }
@@ -23,6 +24,10 @@ int file_kind(int fd, FileKind* kind);
 // The open file description's status flags (O_APPEND, O_DIRECT, O_NONBLOCK ...), or -EBADF. Asked anew whenever they
 // matter: fcntl(F_SETFL) may change them at any time.
 int status_flags(int fd);
+
+// Whether reads of this seekable file know RWF_NOWAIT (FMODE_NOWAIT in the kernel). Where they do not (FUSE, some network
+// file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told.
+bool knows_nowait(int fd);
 
 // RLIMIT_FSIZE of the process in bytes; UINT64_MAX: none.
 uint64_t file_size_limit_bytes();

@@ -98,7 +98,8 @@ int Ring::check_opcodes(const char** step) {
     return static_cast<int>(error);
   }
   static constexpr uint8_t kNeeded[] = {IORING_OP_READV, IORING_OP_WRITEV,       IORING_OP_READ, IORING_OP_WRITE,
-                                        IORING_OP_FSYNC, IORING_OP_ASYNC_CANCEL, kOpFutexWait};
+                                        IORING_OP_FSYNC, IORING_OP_ASYNC_CANCEL, IORING_OP_RECV, IORING_OP_SEND,
+                                        kOpFutexWait};
   for (uint8_t opcode : kNeeded) {
     if (opcode < probe->ops_len && (probe->ops[opcode].flags & IO_URING_OP_SUPPORTED) != 0) continue;
     *step = opcode == kOpFutexWait ? "IORING_OP_FUTEX_WAIT" : "an io_uring operation";

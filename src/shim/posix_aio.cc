@@ -1,6 +1,7 @@
 #include "shim/posix_aio.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <cerrno>
@@ -153,7 +154,12 @@ class Waiter {
   Waiter(Engine* engine, const aiocb* const list[], int count)
       : engine_(engine), epoch_(Engine::current_epoch()), list_(list), count_(count), slot_(engine->wait_slots.take()) {}
 
-  ~Waiter() {
+  ~Waiter() { leave(); }
+
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  void leave() {
     if (Engine::current_epoch() != epoch_) return;  // a signal handler forked, and this is the child
     if (slot_ == WaitSlots::kNone) return;
     for (int i = 0; i < count_; i++) {
@@ -161,9 +167,6 @@ class Waiter {
     }
     engine_->wait_slots.give_back(slot_);
   }
-
-  Waiter(const Waiter&) = delete;
-  Waiter& operator=(const Waiter&) = delete;
 
   // 0: one of them has ended; -EAGAIN: the time is over; -EINTR: a signal handler ran.
   int wait(int64_t deadline_ns) {
@@ -192,8 +195,22 @@ class Waiter {
     return false;
   }
 
+  // aio_suspend is a cancellation point, and this is where. Asynchronous cancellation is on for the one system call that
+  // sleeps; what has to be undone then is leave(), all of it plain stores.
   int sleep(uint32_t seen, int64_t deadline_ns) {
-    if (slot_ != WaitSlots::kNone) return engine_->wait_slots.sleep(slot_, seen, deadline_ns);
+    int previous;
+    int error;
+    pthread_cleanup_push(cancelled, this);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
+    error = slot_ != WaitSlots::kNone ? engine_->wait_slots.sleep(slot_, seen, deadline_ns) : poll(deadline_ns);
+    pthread_setcanceltype(previous, nullptr);
+    pthread_cleanup_pop(0);
+    return error;
+  }
+
+  static void cancelled(void* waiter) { static_cast<Waiter*>(waiter)->leave(); }
+
+  static int poll(int64_t deadline_ns) {
     std::atomic<uint32_t> never{0};
     int64_t poll_ns = kernel::monotonic_now_ns() + kPollIntervalNs;
     bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= poll_ns;

@@ -153,10 +153,11 @@ AIOX_CASE("aio_fsync does not wait for what is queued after it") {
   slow.hold(SlowOp::kWrite);
   aiocb sync = make_fsync(fd);
   EXPECT_EQ(aio_fsync(O_SYNC, &sync), 0);
-  aiocb later = make_write(fd, "later", 5);
-  submit(later);
+  // Only now the write: in the kernel the two take one inode lock, and who holds it first keeps the other out.
   note("waiting for the fsync to reach the file");
   slow.wait_for_arrival(SlowOp::kFsync, 1);
+  aiocb later = make_write(fd, "later", 5);
+  submit(later);
   slow.release(SlowOp::kFsync);
   note("waiting for the fsync while the later write is held");
   EXPECT_EQ(result_of(sync), 0);

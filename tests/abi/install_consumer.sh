@@ -31,7 +31,7 @@ cc -Wall -Wextra -Werror -o "$work/by-pkg-config" "$here/consumer/consumer.c" $(
 LD_LIBRARY_PATH=$lib "$work/by-pkg-config" || fail "the program built through pkg-config"
 
 echo "-- find_package"
-cmake -S "$here/consumer" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/configure.log" 2>&1 ||
+cmake -G Ninja -S "$here/consumer" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/configure.log" 2>&1 ||
   { cat "$work/configure.log"; fail "find_package(aiox)"; }
 cmake --build "$work/by-cmake" >"$work/build.log" 2>&1 || { cat "$work/build.log"; fail "building with aiox::aiox"; }
 "$work/by-cmake/consumer" || fail "the program built through find_package"

@@ -43,6 +43,7 @@ class Driver {
   void give_back(Slot* slot);
   bool submit_one(const PlannedRequest& request, uint64_t plan_index);
   void submit_list(const Plan& plan);
+  void free_group(Group* group);
   void fill(Slot* slot, const PlannedRequest& request);
   void enter_into_model(Slot* slot, const PlannedRequest& request);
   bool may_submit(const PlannedRequest& request) const;

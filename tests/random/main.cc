@@ -2,8 +2,6 @@
 //
 // Links nothing but <aio.h>: the same program is answered by the C library, by aiox through LD_PRELOAD, or by aiox
 // linked in. Exit status: 0 everything was as the models say, 1 something was not, 2 wrong use.
-#include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -51,7 +49,7 @@ void watch(const std::vector<std::unique_ptr<Driver>>& drivers, const std::atomi
 
 int main(int argc, char** argv) {
   parse_options(argc, argv);
-  install_notifications();
+  bool needs_taker = prepare_signals();
   TargetSet targets;
   targets.create();
   std::vector<std::unique_ptr<Driver>> drivers;
@@ -59,13 +57,9 @@ int main(int argc, char** argv) {
   drivers.push_back(std::make_unique<Driver>(targets, 0));  // the main thread's, to drain the streams
   std::atomic<bool> is_over{false}, is_stopping{false};
   std::thread watcher(watch, std::cref(drivers), std::cref(is_over), &is_stopping);
-  // The C library's LIO_WAIT does not survive a signal (it leaves list nodes on a dead stack): there, only the watcher
-  // takes signals.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGRTMIN + 4);
-  if (!g_options.answered_by_aiox) pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
+  std::thread taker;
+  if (needs_taker) taker = std::thread(take_signals, std::cref(is_over));
+  while (needs_taker && !has_taker()) std::this_thread::yield();
   std::atomic<unsigned> running{g_options.threads};
   std::vector<std::thread> threads;
   for (unsigned i = 0; i < g_options.threads; ++i)
@@ -79,6 +73,7 @@ int main(int argc, char** argv) {
   for (auto& thread : threads) thread.join();
   is_over.store(true);
   watcher.join();
+  if (needs_taker) taker.join();
   targets.check_end_state();
 
   Counts sum;

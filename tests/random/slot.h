@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "file_model.h"
 #include "record_model.h"
@@ -81,6 +82,7 @@ struct Group {
   const aiocb* blocks[16];
   int block_count = 0;
   int left = 0;  // entries not yet reaped
+  std::vector<Slot*> refused;
   bool wants_notice = false;
   bool is_free = true;
 };
@@ -93,7 +95,11 @@ void slot_retire(Slot* slot);
 
 // Fills in a sigevent that ends in `notice`. `plain_variant` chooses among the spellings of "nothing".
 void set_notification(sigevent* event, Method method, Notice* notice, bool plain_variant);
-void install_notifications();
+// Installs the handler of Method::kSignal. True: a handler will not do (see slot.cc), the signal is blocked for this
+// thread and those it makes, and one of them must run take_signals; has_taker() once it does.
+bool prepare_signals();
+bool has_taker();
+void take_signals(const std::atomic<bool>& is_over);
 uint64_t notices_seen();
 
 }  // namespace random_driver

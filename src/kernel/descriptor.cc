@@ -14,7 +14,7 @@ namespace aiox::kernel {
 
 namespace {
 bool is_terminal(int fd) {
-  char settings[256];  // larger than any architecture's struct termios
+  char settings[256] = {};  // larger than any architecture's struct termios
   return raw_syscall(SYS_ioctl, fd, TCGETS, as_argument(settings)) == 0;
 }
 }  // namespace

@@ -26,8 +26,13 @@ inline int futex_wait_until(std::atomic<uint32_t>& word, uint32_t expected, int6
     limit = &deadline;
   }
   // FUTEX_WAIT_BITSET takes an absolute time on CLOCK_MONOTONIC, so a restarted wait does not start over.
-  return static_cast<int>(raw_syscall(SYS_futex, as_argument(&word), FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
-                                      as_argument(limit), 0, FUTEX_BITSET_MATCH_ANY));
+  int error = static_cast<int>(raw_syscall(SYS_futex, as_argument(&word), FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
+                                           expected, as_argument(limit), 0, FUTEX_BITSET_MATCH_ANY));
+#if defined(__SANITIZE_THREAD__)
+  // ThreadSanitizer runs a signal's handler at the next call that it intercepts, and it does not know this one.
+  if (error == -EINTR) usleep(1);
+#endif
+  return error;
 }
 
 inline void futex_wake(std::atomic<uint32_t>& word, int sleepers_max = INT_MAX) {

@@ -1,0 +1,201 @@
+// backends_test.cc - one suite for every backend: the contract of backend.h, on real files.
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "backend/inline_read.h"
+#include "backend/io_uring.h"
+#include "backend/threads.h"
+#include "catch.h"
+
+using namespace aiox::backend;
+using aiox::kernel::FileKind;
+
+namespace {
+
+class ScratchFile {
+ public:
+  ScratchFile() : fd_(mkstemp(path_)) {
+    REQUIRE(fd_ >= 0);
+    unlink(path_);
+  }
+  ~ScratchFile() { close(fd_); }
+  int fd() const { return fd_; }
+
+ private:
+  char path_[24] = "backends_test.XXXXXX";
+  int fd_;
+};
+
+Io make_io(Opcode opcode, int fd, FileKind kind, void* buffer, size_t length, int64_t offset) {
+  Io io;
+  io.opcode = opcode;
+  io.fd = fd;
+  io.file_kind = kind;
+  io.single = {buffer, length};
+  io.vector_count = 1;
+  io.offset = offset;
+  return io;
+}
+
+// Runs one unit to its end.
+int64_t run(Backend& backend, Io io) {
+  io.vectors = &io.single;
+  backend.start(&io);
+  Io* done[1] = {};
+  while (backend.reap(done, 1, true) == 0) {
+  }
+  CHECK(done[0] == &io);
+  return io.result;
+}
+
+// Opens the backend of that name; nullptr if the kernel refuses it.
+struct Opened {
+  std::atomic<uint32_t> wake_word{0};
+  Threads threads;
+  IoUring ring;
+  Backend* backend = nullptr;
+  std::string refusal;
+  ~Opened() {
+    if (backend != nullptr) backend->close();
+  }
+};
+
+std::unique_ptr<Opened> open_backend(const std::string& name) {
+  auto opened = std::make_unique<Opened>();
+  if (name == "threads") {
+    opened->backend = &opened->threads;
+    return opened;
+  }
+  const char* step = "";
+  int error = opened->ring.open(&opened->wake_word, &step);
+  if (error == 0) {
+    opened->backend = &opened->ring;
+  } else {
+    opened->refusal = std::string(step) + ": " + strerror(-error);
+  }
+  return opened;
+}
+
+}  // namespace
+
+TEST_CASE("every backend gives what the plain calls give") {
+  std::string name = GENERATE(std::string("threads"), std::string("io_uring"));
+  INFO(name);
+  auto opened = open_backend(name);
+  if (opened->backend == nullptr) AIOX_SKIP("io_uring: " + opened->refusal);
+  Backend& backend = *opened->backend;
+  ScratchFile file;
+  char text[] = "0123456789";
+  char back[16] = {};
+
+  SECTION("a write, then a read of it, short at the end, and nothing behind it") {
+    CHECK(run(backend, make_io(Opcode::kWrite, file.fd(), FileKind::kRegular, text, 10, 0)) == 10);
+    CHECK(run(backend, make_io(Opcode::kRead, file.fd(), FileKind::kRegular, back, 16, 4)) == 6);
+    CHECK(memcmp(back, "456789", 6) == 0);
+    CHECK(run(backend, make_io(Opcode::kRead, file.fd(), FileKind::kRegular, back, 16, 10)) == 0);
+  }
+  SECTION("syncs") {
+    CHECK(run(backend, make_io(Opcode::kSync, file.fd(), FileKind::kRegular, nullptr, 0, 0)) == 0);
+    CHECK(run(backend, make_io(Opcode::kDataSync, file.fd(), FileKind::kRegular, nullptr, 0, 0)) == 0);
+  }
+  SECTION("errors as -errno") {
+    CHECK(run(backend, make_io(Opcode::kRead, 1 << 20, FileKind::kRegular, back, 1, 0)) == -EBADF);
+    CHECK(run(backend, make_io(Opcode::kRead, file.fd(), FileKind::kRegular, back, 1, -5)) == -EINVAL);
+  }
+  SECTION("vectors") {
+    CHECK(run(backend, make_io(Opcode::kWrite, file.fd(), FileKind::kRegular, text, 10, 0)) == 10);
+    iovec vectors[2] = {{back, 3}, {back + 8, 3}};
+    Io io = make_io(Opcode::kRead, file.fd(), FileKind::kRegular, nullptr, 0, 1);
+    io.vectors = vectors;
+    io.vector_count = 2;
+    backend.start(&io);
+    Io* done[1];
+    while (backend.reap(done, 1, true) == 0) {
+    }
+    CHECK(io.result == 6);
+    CHECK(memcmp(back, "123", 3) == 0);
+    CHECK(memcmp(back + 8, "456", 3) == 0);
+  }
+  SECTION("a stream: a read takes what is there, a large write is written wholly") {
+    int ends[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    REQUIRE(write(ends[1], "abc", 3) == 3);
+    CHECK(run(backend, make_io(Opcode::kRead, ends[0], FileKind::kSocket, back, 16, 77)) == 3);
+    std::string large(4 << 20, 'x');
+    std::thread reader([&] {
+      std::string sink(1 << 16, 0);
+      size_t total = 0;
+      while (total < large.size()) total += static_cast<size_t>(read(ends[1], sink.data(), sink.size()));
+    });
+    CHECK(run(backend, make_io(Opcode::kWrite, ends[0], FileKind::kSocket, large.data(), large.size(), 0)) ==
+          static_cast<int64_t>(large.size()));
+    reader.join();
+    close(ends[0]);
+    close(ends[1]);
+  }
+  CHECK(backend.in_flight() == 0);
+}
+
+TEST_CASE("a ring keeps many units in flight, more than it has entries for submission") {
+  auto opened = open_backend("io_uring");
+  if (opened->backend == nullptr) AIOX_SKIP("io_uring: " + opened->refusal);
+  ScratchFile file;
+  std::string content(128 * 100, 0);
+  for (size_t i = 0; i < content.size(); i++) content[i] = static_cast<char>(i / 100);
+  REQUIRE(pwrite(file.fd(), content.data(), content.size(), 0) == static_cast<ssize_t>(content.size()));
+  std::array<Io, 128> units;
+  std::array<std::array<char, 100>, 128> buffers;
+  for (size_t i = 0; i < units.size(); i++) {
+    units[i] = make_io(Opcode::kRead, file.fd(), FileKind::kRegular, buffers[i].data(), 100, static_cast<int64_t>(i) * 100);
+    units[i].vectors = &units[i].single;
+    opened->ring.start(&units[i]);
+  }
+  CHECK(opened->ring.room() == 0);
+  size_t reaped = 0;
+  Io* done[16];
+  while (reaped < units.size()) reaped += opened->ring.reap(done, 16, true);
+  for (size_t i = 0; i < units.size(); i++) {
+    CHECK(units[i].result == 100);
+    CHECK(buffers[i][0] == static_cast<char>(i));
+  }
+}
+
+TEST_CASE("a ring asleep is woken through its word, and leaves no descriptor") {
+  int before = dup(0);
+  close(before);
+  auto opened = open_backend("io_uring");
+  if (opened->backend == nullptr) AIOX_SKIP("io_uring: " + opened->refusal);
+  int after = dup(0);
+  close(after);
+  CHECK(before == after);
+  std::thread waker([&] {
+    opened->wake_word.store(1);
+    aiox::kernel::futex_wake(opened->wake_word);
+  });
+  Io* done[1];
+  CHECK(opened->ring.reap(done, 1, true) == 0);
+  waker.join();
+}
+
+TEST_CASE("a read is answered inside the call from the page cache, and never from the end of what is cached") {
+  ScratchFile file;
+  char buffer[8192] = {};
+  REQUIRE(pwrite(file.fd(), buffer, 4096, 0) == 4096);
+  int64_t result = 0;
+  CHECK(read_inline(file.fd(), buffer, 4096, 0, &result) == InlineAnswer::kDone);
+  CHECK(result == 4096);
+  CHECK(read_inline(file.fd(), buffer, 4096, 4096, &result) == InlineAnswer::kDone);
+  CHECK(result == 0);
+  CHECK(read_inline(file.fd(), buffer, 8192, 0, &result) == InlineAnswer::kWouldBlock);
+  CHECK(read_inline(1 << 20, buffer, 1, 0, &result) == InlineAnswer::kWouldBlock);
+}

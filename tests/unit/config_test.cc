@@ -1,0 +1,54 @@
+// config_test.cc - the AIOX_ variables: good values are taken, bad ones replaced by the default.
+
+#include "engine/config.h"
+
+#include <cstdlib>
+
+#include "catch.h"
+
+using aiox::engine::BackendChoice;
+using aiox::engine::Config;
+using aiox::engine::read_config;
+
+namespace {
+struct Variable {
+  Variable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
+  ~Variable() { unsetenv(name_); }
+  const char* name_;
+};
+}  // namespace
+
+TEST_CASE("without variables the defaults are in force") {
+  Config config = read_config();
+  CHECK(config.backend == BackendChoice::kAuto);
+  CHECK(config.queue_max >= 65536);
+  CHECK_FALSE(config.is_verbose);
+}
+
+TEST_CASE("good values are taken") {
+  Variable backend("AIOX_BACKEND", "threads");
+  Variable workers("AIOX_WORKERS_MAX", "3");
+  Variable queue("AIOX_QUEUE_MAX", "1");
+  Variable idle("AIOX_IDLE_MS", "0");
+  Config config = read_config();
+  CHECK(config.backend == BackendChoice::kThreads);
+  CHECK(config.workers_max == 3);
+  CHECK(config.queue_max == 1);
+  CHECK(config.idle_timeout_ms == 0);
+}
+
+TEST_CASE("bad values leave the default") {
+  const Config defaults;
+  for (const char* text : {"0", "-1", "+1", " 1", "1025", "many", "3x", "99999999999999999999"}) {
+    INFO(text);
+    Variable workers("AIOX_WORKERS_MAX", text);
+    CHECK(read_config().workers_max == defaults.workers_max);
+  }
+  Variable backend("AIOX_BACKEND", "IO_URING");
+  CHECK(read_config().backend == BackendChoice::kAuto);
+}
+
+TEST_CASE("an empty variable is no variable") {
+  Variable workers("AIOX_WORKERS_MAX", "");
+  CHECK(read_config().workers_max == Config().workers_max);
+}

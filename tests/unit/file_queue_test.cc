@@ -1,0 +1,375 @@
+// file_queue_test.cc - the ordering domain alone: what may run when, with nobody running it.
+//
+// Requests are made, queued, taken and finished by hand, so every order can be forced and nothing depends on timing.
+
+#include "engine/file_queue.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <deque>
+#include <vector>
+
+#include "catch.h"
+
+using namespace aiox;
+using namespace aiox::engine;
+using backend::Io;
+using backend::Opcode;
+
+namespace {
+
+constexpr int kFd = 7;
+
+class Bench {
+ public:
+  explicit Bench(kernel::FileKind kind = kernel::FileKind::kRegular) : kind_(kind) {
+    REQUIRE(shared_.open(64));
+    queue_.attach(kFd, kind, O_RDWR, true);
+  }
+
+  Request* add(Opcode opcode, int64_t offset, size_t length, SerialId serial = SerialId::kNone,
+               ServiceId service = ServiceId::kThreads) {
+    bool has_range = !backend::is_sync(opcode) && kernel::is_seekable(kind_);
+    return submit(opcode, offset, length, serial, service, has_range);
+  }
+  Request* add_read(int64_t offset, size_t length) { return add(Opcode::kRead, offset, length); }
+  Request* add_direct_write(int64_t offset, size_t length) { return add(Opcode::kWrite, offset, length); }
+  Request* add_buffered_write(int64_t offset, size_t length) {
+    return add(Opcode::kWrite, offset, length, SerialId::kWrites);
+  }
+  Request* add_append(size_t length) {
+    return submit(Opcode::kWrite, 0, length, SerialId::kWrites, ServiceId::kThreads, false);
+  }
+  Request* add_sync(Opcode opcode = Opcode::kSync) { return add(opcode, 0, 0); }
+
+  // Everything that may run now, as units.
+  std::vector<Io*> take_all(ServiceId service = ServiceId::kThreads) {
+    std::vector<Io*> units;
+    bool more = true;
+    while (more) {
+      Io* unit[1];
+      if (queue_.take(service, nullptr, shared_, unit, 1, &more) == 0) break;
+      units.push_back(unit[0]);
+    }
+    return units;
+  }
+
+  // What a worker does at the end of a request.
+  void finish(Request* request) {
+    change_state(request, RequestState::kInFlight, RequestState::kDone);
+    request->is_published.store(1);
+    CancelTicket* ticket = nullptr;
+    woken_ = static_cast<ServiceMask>(woken_ | queue_.finish(request, &ticket));
+  }
+
+  FileQueue& queue() { return queue_; }
+  ServiceMask woken() const { return woken_; }
+
+ private:
+  Request* submit(Opcode opcode, int64_t offset, size_t length, SerialId serial, ServiceId service, bool has_range) {
+    Request& request = requests_.emplace_back();
+    request.io.opcode = opcode;
+    request.io.file_kind = kind_;
+    request.io.fd = kFd;
+    request.io.offset = offset;
+    request.io.single = {nullptr, length};
+    request.io.vectors = &request.io.single;
+    request.io.vector_count = 1;
+    request.service = service;
+    request.serial = serial;
+    request.has_range = has_range;
+    request.control_block = &request;
+    request.file.store(&queue_);
+    request.generation.store(1);
+    change_state(&request, RequestState::kFree, RequestState::kPrepared);
+    ServiceMask wake = 0;
+    REQUIRE(queue_.enqueue(&request, &wake));
+    woken_ = static_cast<ServiceMask>(woken_ | wake);
+    return &request;
+  }
+
+  kernel::FileKind kind_;
+  FileQueue queue_;
+  Pool<SharedIo> shared_;
+  std::deque<Request> requests_;
+  ServiceMask woken_ = 0;
+};
+
+bool is_among(const std::vector<Io*>& units, const Request* request) {
+  return std::find(units.begin(), units.end(), &request->io) != units.end();
+}
+
+SharedIo* as_shared(Io* io) {
+  REQUIRE(io->is_shared);
+  return reinterpret_cast<SharedIo*>(io);  // io is its first member
+}
+
+}  // namespace
+
+TEST_CASE("reads of one file run side by side, overlapping or not") {
+  Bench bench;
+  bench.add_read(0, 4096);
+  bench.add_read(0, 4096);
+  bench.add_read(8192, 4096);
+  CHECK(bench.take_all().size() == 3);
+}
+
+TEST_CASE("writes that do not overlap run side by side") {
+  Bench bench;
+  bench.add_direct_write(0, 4096);
+  bench.add_direct_write(4096, 4096);
+  CHECK(bench.take_all().size() == 2);
+}
+
+TEST_CASE("a read waits for an earlier write of the same bytes and goes on when it has ended") {
+  Bench bench;
+  Request* write = bench.add_direct_write(4096, 4096);
+  Request* read = bench.add_read(8191, 1);
+  std::vector<Io*> units = bench.take_all();
+  CHECK(is_among(units, write));
+  CHECK_FALSE(is_among(units, read));
+  bench.finish(write);
+  CHECK(is_among(bench.take_all(), read));
+}
+
+TEST_CASE("a write waits for an earlier read of the same bytes") {
+  Bench bench;
+  Request* read = bench.add_read(0, 100);
+  Request* write = bench.add_direct_write(99, 1);
+  CHECK(bench.take_all().size() == 1);
+  bench.finish(read);
+  CHECK(is_among(bench.take_all(), write));
+}
+
+TEST_CASE("ranges that only touch do not wait for one another") {
+  Bench bench;
+  bench.add_direct_write(0, 100);
+  bench.add_read(100, 100);
+  bench.add_direct_write(200, 100);
+  CHECK(bench.take_all().size() == 3);
+}
+
+TEST_CASE("an offset near the end of the number range does not wrap around") {
+  Bench bench;
+  bench.add_direct_write(INT64_MAX - 10, 4096);
+  bench.add_read(0, 4096);
+  CHECK(bench.take_all().size() == 2);
+}
+
+TEST_CASE("an fsync starts when all before it have ended, and nothing behind it waits") {
+  Bench bench;
+  Request* before = bench.add_direct_write(0, 100);
+  Request* sync = bench.add_sync();
+  Request* after = bench.add_direct_write(200, 100);
+  std::vector<Io*> units = bench.take_all();
+  CHECK(is_among(units, before));
+  CHECK(is_among(units, after));
+  CHECK_FALSE(is_among(units, sync));
+  bench.finish(before);
+  CHECK(is_among(bench.take_all(), sync));
+}
+
+TEST_CASE("an fsync on an idle file starts at once") {
+  Bench bench;
+  Request* sync = bench.add_sync();
+  CHECK(is_among(bench.take_all(), sync));
+}
+
+TEST_CASE("an fsync waits for a request that itself still waits") {
+  Bench bench;
+  Request* first = bench.add_direct_write(0, 100);
+  Request* second = bench.add_direct_write(0, 100);
+  Request* sync = bench.add_sync();
+  bench.take_all();
+  bench.finish(first);
+  std::vector<Io*> units = bench.take_all();
+  CHECK(is_among(units, second));
+  CHECK_FALSE(is_among(units, sync));
+  bench.finish(second);
+  CHECK(is_among(bench.take_all(), sync));
+}
+
+TEST_CASE("fsyncs that wait together are carried out as one, and an O_DSYNC joins an O_SYNC but not the reverse") {
+  Bench bench;
+  Request* write = bench.add_direct_write(0, 100);
+  bench.add_sync(Opcode::kSync);
+  bench.add_sync(Opcode::kDataSync);
+  bench.add_sync(Opcode::kSync);
+  bench.take_all();
+  bench.finish(write);
+  std::vector<Io*> units = bench.take_all();
+  REQUIRE(units.size() == 1);
+  CHECK(as_shared(units[0])->count == 3);
+
+  Bench other;
+  write = other.add_direct_write(0, 100);
+  Request* data_sync = other.add_sync(Opcode::kDataSync);
+  other.add_sync(Opcode::kSync);
+  other.take_all();
+  other.finish(write);
+  units = other.take_all();
+  REQUIRE(units.size() == 1);
+  CHECK(is_among(units, data_sync));
+}
+
+TEST_CASE("buffered writes run one at a time, and those that continue one another go out as one") {
+  Bench bench;
+  Request* first = bench.add_buffered_write(0, 100);
+  REQUIRE(bench.take_all().size() == 1);
+  bench.add_buffered_write(1000, 50);
+  bench.add_buffered_write(5000, 10);
+  bench.add_buffered_write(1050, 50);
+  CHECK(bench.take_all().empty());
+  bench.finish(first);
+  std::vector<Io*> units = bench.take_all();
+  REQUIRE(units.size() == 1);
+  SharedIo* merged = as_shared(units[0]);
+  CHECK(merged->count == 2);
+  CHECK(merged->io.offset == 1000);
+  CHECK(merged->vectors[0].iov_len + merged->vectors[1].iov_len == 100);
+}
+
+TEST_CASE("a merge stops before it grows past its bound") {
+  Bench bench;
+  Request* first = bench.add_buffered_write(0, 1);
+  REQUIRE(bench.take_all().size() == 1);
+  const size_t half = FileQueue::kMergedBytesMax / 2;
+  bench.add_buffered_write(1000, half);
+  bench.add_buffered_write(static_cast<int64_t>(1000 + half), half);
+  bench.add_buffered_write(static_cast<int64_t>(1000 + 2 * half), 1);
+  bench.finish(first);
+  std::vector<Io*> units = bench.take_all();
+  REQUIRE(units.size() == 1);
+  CHECK(as_shared(units[0])->count == 2);
+}
+
+TEST_CASE("appends keep their order whether merged or not") {
+  Bench bench;
+  Request* first = bench.add_append(10);
+  REQUIRE(bench.take_all().size() == 1);
+  Request* second = bench.add_append(20);
+  Request* third = bench.add_append(30);
+  CHECK(bench.take_all().empty());
+  bench.finish(first);
+  std::vector<Io*> units = bench.take_all();
+  REQUIRE(units.size() == 1);
+  SharedIo* merged = as_shared(units[0]);
+  REQUIRE(merged->count == 2);
+  CHECK(merged->members[0] == second);
+  CHECK(merged->members[1] == third);
+}
+
+TEST_CASE("a stream's reads run one at a time and hold up no write") {
+  Bench bench(kernel::FileKind::kSocket);
+  Request* first = bench.add(Opcode::kRead, 0, 1, SerialId::kStreamRead, ServiceId::kStreams);
+  bench.add(Opcode::kRead, 0, 1, SerialId::kStreamRead, ServiceId::kStreams);
+  Request* write = bench.add(Opcode::kWrite, 0, 1, SerialId::kStreamWrite, ServiceId::kStreams);
+  std::vector<Io*> units = bench.take_all(ServiceId::kStreams);
+  CHECK(units.size() == 2);
+  CHECK(is_among(units, first));
+  CHECK(is_among(units, write));
+}
+
+TEST_CASE("no more than the bound are admitted, and the rest follow as those end") {
+  Bench bench;
+  std::vector<Request*> reads;
+  for (uint32_t i = 0; i < FileQueue::kAdmittedMax + 10; i++) reads.push_back(bench.add_read(i * 4096, 4096));
+  CHECK(bench.take_all().size() == FileQueue::kAdmittedMax);
+  for (int i = 0; i < 10; i++) bench.finish(reads[static_cast<size_t>(i)]);
+  CHECK(bench.take_all().size() == 10);
+}
+
+TEST_CASE("cancel takes what has not begun, and what stood behind it goes on") {
+  Bench bench;
+  Request* running = bench.add_direct_write(0, 100);
+  bench.take_all();
+  Request* waiting = bench.add_direct_write(0, 100);
+  Request* behind = bench.add_read(50, 1000);
+  CancelSweep sweep;
+  ServiceMask wake = 0;
+  bench.queue().cancel(waiting, &sweep, &wake);
+  CHECK(sweep.cancelled.pop_front() == waiting);
+  CHECK(sweep.cancelled.empty());
+  CHECK(sweep.running_count == 0);
+  CHECK(bench.take_all().empty());  // `behind` still waits for `running`
+  bench.finish(running);
+  CHECK(is_among(bench.take_all(), behind));
+}
+
+TEST_CASE("cancel of everything counts what is running and cannot be cancelled") {
+  Bench bench;
+  bench.add_direct_write(0, 100);
+  bench.take_all();
+  bench.add_direct_write(0, 100);
+  bench.add_sync();
+  CancelSweep sweep;
+  ServiceMask wake = 0;
+  bench.queue().cancel(nullptr, &sweep, &wake);
+  int cancelled = 0;
+  while (sweep.cancelled.pop_front() != nullptr) cancelled++;
+  CHECK(cancelled == 2);
+  CHECK(sweep.running_count == 1);
+}
+
+TEST_CASE("a cancelled barrier lets the next one through") {
+  Bench bench;
+  Request* write = bench.add_direct_write(0, 100);
+  bench.take_all();
+  Request* first = bench.add_sync(Opcode::kDataSync);
+  Request* second = bench.add_sync(Opcode::kSync);
+  bench.finish(write);  // makes the first runnable
+  CancelSweep sweep;
+  ServiceMask wake = 0;
+  bench.queue().cancel(first, &sweep, &wake);
+  CHECK(sweep.cancelled.pop_front() == first);
+  CHECK(is_among(bench.take_all(), second));
+}
+
+TEST_CASE("a waiting thread can claim what nobody has begun, and only that") {
+  Bench bench;
+  Request* first = bench.add_direct_write(0, 100);
+  Request* blocked = bench.add_read(0, 100);
+  CHECK_FALSE(bench.queue().try_claim(blocked, 1));
+  CHECK_FALSE(bench.queue().try_claim(first, 2));  // another generation: another request
+  CHECK(bench.queue().try_claim(first, 1));
+  CHECK_FALSE(bench.queue().try_claim(first, 1));
+  CHECK(bench.take_all().empty());
+  bench.finish(first);
+  CHECK(bench.queue().try_claim(blocked, 1));
+}
+
+TEST_CASE("a detached queue takes nothing in, and is given back once, when it is empty") {
+  Bench bench;
+  Request* write = bench.add_direct_write(0, 100);
+  bench.take_all();
+  bench.queue().detach();
+  CHECK_FALSE(bench.queue().try_retire());
+  bench.finish(write);
+  CHECK(bench.queue().try_retire());
+  CHECK_FALSE(bench.queue().try_retire());
+}
+
+TEST_CASE("the queue asks for a worker once, until somebody has looked") {
+  Bench bench;
+  bench.add_read(0, 1);
+  CHECK(bench.woken() == 1u << static_cast<unsigned>(ServiceId::kThreads));
+  Request extra;
+  extra.io.fd = kFd;
+  extra.io.single = {nullptr, 1};
+  extra.has_range = true;
+  change_state(&extra, RequestState::kFree, RequestState::kPrepared);
+  ServiceMask wake = 0xff;
+  REQUIRE(bench.queue().enqueue(&extra, &wake));
+  CHECK(wake == 0);
+}
+
+TEST_CASE("has_outstanding_writes is true from the submission of a write to its end") {
+  Bench bench;
+  CHECK_FALSE(bench.queue().has_outstanding_writes());
+  Request* write = bench.add_buffered_write(0, 1);
+  CHECK(bench.queue().has_outstanding_writes());
+  bench.take_all();
+  bench.finish(write);
+  CHECK_FALSE(bench.queue().has_outstanding_writes());
+}

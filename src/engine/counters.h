@@ -31,7 +31,6 @@ struct Counters {
   Counter writes_merged;
   alignas(64) Counter threads_started;
   Counter threads_now;
-  Counter notifications_stranded;  // no notifier thread could be started when they arrived
 };
 
 }  // namespace aiox::engine

@@ -137,6 +137,7 @@ bool Engine::prepare_file(FileQueue* queue) {
 
 int Engine::submit(const Submission& submission) {
   Inside inside;
+  if (notifier.is_stranded()) notifier.retry_stranded();
   int error = 0;
   FileQueue* file = files.find_or_attach(submission.fd, prepare_file, &error);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);

@@ -89,20 +89,32 @@ void Notifier::enqueue(Notification* notification) {
     kernel::futex_wake(sequence_, 1);
     return;
   }
+  start_counted_thread();
+}
+
+// Starts a thread that threads_ and idle_ already count, or takes it off the books again.
+void Notifier::start_counted_thread() {
   counters_->threads_now.add();
   counters_->threads_started.add();
   if (kernel::start_thread(thread_entry, this, 0) == 0) return;
   counters_->threads_now.subtract();
   counters_->threads_started.subtract();
-  bool is_alone;
+  MutexLock lock(mu_);
+  threads_--;
+  idle_--;
+  // With no thread at all, nobody comes back to the queue by itself: idle workers and submitters try again.
+  if (threads_ == 0) is_stranded_.store(true, std::memory_order_release);
+}
+
+void Notifier::retry_stranded() {
   {
     MutexLock lock(mu_);
-    threads_--;
-    idle_--;
-    is_alone = threads_ == 0;
+    is_stranded_.store(false, std::memory_order_release);
+    if (queue_.empty() || threads_ > 0) return;
+    threads_++;
+    idle_++;
   }
-  // No thread at all to tell it: the next arrival tries again, and so does every completion. See docs/architecture.md.
-  if (is_alone) counters_->notifications_stranded.add();
+  start_counted_thread();
 }
 
 Notification* Notifier::next() {
@@ -198,15 +210,7 @@ void Notifier::thread_gone(void* argument) {
       notifier->idle_++;
     }
   }
-  if (!is_replacement_needed) return;
-  notifier->counters_->threads_now.add();
-  notifier->counters_->threads_started.add();
-  if (kernel::start_thread(thread_entry, notifier, 0) != 0) {
-    MutexLock lock(notifier->mu_);
-    notifier->threads_--;
-    notifier->idle_--;
-    notifier->counters_->threads_now.subtract();
-  }
+  if (is_replacement_needed) notifier->start_counted_thread();
 }
 
 }  // namespace aiox::engine

@@ -25,6 +25,11 @@ class Notifier {
   // has returned; a notifier thread sends it then.
   void deliver(Notification* notification, bool may_send_here) AIOX_EXCLUDES(mu_);
 
+  // Whether notifications wait because no thread could be had for them (RLIMIT_NPROC, cgroup pids, memory).
+  bool is_stranded() const { return is_stranded_.load(std::memory_order_acquire); }
+  // Tries for a thread again. Thread: any that may start threads.
+  void retry_stranded() AIOX_EXCLUDES(mu_);
+
  private:
   static void* thread_entry(void* notifier);
   static void thread_gone(void* notifier);
@@ -32,10 +37,12 @@ class Notifier {
   Notification* next() AIOX_EXCLUDES(mu_);
   void enqueue(Notification* notification) AIOX_EXCLUDES(mu_);
   bool call(Notification* notification);
+  void start_counted_thread() AIOX_EXCLUDES(mu_);
 
   Counters* counters_ = nullptr;
   uint32_t threads_max_ = 0;
   uint32_t idle_timeout_ms_ = 0;
+  std::atomic<bool> is_stranded_{false};  // (@) a hint; set and cleared under mu_
   std::atomic<uint32_t> sequence_{0};  // (@) futex word of idle threads: changed, under mu_, with every arrival
 
   kernel::Mutex mu_;

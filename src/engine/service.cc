@@ -15,6 +15,8 @@ namespace {
 
 constexpr unsigned kBatchMax = 64;
 
+constexpr int64_t kStrandedRetryNs = 10'000'000;
+
 // A ring worker takes many files at once; another one is worth its thread only when this many wait unlooked at.
 constexpr uint32_t kRingBacklogFiles = 8;
 
@@ -186,7 +188,15 @@ void Worker::run() {
     bool has_more = fill();
     if (backend_->in_flight() == 0) {
       if (has_more || !service_->enter_idle(this)) continue;
-      int error = kernel::futex_wait_until(wake_word_, 0, kernel::monotonic_now_ns() + idle_ns);
+      // An idle worker is also who tries again for a notifier thread, when none could be had.
+      bool is_stranded = engine->notifier.is_stranded();
+      if (is_stranded) engine->notifier.retry_stranded();
+      int64_t sleep_ns = is_stranded ? kStrandedRetryNs : idle_ns;
+      int error = kernel::futex_wait_until(wake_word_, 0, kernel::monotonic_now_ns() + sleep_ns);
+      if (is_stranded) {
+        service_->leave_idle(this);
+        continue;
+      }
       if (error == -ETIMEDOUT && service_->retire(this)) break;
       service_->leave_idle(this);
       continue;

@@ -59,7 +59,6 @@ GUEST_PROPERTY(parents_requests_do_not_appear_in_the_child) {
 }
 
 GUEST_PROPERTY(three_hundred_forks_under_load) {
-  if (is_sanitized()) skip("a sanitizer's allocator does not survive a fork among threads that allocate");
   std::atomic<bool> is_over{false};
   std::atomic<unsigned> loads{0};
   Load prepared(1, 0);  // makes the file that the loads share

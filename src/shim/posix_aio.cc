@@ -264,7 +264,11 @@ int submit_sync(int operation, aiocb* control_block) {
 
 int status_of(const aiocb* control_block) { return load_status(control_block); }
 
-ssize_t result_of(aiocb* control_block) { return control_block->__return_value; }
+ssize_t result_of(aiocb* control_block) {
+  // E-status: also for a program that learnt of the end by a signal and asks for nothing but the result.
+  status_word(control_block).load(std::memory_order_acquire);
+  return control_block->__return_value;
+}
 
 int suspend(const aiocb* const list[], int count, const timespec* timeout) {
   if (count < 0) return fail(EINVAL);

@@ -79,7 +79,7 @@ bool is_sanitized() {
 #endif
 }
 
-unsigned trials(unsigned count) { return is_sanitized() ? std::max(count / 10, 5u) : count; }
+unsigned trials(unsigned count) { return is_sanitized() ? std::max(count / 25, 4u) : count; }
 
 bool is_answered_by_aiox() { return dlsym(RTLD_DEFAULT, "aiox_version") != nullptr; }
 

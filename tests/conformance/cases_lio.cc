@@ -197,6 +197,7 @@ AIOX_CASE("entries of a list notify for themselves, besides the list") {
   }
   EXPECT_EQ(sum, 0b10101);
   expect_one_list_signal(7);
+  for (aiocb& cb : writes) EXPECT_EQ(aio_error(&cb), 0);
   EXPECT(!take_signal(kEntrySignal, 5));
 }
 
@@ -237,6 +238,7 @@ AIOX_CASE("a LIO_NOWAIT list and its sigevent can be freed when the call returns
   }
   write_exactly(pipe.write_fd, "abc");
   expect_one_list_signal(10);
+  for (aiocb& cb : reads) EXPECT_EQ(aio_error(&cb), 0);
   EXPECT(std::memcmp(bytes, "abc", 3) == 0);
 }
 

@@ -51,14 +51,16 @@ constexpr bool kSanitized =
     false;
 #endif
 
-// ThreadSanitizer holds a signal back until the thread makes a call that it intercepts, and keeps one per signal number:
-// a handler may run much later than it would, and real-time signals may be lost.
-constexpr bool kSignalsAreDelayed =
+constexpr bool kThreadSanitizer =
 #if defined(__SANITIZE_THREAD__)
     true;
 #else
     false;
 #endif
+
+// ThreadSanitizer holds a signal back until the thread makes a call that it intercepts, and keeps one per signal number:
+// a handler may run much later than it would, and real-time signals may be lost.
+constexpr bool kSignalsAreDelayed = kThreadSanitizer;
 
 // The whole main(). `provider` names the function whose owner is printed and, with --provider, checked.
 int run_cases_main(int argc, char** argv, const char* provider_symbol);

@@ -50,7 +50,8 @@ Registration::Registration(const char* name, void (*body)()) { properties().push
 
 void fail(const char* file, int line, const char* format, ...) {
   char text[600];
-  int length = snprintf(text, sizeof text, "FAILED: %s: %s:%d: ", g_name, strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line);
+  const char* slash = strrchr(file, '/');
+  int length = snprintf(text, sizeof text, "FAILED: %s: %s:%d: ", g_name, slash ? slash + 1 : file, line);
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(text + length, sizeof text - size_t(length), format, arguments);
@@ -83,7 +84,9 @@ unsigned trials(unsigned count) { return is_sanitized() ? std::max(count / 25, 4
 
 bool is_answered_by_aiox() { return dlsym(RTLD_DEFAULT, "aiox_version") != nullptr; }
 
-unsigned char block_byte(uint64_t block, unsigned salt) { return static_cast<unsigned char>(1 + (block * 37 + salt * 101) % 251); }
+unsigned char block_byte(uint64_t block, unsigned salt) {
+  return static_cast<unsigned char>(1 + (block * 37 + salt * 101) % 251);
+}
 
 std::string scratch_path(const char* name) {
   const char* directory = getenv("AIOX_TEST_SCRATCH");
@@ -125,7 +128,8 @@ bool supports_direct() {
   return true;
 }
 
-Request::Request(size_t bytes) : buffer(static_cast<unsigned char*>(aligned_alloc(4096, (bytes + 4095) & ~4095ull))), size_bytes(bytes) {
+Request::Request(size_t bytes)
+    : buffer(static_cast<unsigned char*>(aligned_alloc(4096, (bytes + 4095) & ~4095ull))), size_bytes(bytes) {
   CHECK(buffer != nullptr);
   memset(buffer, 0, bytes);
 }
@@ -217,7 +221,8 @@ pid_t fork_child(const std::function<void()>& body, unsigned seconds) {
 void expect_clean_exit(pid_t child) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
-  if (WIFSIGNALED(status)) FAIL("the child died of signal %d%s", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? ": it hung" : "");
+  if (WIFSIGNALED(status))
+    FAIL("the child died of signal %d%s", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? ": it hung" : "");
   if (WEXITSTATUS(status) == 77) _exit(77);  // it printed its reason
   if (WEXITSTATUS(status) != 0) FAIL("the child ended with status %d", WEXITSTATUS(status));
 }

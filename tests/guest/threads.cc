@@ -51,8 +51,9 @@ GUEST_PROPERTY(a_program_without_aio_gets_nothing_but_the_library) {
   const char* preload = getenv("LD_PRELOAD");
   if (!preload) skip("only with LD_PRELOAD");
   std::string plain, guested, errors;
-  CHECK(run_again("report_what_a_process_without_aio_has", {"LD_PRELOAD=", "AIOX_TEST_AGAINST=glibc"}, &plain, &errors) == 0);
-  CHECK(run_again("report_what_a_process_without_aio_has", {"AIOX_VERBOSE=1"}, &guested, &errors) == 0);
+  const char* report = "report_what_a_process_without_aio_has";
+  CHECK(run_again(report, {"LD_PRELOAD=", "AIOX_TEST_AGAINST=glibc"}, &plain, &errors) == 0);
+  CHECK(run_again(report, {"AIOX_VERBOSE=1"}, &guested, &errors) == 0);
   if (!errors.empty()) FAIL("something was printed: %s", errors.c_str());
   auto line = [](const std::string& text, const char* key) {
     size_t at = text.find(key);
@@ -61,7 +62,7 @@ GUEST_PROPERTY(a_program_without_aio_gets_nothing_but_the_library) {
   };
   CHECK(line(guested, "threads ") == "threads 1");
   if (line(guested, "descriptors ") != line(plain, "descriptors "))
-    FAIL("descriptors with aiox: %s, without: %s", line(guested, "descriptors ").c_str(), line(plain, "descriptors ").c_str());
+    FAIL("with aiox: %s, without: %s", line(guested, "descriptors ").c_str(), line(plain, "descriptors ").c_str());
   // Each mapped file of the one is also one of the other's, but for the library and what maps its name.
   for (size_t at = guested.find('/'); at != std::string::npos; at = guested.find('/', guested.find('\n', at))) {
     std::string name = guested.substr(at, guested.find('\n', at) - at);

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # common.sh - what the scripts that run real programs share; sourced, not run.
 #
 # Environment (set by CTest): AIOX_TEST_PRELOAD the library, AIOX_TEST_SCRATCH a folder on a disk.

@@ -16,10 +16,7 @@ namespace random_driver {
 
 namespace {
 
-// Of one thread, over all streams: small enough that streams which nobody reads at the moment cannot stop the thread.
-constexpr unsigned kStreamOutstandingMax = 10;
-
-// ThreadSanitizer, when it looks up whether a report is suppressed, searches for its symbolizer and leaves ENOENT behind.
+// ThreadSanitizer, when it looks up whether a report is suppressed, searches for its symbolizer: ENOENT stays behind.
 #ifdef __SANITIZE_THREAD__
 constexpr bool kIsErrnoOurs = false;
 #else
@@ -120,7 +117,7 @@ void Driver::enter_into_model(Slot* slot, const PlannedRequest&) {
 }
 
 bool Driver::may_submit(const PlannedRequest& request) const {
-  return !request.target->is_stream() || stream_outstanding_ < kStreamOutstandingMax;
+  return !request.target->is_stream() || stream_outstanding_ < g_options.streams_max;
 }
 
 bool Driver::submit_one(const PlannedRequest& request, uint64_t plan_index) {
@@ -141,7 +138,8 @@ bool Driver::submit_one(const PlannedRequest& request, uint64_t plan_index) {
       error = errno;
       if (result == 0) enter_into_model(slot, request);
     }
-    if (result == 0 && error != 0 && kIsErrnoOurs) fail("errno became %d by a call that succeeded: %s", error, slot->describe().c_str());
+    if (result == 0 && error != 0 && kIsErrnoOurs)
+      fail("errno became %d by a call that succeeded: %s", error, slot->describe().c_str());
     if (result == 0) return true;
     if (error != EAGAIN) fail("refused with %s: %s", strerror(error), slot->describe().c_str());
     ++counts_.refused;
@@ -214,7 +212,8 @@ void Driver::submit_list(const Plan& plan) {
     if (aio_error(list[i]) == EAGAIN) group->refused.push_back(entries[size_t(i)]);
   counts_.refused += group->refused.size();
   group->left = count - refused;
-  if (group->left == 0) free_group(group);
+  // With nothing accepted there is still the one notification of the list, as in the C library; harvest sees it.
+  if (group->left == 0 && !group->wants_notice) free_group(group);
   ++counts_.lists;
 }
 

@@ -25,8 +25,8 @@ const struct {
 
 [[noreturn]] void usage(const char* program) {
   fprintf(stderr,
-          "usage: %s [--seed N] [--ops N] [--threads N] [--files N] [--seconds N] [--depth N] [--stall N]\n"
-          "       [--dir PATH] [--expect aiox|glibc] [--canary data|end|append|stream|notify|fsync]\n",
+          "usage: %s [--seed N] [--ops N] [--threads N] [--files N] [--seconds N] [--depth N]\n"
+          "       [--streams N] [--stall N] [--dir PATH] [--expect aiox|glibc] [--canary data|end|append|stream|notify|fsync]\n",
           program);
   exit(2);
 }
@@ -54,13 +54,15 @@ void parse_options(int argc, char** argv) {
     else if (name == "--files") g_options.files = unsigned(number);
     else if (name == "--seconds") g_options.seconds = unsigned(number);
     else if (name == "--depth") g_options.depth_max = unsigned(number);
+    else if (name == "--streams") g_options.streams_max = unsigned(number);
     else if (name == "--stall") g_options.stall_seconds = unsigned(number);
     else if (name == "--dir") g_options.directory = value;
     else if (name == "--expect") g_options.expect = value;
     else if (name == "--canary") set_canary(value, argv[0]);
     else usage(argv[0]);
   }
-  if (g_options.threads < 1 || g_options.threads > 64 || g_options.files < 1 || g_options.depth_max < 16) usage(argv[0]);
+  bool is_usable = g_options.threads >= 1 && g_options.threads <= 64 && g_options.files >= 1 && g_options.depth_max >= 16;
+  if (!is_usable) usage(argv[0]);
   if (!has_seed && getrandom(&g_options.seed, sizeof g_options.seed, 0) != sizeof g_options.seed) exit(2);
   if (!has_seed) g_options.seed %= 1000000000000ull;
   if (g_options.directory.empty()) g_options.directory = ".";
@@ -68,9 +70,9 @@ void parse_options(int argc, char** argv) {
   auto version = reinterpret_cast<const char* (*)()>(dlsym(RTLD_DEFAULT, "aiox_version"));
   g_options.answered_by_aiox = version != nullptr;
   char line[256];
-  snprintf(line, sizeof line, "--seed %llu --ops %llu --threads %u --files %u --depth %u",
+  snprintf(line, sizeof line, "--seed %llu --ops %llu --threads %u --files %u --depth %u --streams %u",
            static_cast<unsigned long long>(g_options.seed), static_cast<unsigned long long>(g_options.requests_max),
-           g_options.threads, g_options.files, g_options.depth_max);
+           g_options.threads, g_options.files, g_options.depth_max, g_options.streams_max);
   g_replay = line;
   printf("seed %llu (replay: %s %s)\nanswered by %s%s, AIOX_BACKEND=%s\n",
          static_cast<unsigned long long>(g_options.seed), argv[0], line, version ? "aiox " : "the C library",

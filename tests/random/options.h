@@ -17,6 +17,9 @@ struct Options {
   unsigned files = 8;
   unsigned seconds = 0;  // stop submitting after this time; 0: no limit
   unsigned depth_max = 64;
+  // Of one thread, over all streams: so few that streams which nobody reads at the moment cannot fill the library's
+  // queue, nor stop the thread.
+  unsigned streams_max = 10;
   unsigned stall_seconds = 60;  // no progress for so long is a hang
   std::string directory;        // on a real file system
   std::string expect;           // "aiox" or "glibc": who must answer; empty: whoever does

@@ -61,7 +61,8 @@ PlannedRequest file_request(Rng& rng, Target* target, unsigned thread) {
   request.size_bytes = round_up(request.size_bytes, target->alignment);
   request.operation = rng.chance(50) ? Operation::kRead : Operation::kWrite;
   request.is_sequential = request.operation == Operation::kWrite && rng.chance(20);
-  if (request.is_sequential) request.size_bytes = round_up(std::min<size_t>(request.size_bytes, 4096), target->alignment);
+  if (request.is_sequential)
+    request.size_bytes = round_up(std::min<size_t>(request.size_bytes, 4096), target->alignment);
   request.offset = random_offset(rng, *target, lane, &request.size_bytes);
   return request;
 }

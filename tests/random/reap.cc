@@ -50,6 +50,9 @@ bool Driver::harvest() {
     reap(slot);
     any = true;
   }
+  for (auto& group : groups_)  // lists of which no entry was accepted
+    if (!group->is_free && group->left == 0 && group->notice.came.load(std::memory_order_acquire) > 0)
+      free_group(group.get());
   if (any) progress.fetch_add(1, std::memory_order_relaxed);
   return any;
 }
@@ -130,7 +133,8 @@ std::string Driver::settle(Slot* slot, int error, ssize_t result) {
       // An append-only file: what is there stays, so the file itself says what had to be read.
       if (slot->offset + bytes < slot->appended_low && !is_whole) return "short before the end of what was appended";
       std::vector<unsigned char> again(bytes);
-      if (pread(slot->target->check_fd, again.data(), bytes, off_t(slot->offset)) != result) return "more than is there";
+      if (pread(slot->target->check_fd, again.data(), bytes, off_t(slot->offset)) != result)
+        return "more than is there";
       return bytes == 0 || memcmp(again.data(), slot->buffer, bytes) == 0 ? "" : "not what is in the file";
     }
     case Operation::kAppend:

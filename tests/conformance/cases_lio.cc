@@ -331,7 +331,7 @@ AIOX_CASE("LIO_WAIT interrupted by a signal ends with EINTR, and its entries end
 }
 
 AIOX_CASE("LIO_WAIT goes on after a handler installed with SA_RESTART") {
-  if (aiox_test::kSignalsAreDelayed) aiox_test::skip_case("ThreadSanitizer runs no handler in a wait that is restarted");
+  if (aiox_test::kSignalsAreDelayed) aiox_test::skip_case("ThreadSanitizer runs no handler in a restarted wait");
   handle_signal(SIGUSR1, count_handled, SA_RESTART);
   const Pipe pipe = open_pipe();
   char byte = 0;

@@ -103,7 +103,7 @@ void check_in_handler(int, siginfo_t* info, void*) {
 }
 
 AIOX_CASE("the result is visible in the handler of the completion signal") {
-  if (aiox_test::kSignalsAreDelayed) aiox_test::skip_case("ThreadSanitizer loses real-time signals that a handler takes");
+  if (aiox_test::kSignalsAreDelayed) aiox_test::skip_case("ThreadSanitizer loses signals that a handler takes");
   handle_signal(kSignal, check_in_handler);
   const int fd = open_temp_file();
   const int rounds = 500;
@@ -134,7 +134,7 @@ void resubmit_in_handler(int, siginfo_t* info, void*) {
 // Not promised by POSIX (aio_write is not on the list of async-signal-safe functions), but programs that run on a
 // completion signal do it while the main program only waits.
 AIOX_CASE("a control block can be submitted again from the handler of its signal") {
-  if (aiox_test::kSignalsAreDelayed) aiox_test::skip_case("aio_write in a handler: ThreadSanitizer objects, and rightly");
+  if (aiox_test::kSignalsAreDelayed) aiox_test::skip_case("ThreadSanitizer objects to aio_write in a handler");
   handle_signal(kSignal, resubmit_in_handler);
   const int fd = open_temp_file();
   aiocb cb = make_write(fd, "x", 1);

@@ -192,7 +192,7 @@ AIOX_CASE("aio_suspend with a timeout ends with EINTR when a handler has run") {
 }
 
 AIOX_CASE("aio_suspend without a timeout goes on after a handler installed with SA_RESTART") {
-  if (aiox_test::kSignalsAreDelayed) aiox_test::skip_case("ThreadSanitizer runs no handler in a wait that is restarted");
+  if (aiox_test::kSignalsAreDelayed) aiox_test::skip_case("ThreadSanitizer runs no handler in a restarted wait");
   handle_signal(SIGUSR1, count_handled, SA_RESTART);
   WaitingRead waiting;
   const aiocb* const list[] = {&waiting.cb};

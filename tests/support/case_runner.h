@@ -58,8 +58,8 @@ constexpr bool kThreadSanitizer =
     false;
 #endif
 
-// ThreadSanitizer holds a signal back until the thread makes a call that it intercepts, and keeps one per signal number:
-// a handler may run much later than it would, and real-time signals may be lost.
+// ThreadSanitizer holds a signal back until the thread makes a call that it intercepts, and keeps one per number: a
+// handler may run much later than it would, and real-time signals may be lost.
 constexpr bool kSignalsAreDelayed = kThreadSanitizer;
 
 // The whole main(). `provider` names the function whose owner is printed and, with --provider, checked.

@@ -20,7 +20,8 @@ std::string id_of(const std::string& line) {
 std::vector<std::string> names_in_last_column(const std::string& line) {
   std::vector<std::string> names;
   const size_t last_bar = line.rfind('|');
-  const size_t begin = last_bar == 0 || last_bar == std::string::npos ? std::string::npos : line.rfind('|', last_bar - 1);
+  if (last_bar == 0 || last_bar == std::string::npos) return names;
+  const size_t begin = line.rfind('|', last_bar - 1);
   if (begin == std::string::npos) return names;
   const std::string column = line.substr(begin, last_bar - begin);
   size_t open = column.find('`');

@@ -295,23 +295,28 @@ void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads)
 
 // ---- Completing ----
 
-void Engine::publish(Request* request, int64_t result, bool may_send_here) {
+void Engine::publish(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
   (result == -ECANCELED ? counters.cancelled : counters.completed).add();
   request->ops->publish(request->control_block, result);
   request->is_published.store(1, std::memory_order_release);  // E-published
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
   // the status, then look for a waiter: one of the two sees the other.
-  wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));
+  uint32_t waiter = request->waiter.load(std::memory_order_seq_cst);
+  if (wakes != nullptr) {
+    wakes->add(wait_slots, waiter);
+  } else {
+    wait_slots.wake(waiter);
+  }
   if (request->notification.kind != NotificationKind::kNone) notifier.deliver(&request->notification, may_send_here);
   if (group != nullptr) group_child_done(group, may_send_here);
 }
 
-void Engine::complete(Request* request, int64_t result, bool may_start_threads) {
+void Engine::complete(Request* request, int64_t result, bool may_start_threads, WakeBatch* wakes) {
   [[maybe_unused]] RequestState previous = request->state.exchange(RequestState::kDone, std::memory_order_acq_rel);
   AIOX_ASSERT(previous == RequestState::kInFlight || previous == RequestState::kCanceling);
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
-  publish(request, result, true);
+  publish(request, result, true, wakes);
   CancelTicket* ticket = nullptr;
   ServiceMask wake = file->finish(request, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, result);
@@ -323,7 +328,7 @@ void Engine::complete(Request* request, int64_t result, bool may_start_threads) 
   }
 }
 
-bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads) {
+bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads, WakeBatch* wakes) {
   const backend::Io& io = request->io;
   bool is_stream = !kernel::is_seekable(io.file_kind);
   bool is_other_kind = (result == -ESPIPE && !is_stream) || (result == -ENOTSOCK && is_stream);
@@ -344,7 +349,7 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
     // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked.
     kernel::raise_in_process(SIGXFSZ);
   }
-  complete(request, result, may_start_threads);
+  complete(request, result, may_start_threads, wakes);
   return true;
 }
 

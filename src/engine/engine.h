@@ -76,10 +76,11 @@ class Engine {
   // ---- below: for the parts of the engine, on their own threads ----
 
   // Stores the result, wakes, notifies; then frees the request's place in its file. For a request in flight.
-  void complete(Request* request, int64_t result, bool may_start_threads = true);
+  // wakes: gathers the wake-ups instead of sending them; the caller flushes.
+  void complete(Request* request, int64_t result, bool may_start_threads = true, WakeBatch* wakes = nullptr);
   // As complete, after a look at the answers that mean "not this way": those send the request to another service.
   // False: it did so.
-  bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true);
+  bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true, WakeBatch* wakes = nullptr);
   void schedule(FileQueue* file, ServiceMask mask, bool may_start_threads = true);
   void release_hold(Request* request);
   // A worker could not have its ring: what was learnt, once.
@@ -110,7 +111,7 @@ class Engine {
   void choose_road(Request* request, FileQueue* file);
   int complete_at_once(const Submission& submission, int64_t result);
   void reroute(Request* request, ServiceId service, bool may_start_threads);
-  void publish(Request* request, int64_t result, bool may_send_here);
+  void publish(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes = nullptr);
   void end_cancelled(Request* request);
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();

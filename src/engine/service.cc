@@ -208,6 +208,7 @@ void Worker::run() {
     unsigned count = backend_->reap(done, kBatchMax, may_block);
     if (is_listed) service_->leave_idle(this);
     for (unsigned i = 0; i < count; i++) complete(done[i]);
+    wakes_.flush(engine->wait_slots);
   }
   backend_->close();
   engine->counters.threads_now.subtract();
@@ -247,7 +248,7 @@ void Worker::complete(Io* io) {
   Engine* engine = service_->engine();
   if (io->is_shared) {
     complete_shared(shared_of(io));
-  } else if (engine->complete_or_reroute(request_of(io), io->result)) {
+  } else if (engine->complete_or_reroute(request_of(io), io->result, true, &wakes_)) {
     (is_ring_ ? engine->counters.ring_completed : engine->counters.threads_completed).add();
   }
 }
@@ -262,10 +263,10 @@ void Worker::complete_shared(SharedIo* shared) {
     Request* request = shared->members[i];
     int64_t length = static_cast<int64_t>(request->io.single.iov_len);
     if (!is_write) {
-      engine->complete(request, left);
+      engine->complete(request, left, true, &wakes_);
     } else if (!is_used_up && left >= length) {
       left -= length;
-      engine->complete(request, length);
+      engine->complete(request, length, true, &wakes_);
     } else {
       // Each that was not wholly written goes on alone: what it ends with is its own answer, not its neighbours'.
       if (!is_used_up && left > 0) backend::advance(&request->io, left);
@@ -357,6 +358,7 @@ void Worker::serve_in_caller() {
     Io* done[1];
     if (backend_->reap(done, 1, false) == 0) break;
     complete(done[0]);
+    wakes_.flush(service_->engine()->wait_slots);
   }
   backend_->close();
 }

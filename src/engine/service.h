@@ -7,6 +7,7 @@
 #include "backend/io_uring.h"
 #include "backend/threads.h"
 #include "engine/ready_queue.h"
+#include "engine/wait_slots.h"
 
 namespace aiox::engine {
 
@@ -54,6 +55,7 @@ class Worker {
   backend::IoUring ring_;
   backend::Threads threads_;
   RequestList again_;                    // in flight, to be started once more
+  WakeBatch wakes_;                      // of the completions of this round
 
   std::atomic<uint32_t> wake_word_{0};   // (@) E-wake: 1 from wake() until the worker looks again; futex word
 

@@ -43,4 +43,27 @@ class WaitSlots {
   std::atomic<uint32_t> used_max_{0};  // no slot above this number was ever taken
 };
 
+// The wake-ups of one batch of completions, each slot once: a waiter of several of them is woken for all at the same time.
+// One thread's; flush before that thread blocks.
+class WakeBatch {
+ public:
+  void add(WaitSlots& slots, uint32_t slot) {
+    if (slot == WaitSlots::kNone) return;
+    for (uint32_t i = 0; i < count_; i++) {
+      if (slots_[i] == slot) return;
+    }
+    if (count_ == kSlotsMax) flush(slots);
+    slots_[count_++] = slot;
+  }
+  void flush(WaitSlots& slots) {
+    for (uint32_t i = 0; i < count_; i++) slots.wake(slots_[i]);
+    count_ = 0;
+  }
+
+ private:
+  static constexpr uint32_t kSlotsMax = 16;
+  uint32_t slots_[kSlotsMax];
+  uint32_t count_ = 0;
+};
+
 }  // namespace aiox::engine

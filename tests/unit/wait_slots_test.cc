@@ -29,6 +29,33 @@ TEST_CASE("a wake-up between the look and the sleep is not lost") {
   CHECK(slots->sleep(slot, seen, aiox::kernel::kNoTimeout) == -EAGAIN);
 }
 
+TEST_CASE("a batch wakes each slot once, however many completions it had, and none before it is flushed") {
+  auto slots = std::make_unique<WaitSlots>();
+  uint32_t a = slots->take();
+  uint32_t b = slots->take();
+  uint32_t a_seen = slots->value(a);
+  uint32_t b_seen = slots->value(b);
+  aiox::engine::WakeBatch batch;
+  batch.add(*slots, a);
+  batch.add(*slots, b);
+  batch.add(*slots, a);
+  batch.add(*slots, WaitSlots::kNone);
+  CHECK(slots->value(a) == a_seen);
+  batch.flush(*slots);
+  CHECK(slots->value(a) == a_seen + 1);
+  CHECK(slots->value(b) == b_seen + 1);
+  batch.flush(*slots);
+  CHECK(slots->value(a) == a_seen + 1);
+}
+
+TEST_CASE("a batch larger than it has room for loses nobody") {
+  auto slots = std::make_unique<WaitSlots>();
+  aiox::engine::WakeBatch batch;
+  for (uint32_t slot = 1; slot <= 100; slot++) batch.add(*slots, slots->take());
+  batch.flush(*slots);
+  for (uint32_t slot = 1; slot <= 100; slot++) CHECK(slots->value(slot) == 1);
+}
+
 TEST_CASE("waking one slot leaves the others alone, waking everyone reaches all in use") {
   auto slots = std::make_unique<WaitSlots>();
   uint32_t a = slots->take();

@@ -1,6 +1,6 @@
 // oracle_rows.h - the rows of docs/compatibility.md, as far as a program can check them.
 //
-// A row is a line of a Markdown table whose first column is an id: G-<n> (glibc differs: each case named in the row must
+// A row is a line of a Markdown table whose first column is an id: G-<n> (glibc differs: each case named in it must
 // fail on glibc), N-<n> (not compared: why glibc's answer says nothing) or K-<n> (kept as glibc has it: each case named
 // must exist and pass on glibc, as any case without a row must). Case names stand in the last column, each between
 // backticks.

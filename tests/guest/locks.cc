@@ -1,5 +1,6 @@
-// locks.cc - what hangs on the closing of descriptors. A library that duplicated a descriptor and closed its copy would
-// drop the process's record locks; one that kept the open file would delay the release of a flock and the end of a pipe.
+// locks.cc - what hangs on the closing of descriptors. A library that duplicated a descriptor and closed its copy
+// would drop the process's record locks; one that kept the open file would delay the release of a flock and the end
+// of a pipe.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>

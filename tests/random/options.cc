@@ -25,8 +25,8 @@ const struct {
 
 [[noreturn]] void usage(const char* program) {
   fprintf(stderr,
-          "usage: %s [--seed N] [--ops N] [--threads N] [--files N] [--seconds N] [--depth N]\n"
-          "       [--streams N] [--stall N] [--dir PATH] [--expect aiox|glibc] [--canary data|end|append|stream|notify|fsync]\n",
+          "usage: %s [--seed N] [--ops N] [--threads N] [--files N] [--seconds N]\n"
+          "       [--depth N] [--streams N] [--stall N] [--dir PATH] [--expect aiox|glibc] [--canary data|end|append|stream|notify|fsync]\n",
           program);
   exit(2);
 }
@@ -61,7 +61,8 @@ void parse_options(int argc, char** argv) {
     else if (name == "--canary") set_canary(value, argv[0]);
     else usage(argv[0]);
   }
-  bool is_usable = g_options.threads >= 1 && g_options.threads <= 64 && g_options.files >= 1 && g_options.depth_max >= 16;
+  bool is_usable =
+      g_options.threads >= 1 && g_options.threads <= 64 && g_options.files >= 1 && g_options.depth_max >= 16;
   if (!is_usable) usage(argv[0]);
   if (!has_seed && getrandom(&g_options.seed, sizeof g_options.seed, 0) != sizeof g_options.seed) exit(2);
   if (!has_seed) g_options.seed %= 1000000000000ull;

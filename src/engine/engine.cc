@@ -231,6 +231,8 @@ void Engine::choose_road(Request* request, FileQueue* file) {
   io.file_kind = file->kind();
   request->serial = SerialId::kNone;
   request->has_range = false;
+  request->range_begin = static_cast<uint64_t>(io.offset);
+  request->range_bytes = io.single.iov_len;
   bool is_seekable = kernel::is_seekable(io.file_kind);
   bool is_buffered_write = false;
   bool is_ring_kind = is_seekable ? file->knows_nowait() || io.file_kind == kernel::FileKind::kBlockDevice

@@ -14,10 +14,8 @@ using kernel::MutexLock;
 namespace {
 
 bool ranges_overlap(const Request* a, const Request* b) {
-  // Unsigned, so that offset + length cannot overflow: offsets are checked to be >= 0 at submit.
-  uint64_t a_begin = static_cast<uint64_t>(a->io.offset);
-  uint64_t b_begin = static_cast<uint64_t>(b->io.offset);
-  return a_begin < b_begin + b->io.single.iov_len && b_begin < a_begin + a->io.single.iov_len;
+  // Unsigned, so that begin + bytes cannot overflow: offsets are checked to be >= 0 at submit.
+  return a->range_begin < b->range_begin + b->range_bytes && b->range_begin < a->range_begin + a->range_bytes;
 }
 
 // Spins until the publisher, which is between two of its own instructions, is through.

@@ -72,7 +72,9 @@ struct Request {
   Notification notification;                        // (s), then the notifier's
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)
-  bool has_range = false;                           // (s) takes part in the overlap rule
+  bool has_range = false;                           // (s) takes part in the overlap rule, with:
+  uint64_t range_begin = 0;                         // (s) not io's own figures: a write that goes on alone moves those
+  uint64_t range_bytes = 0;                         // (s)
   QueuePlace place = QueuePlace::kNone;             // (q) which list run_link is in
   Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
   CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation

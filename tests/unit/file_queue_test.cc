@@ -79,6 +79,8 @@ class Bench {
     request.service = service;
     request.serial = serial;
     request.has_range = has_range;
+    request.range_begin = static_cast<uint64_t>(offset);
+    request.range_bytes = length;
     request.control_block = &request;
     request.file.store(&queue_);
     request.generation.store(1);

@@ -26,7 +26,8 @@ const struct {
 [[noreturn]] void usage(const char* program) {
   fprintf(stderr,
           "usage: %s [--seed N] [--ops N] [--threads N] [--files N] [--seconds N]\n"
-          "       [--depth N] [--streams N] [--stall N] [--dir PATH] [--expect aiox|glibc] [--canary data|end|append|stream|notify|fsync]\n",
+          "       [--depth N] [--streams N] [--stall N] [--dir PATH] [--expect aiox|glibc]\n"
+          "       [--canary data|end|append|stream|notify|fsync]\n",
           program);
   exit(2);
 }

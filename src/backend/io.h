@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "base/intrusive_list.h"
 #include "kernel/descriptor.h"
 
 namespace aiox::backend {
@@ -27,6 +28,7 @@ struct Io {
   int64_t result = 0;               // out: bytes, or -errno
   int64_t done_bytes = 0;           // what earlier rounds of a write have moved, for one that goes on where it stopped
   iovec single = {};                // storage for `vectors` when one is enough
+  base::ListLink<Io> flight_link;   // backend: its units in flight
 };
 
 // A write has moved `bytes` and goes on behind them.

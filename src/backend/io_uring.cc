@@ -14,12 +14,19 @@ namespace {
 constexpr uint64_t kWakeTag = 2;
 constexpr uint64_t kCancelBit = 1;
 
+// Answers of io_uring_enter that the next one will give too.
+bool is_final(int error) {
+  return error == -EPERM || error == -EACCES || error == -ENOSYS || error == -EBADF || error == -EINVAL ||
+         error == -EOPNOTSUPP || error == -ENXIO;
+}
+
 bool is_bounded(const Io* io) { return kernel::is_seekable(io->file_kind); }
 }  // namespace
 
 int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
   wake_word_ = wake_word;
   is_wake_armed_ = false;
+  is_broken_ = false;
   in_flight_ = bounded_in_flight_ = 0;
   answered_ = nullptr;
   return ring_.open(step);
@@ -28,7 +35,10 @@ int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
 io_uring_sqe* IoUring::next_entry() {
   io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
   while (entry == nullptr) {
-    io_uring_submit(ring_.get());
+    if (is_broken_ || is_final(io_uring_submit(ring_.get()))) {
+      is_broken_ = true;
+      return &discarded_;  // never submitted: salvage() finds that the unit was not carried out
+    }
     entry = io_uring_get_sqe(ring_.get());
   }
   return entry;
@@ -60,6 +70,7 @@ void IoUring::start(Io* io) {
     io_uring_prep_writev(entry, io->fd, io->vectors, io->vector_count, offset);
   }
   io_uring_sqe_set_data(entry, io);
+  flight_.push_back(io);
   in_flight_++;
   if (is_bounded(io)) bounded_in_flight_++;
 }
@@ -78,6 +89,7 @@ Cancellation* IoUring::take_answered_cancel() {
 
 // Takes one completion of a unit. False: the unit goes on (the rest of a stream write).
 bool IoUring::finish(Io* io, int result) {
+  flight_.remove(io);
   in_flight_--;
   if (is_bounded(io)) {
     bounded_in_flight_--;
@@ -109,11 +121,8 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
       is_wake_armed_ = true;
     }
     // -EINTR, -EBUSY and -EAGAIN leave everything in place: the next round submits and reaps again.
-    if (may_block) {
-      io_uring_submit_and_wait(ring, 1);
-    } else {
-      io_uring_submit_and_get_events(ring);
-    }
+    int error = may_block ? io_uring_submit_and_wait(ring, 1) : io_uring_submit_and_get_events(ring);
+    if (is_final(error)) is_broken_ = true;
     bool is_woken = false;
     unsigned head;
     unsigned seen = 0;
@@ -137,8 +146,30 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
       }
     }
     io_uring_cq_advance(ring, seen);
-    if (!may_block || is_woken || count > 0) return count;
+    if (!may_block || is_woken || is_broken_ || count > 0) return count;
   }
+}
+
+Io* IoUring::salvage() {
+  io_uring_cqe* completion;
+  while (io_uring_cq_ready(ring_.get()) > 0 && io_uring_peek_cqe(ring_.get(), &completion) == 0) {
+    uint64_t data = completion->user_data;
+    int result = completion->res;
+    io_uring_cq_advance(ring_.get(), 1);
+    if (data == kWakeTag || (data & kCancelBit) != 0) continue;
+    Io* io = reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
+    flight_.remove(io);
+    // Cancelled by the exit of its thread, not by anybody's wish: as good as never begun.
+    io->result = total_result(*io, result == -ECANCELED || result == -EINTR ? -EAGAIN : result);
+    return io;
+  }
+  if (Io* io = flight_.pop_front()) {
+    io->result = total_result(*io, -EAGAIN);
+    return io;
+  }
+  in_flight_ = bounded_in_flight_ = 0;
+  ring_.abandon();
+  return nullptr;
 }
 
 }  // namespace aiox::backend

@@ -24,6 +24,13 @@ class IoUring final : public Backend {
   unsigned reap(Io** done, unsigned done_max, bool may_block) override;
   void close() override { ring_.close(); }
 
+  // The kernel has begun to refuse the ring (a seccomp filter set since): nothing can be started or reaped any more.
+  // What is in flight ends when the owning thread does: exit cancels it or waits for it, and the completions still land
+  // in the ring's memory. salvage() is for the thread that takes over, after that.
+  bool is_broken() const { return is_broken_; }
+  // Gives out one unit that was in flight, with its result; -EAGAIN: not carried out. nullptr: no more, the memory is free.
+  Io* salvage();
+
   // Thread: owner. Asks the kernel to cancel cancel->io, which must be in flight; the answer is found by
   // take_answered_cancel after a later reap.
   void start_cancel(Cancellation* cancel);
@@ -34,8 +41,11 @@ class IoUring final : public Backend {
   bool finish(Io* io, int result);
 
   kernel::Ring ring_;
+  io_uring_sqe discarded_ = {};
   std::atomic<uint32_t>* wake_word_ = nullptr;
   bool is_wake_armed_ = false;
+  bool is_broken_ = false;
+  base::IntrusiveList<Io, &Io::flight_link> flight_;
   unsigned in_flight_ = 0;          // all units
   unsigned bounded_in_flight_ = 0;  // of them those on seekable files
   Cancellation* answered_ = nullptr;

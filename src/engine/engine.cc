@@ -440,10 +440,17 @@ bool Engine::try_serve(Token token) {
 
 // ---- Cancelling and closing ----
 
-void Engine::end_cancelled(Request* request) {
-  // Never notified on this thread: the program may hold a lock that its handler takes (invariant 4).
-  publish(request, -ECANCELED, false);
-  release_hold(request);
+void Engine::end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads) {
+  // All are published before the first lock is taken: another canceller may hold it and wait for any of them.
+  for (Request* request = sweep->cancelled.front(); request != nullptr; request = sweep->cancelled.next(request)) {
+    // Never notified on this thread: the program may hold a lock that its handler takes (invariant 4).
+    publish(request, -ECANCELED, false);
+  }
+  while (Request* request = sweep->cancelled.pop_front()) {
+    ServiceMask wake = file->finish_cancelled(request);
+    release_hold(request);
+    schedule(file, wake, may_start_threads);
+  }
 }
 
 CancelOutcome Engine::cancel(int fd, const void* control_block) {
@@ -454,11 +461,8 @@ CancelOutcome Engine::cancel(int fd, const void* control_block) {
   ServiceMask wake = 0;
   file->cancel(control_block, &sweep, &wake);
   schedule(file, wake);
-  bool is_any_cancelled = false;
-  while (Request* request = sweep.cancelled.pop_front()) {
-    end_cancelled(request);
-    is_any_cancelled = true;
-  }
+  bool is_any_cancelled = !sweep.cancelled.empty();
+  end_cancelled(file, &sweep, true);
   for (unsigned i = 0; i < sweep.ticket_count; i++) {
     CancelTicket& ticket = sweep.tickets[i];
     while (ticket.is_done.load(std::memory_order_acquire) == 0) {  // E-ticket
@@ -486,7 +490,7 @@ void Engine::descriptors_closing(int first, int last) {
       ServiceMask wake = 0;
       file->cancel(nullptr, &sweep, &wake);
       schedule(file, wake, false);
-      while (Request* request = sweep.cancelled.pop_front()) end_cancelled(request);
+      end_cancelled(file, &sweep, false);
       for (unsigned i = 0; i < sweep.ticket_count; i++) {
         std::atomic<uint32_t>& is_done = sweep.tickets[i].is_done;
         while (is_done.load(std::memory_order_acquire) == 0) kernel::futex_wait_until(is_done, 0, kernel::kNoTimeout);

@@ -112,7 +112,7 @@ class Engine {
   int complete_at_once(const Submission& submission, int64_t result);
   void reroute(Request* request, ServiceId service, bool may_start_threads);
   void publish(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes = nullptr);
-  void end_cancelled(Request* request);
+  void end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads);
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();
 

@@ -266,7 +266,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   return take_wake_mask();
 }
 
-// Takes a request that nobody has begun out of every list.
+// Takes a request that nobody has begun off the lists from which it could begin.
 void FileQueue::remove_queued(Request* request) {
   SerialRun* run = request->serial != SerialId::kNone ? &serials_[static_cast<unsigned>(request->serial)] : nullptr;
   switch (request->place) {
@@ -280,7 +280,13 @@ void FileQueue::remove_queued(Request* request) {
     case QueuePlace::kNone: break;
   }
   request->place = QueuePlace::kNone;
+}
+
+ServiceMask FileQueue::finish_cancelled(Request* request) {
+  MutexLock lock(mu_);
   unlink(request);
+  admit();
+  return take_wake_mask();
 }
 
 // Asks the worker of a stream's request to cancel it. False: the request goes on. True: a ticket of the sweep tells, or

@@ -50,7 +50,7 @@ struct CancelTicket {
 };
 
 struct CancelSweep {
-  RequestList cancelled;            // taken out of the queue; the caller publishes and releases them
+  RequestList cancelled;            // never to run; the caller publishes all of them, then finishes each
   static constexpr unsigned kTicketsMax = 4;  // a stream has at most one read and one write under way
   CancelTicket tickets[kTicketsMax];  // asked of their workers; the caller waits for each of ticket_count
   unsigned ticket_count = 0;
@@ -91,9 +91,13 @@ class FileQueue {
   // Back from in flight to runnable, for another service. *ticket: who waits for its cancellation, if anybody.
   ServiceMask reroute(Request* request, ServiceId service, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
 
-  // Takes all requests that have not begun (of `control_block`; nullptr: of any) out of the queue, and asks the workers of
-  // the streams under way.
+  // Sees to it that no request that has not begun (of `control_block`; nullptr: of any) ever will, and asks the workers of
+  // the streams under way. The cancelled ones stay outstanding until finish_cancelled, so that another canceller, an
+  // fsync or a close cannot be through before they are published.
   void cancel(const void* control_block, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+
+  // A request of CancelSweep::cancelled has been published: frees its place.
+  ServiceMask finish_cancelled(Request* request) AIOX_EXCLUDES(mu_);
 
   // A cancellation was refused: the request goes on (kCanceling -> kInFlight), unless it ended meanwhile.
   void cancel_refused(Request* request, CancelTicket* ticket) AIOX_EXCLUDES(mu_);

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "engine/engine.h"
+#include "kernel/raw_syscall.h"
 #include "kernel/thread.h"
 
 namespace aiox::engine {
@@ -16,6 +17,7 @@ namespace {
 constexpr unsigned kBatchMax = 64;
 
 constexpr int64_t kStrandedRetryNs = 10'000'000;
+constexpr int64_t kThreadEndPollNs = 1'000'000;
 
 // A ring worker takes many files at once; another one is worth its thread only when this many wait unlooked at.
 constexpr uint32_t kRingBacklogFiles = 8;
@@ -157,6 +159,7 @@ bool Worker::prepare_to_sleep() {
 }
 
 void* Worker::thread_entry(void* worker) {
+  static_cast<Worker*>(worker)->begin();
   static_cast<Worker*>(worker)->run();
   return nullptr;
 }
@@ -175,13 +178,16 @@ void Worker::open_backend() {
   }
 }
 
-void Worker::run() {
+void Worker::begin() {
   static constexpr const char* kNames[kServiceCount] = {"aiox-ring", "aiox-worker", "aiox-stream"};
   kernel::name_this_thread(kNames[static_cast<unsigned>(service_->id())]);
-  Engine* engine = service_->engine();
-  const int64_t idle_ns = static_cast<int64_t>(engine->config.idle_timeout_ms) * 1'000'000;
   open_backend();
   service_->starting_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
+}
+
+void Worker::run() {
+  Engine* engine = service_->engine();
+  const int64_t idle_ns = static_cast<int64_t>(engine->config.idle_timeout_ms) * 1'000'000;
   Io* done[kBatchMax];
   for (;;) {
     serve_cancellations();
@@ -203,12 +209,16 @@ void Worker::run() {
     }
     // A full ring waits for its own completions only; with room it lists itself, to be woken for new work too.
     bool is_full = backend_->room() == 0;
-    bool is_listed = is_ring_ && !is_full && !has_more && again_.empty() && service_->enter_idle(this);
-    bool may_block = is_listed || (is_ring_ && is_full && prepare_to_sleep());
+    bool is_listed = has_ring() && !is_full && !has_more && again_.empty() && service_->enter_idle(this);
+    bool may_block = is_listed || (has_ring() && is_full && prepare_to_sleep());
     unsigned count = backend_->reap(done, kBatchMax, may_block);
     if (is_listed) service_->leave_idle(this);
     for (unsigned i = 0; i < count; i++) complete(done[i]);
     wakes_.flush(engine->wait_slots);
+    if (has_ring() && ring_.is_broken()) {
+      hand_over();
+      return;
+    }
   }
   backend_->close();
   engine->counters.threads_now.subtract();
@@ -231,7 +241,7 @@ bool Worker::fill() {
                                 room < kBatchMax ? room : kBatchMax, &has_more);
     // Others may have the rest: a worker that is about to block must not sit on it.
     if (has_more) {
-      if (is_ring_) {
+      if (has_ring()) {
         service_->push(file);
       } else {
         service_->schedule(file, true);
@@ -239,7 +249,7 @@ bool Worker::fill() {
     }
     if (count == 0 && file->is_detached()) service_->engine()->files.retire(file);
     for (unsigned i = 0; i < count; i++) backend_->start(units[i]);
-    if (has_more && is_ring_) return backend_->room() > 0;
+    if (has_more && has_ring()) return backend_->room() > 0;
   }
   return false;
 }
@@ -249,7 +259,7 @@ void Worker::complete(Io* io) {
   if (io->is_shared) {
     complete_shared(shared_of(io));
   } else if (engine->complete_or_reroute(request_of(io), io->result, true, &wakes_)) {
-    (is_ring_ ? engine->counters.ring_completed : engine->counters.threads_completed).add();
+    (has_ring() ? engine->counters.ring_completed : engine->counters.threads_completed).add();
   }
 }
 
@@ -262,6 +272,10 @@ void Worker::complete_shared(SharedIo* shared) {
   for (uint32_t i = 0; i < shared->count; i++) {
     Request* request = shared->members[i];
     int64_t length = static_cast<int64_t>(request->io.single.iov_len);
+    if (left == -EAGAIN) {
+      again_.push_back(request);  // not carried out (IoUring::salvage)
+      continue;
+    }
     if (!is_write) {
       engine->complete(request, left, true, &wakes_);
     } else if (!is_used_up && left >= length) {
@@ -276,7 +290,7 @@ void Worker::complete_shared(SharedIo* shared) {
     }
     ended++;
   }
-  (is_ring_ ? engine->counters.ring_completed : engine->counters.threads_completed).add(ended);
+  (has_ring() ? engine->counters.ring_completed : engine->counters.threads_completed).add(ended);
   if (is_write && ended > 1) engine->counters.writes_merged.add(ended - 1);
   engine->shared_ios.free(shared);
 }
@@ -311,7 +325,11 @@ void Worker::serve_cancellations() {
       CancelTicket* next = ticket->next;
       if (ticket->is_finished) {
         answer(ticket);
+      } else if (!has_ring()) {
+        refuse(ticket);
       } else {
+        ticket->next = started_;
+        started_ = ticket;
         ring_.start_cancel(&ticket->cancellation);
       }
       ticket = next;
@@ -319,13 +337,22 @@ void Worker::serve_cancellations() {
   }
   while (backend::Cancellation* cancellation = ring_.take_answered_cancel()) {
     CancelTicket* ticket = ticket_of(cancellation);
+    CancelTicket** link = &started_;
+    while (*link != ticket) link = &(*link)->next;
+    *link = ticket->next;
     ticket->is_answered = true;
-    if (!ticket->is_finished && cancellation->answer == backend::CancelAnswer::kRefused) {
-      ticket->request->file.load(std::memory_order_relaxed)->cancel_refused(ticket->request, ticket);
-      ticket->is_finished = true;
+    if (ticket->is_finished) {
+      answer(ticket);
+    } else if (cancellation->answer == backend::CancelAnswer::kRefused) {
+      refuse(ticket);
     }
-    if (ticket->is_finished) answer(ticket);
   }
+}
+
+// The request of the ticket, which has not ended, goes on.
+void Worker::refuse(CancelTicket* ticket) {
+  ticket->request->file.load(std::memory_order_relaxed)->cancel_refused(ticket->request, ticket);
+  answer(ticket);
 }
 
 void Worker::ticket_finished(CancelTicket* ticket, int64_t result) {
@@ -337,6 +364,41 @@ void Worker::ticket_finished(CancelTicket* ticket, int64_t result) {
 void Worker::answer(CancelTicket* ticket) {
   ticket->is_done.store(1, std::memory_order_release);  // E-ticket: the asker may leave now
   kernel::futex_wake(ticket->is_done);
+}
+
+// The kernel refuses this thread's ring from now on. Only the end of the thread ends what is in it, so another thread
+// takes the worker over and waits for that.
+void Worker::hand_over() {
+  dying_thread_id_ = static_cast<int>(kernel::raw_syscall(SYS_gettid));
+  service_->engine()->ring_refused(-EPERM, "io_uring_enter");
+  service_->engine()->counters.threads_started.add();
+  std::atomic<uint32_t> never{0};
+  while (kernel::start_thread(heir_entry, this, kernel::kEngineStackBytes) != 0) {
+    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kStrandedRetryNs);
+  }
+}
+
+void* Worker::heir_entry(void* worker) {
+  static_cast<Worker*>(worker)->inherit();
+  static_cast<Worker*>(worker)->run();
+  return nullptr;
+}
+
+void Worker::inherit() {
+  kernel::name_this_thread("aiox-worker");
+  std::atomic<uint32_t> never{0};
+  const long process_id = kernel::raw_syscall(SYS_getpid);
+  while (kernel::raw_syscall(SYS_tgkill, process_id, dying_thread_id_, 0) != -ESRCH) {
+    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kThreadEndPollNs);
+  }
+  backend_ = &threads_;
+  while (CancelTicket* ticket = started_) {
+    started_ = ticket->next;
+    ticket->is_answered = true;
+    if (ticket->is_finished) answer(ticket);
+  }
+  while (Io* io = ring_.salvage()) complete(io);
+  wakes_.flush(service_->engine()->wait_slots);
 }
 
 void Worker::serve_in_caller() {

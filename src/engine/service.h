@@ -40,6 +40,7 @@ class Worker {
  private:
   friend class Service;
   static void* thread_entry(void* worker);
+  void begin();
   void run();
   void open_backend();
   bool fill();
@@ -48,10 +49,17 @@ class Worker {
   void complete_shared(SharedIo* shared);
   void serve_cancellations();
   static void answer(CancelTicket* ticket);
+  static void refuse(CancelTicket* ticket);
+  void hand_over();
+  static void* heir_entry(void* worker);
+  void inherit();
+  bool has_ring() const { return backend_ == &ring_; }
 
   Service* service_ = nullptr;
   backend::Backend* backend_ = nullptr;  // ring_ or threads_
-  bool is_ring_ = false;                 // written before the first request is taken, read under the file's lock
+  bool is_ring_ = false;                 // began with a ring; written before the first request is taken, read by cancel
+  int dying_thread_id_ = 0;              // whose ring the heir waits to see gone
+  CancelTicket* started_ = nullptr;      // cancellations in the ring
   backend::IoUring ring_;
   backend::Threads threads_;
   RequestList again_;                    // in flight, to be started once more

@@ -116,8 +116,12 @@ void Ring::close() {
     update.offset = static_cast<unsigned>(ring_.ring_fd);
     raw_syscall(SYS_io_uring_register, ring_.ring_fd, IORING_UNREGISTER_RING_FDS | kRegisterUseRegisteredRing,
                 as_argument(&update), 1);
-    is_open_ = false;
   }
+  abandon();
+}
+
+void Ring::abandon() {
+  is_open_ = false;
   // The kernel holds its own reference on the pages until the ring is really gone.
   if (queues_ != nullptr) unmap_memory(queues_, page_size_bytes());
   if (entries_ != nullptr) unmap_memory(entries_, page_size_bytes());

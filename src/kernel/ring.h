@@ -30,6 +30,9 @@ class Ring {
   // Tears it down; nothing may be in flight but the wake request.
   void close();
 
+  // For when the thread that opened it is gone, and the ring with it: gives back the memory.
+  void abandon();
+
   bool is_open() const { return is_open_; }
   io_uring* get() { return &ring_; }
 

@@ -285,9 +285,14 @@ int Engine::complete_at_once(const Submission& submission, int64_t result) {
   return 0;
 }
 
-void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads) {
+void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads, Worker* by) {
   for (unsigned id = 0; mask != 0; id++, mask = static_cast<ServiceMask>(mask >> 1)) {
-    if ((mask & 1) == 0 || services[id].schedule(file, may_start_threads)) continue;
+    if ((mask & 1) == 0) continue;
+    if (by != nullptr && by->service() == &services[id]) {
+      services[id].push(file);
+      continue;
+    }
+    if (services[id].schedule(file, may_start_threads)) continue;
     // No thread can be had (RLIMIT_NPROC, cgroup pids, memory): the last resort is the plain call, here.
     Worker worker;
     worker.open(&services[id]);
@@ -314,23 +319,23 @@ void Engine::publish(Request* request, int64_t result, bool may_send_here, WakeB
   if (group != nullptr) group_child_done(group, may_send_here);
 }
 
-void Engine::complete(Request* request, int64_t result, bool may_start_threads, WakeBatch* wakes) {
+void Engine::complete(Request* request, int64_t result, bool may_start_threads, Worker* by) {
   [[maybe_unused]] RequestState previous = request->state.exchange(RequestState::kDone, std::memory_order_acq_rel);
   AIOX_ASSERT(previous == RequestState::kInFlight || previous == RequestState::kCanceling);
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
-  publish(request, result, true, wakes);
+  publish(request, result, true, by != nullptr ? by->wakes() : nullptr);
   CancelTicket* ticket = nullptr;
   ServiceMask wake = file->finish(request, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, result);
   release_hold(request);
   if (wake != 0) {
-    schedule(file, wake, may_start_threads);
+    schedule(file, wake, may_start_threads, by);
   } else if (file->is_detached()) {
     files.retire(file);
   }
 }
 
-bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads, WakeBatch* wakes) {
+bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads, Worker* by) {
   const backend::Io& io = request->io;
   bool is_stream = !kernel::is_seekable(io.file_kind);
   bool is_other_kind = (result == -ESPIPE && !is_stream) || (result == -ENOTSOCK && is_stream);
@@ -351,7 +356,7 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
     // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked.
     kernel::raise_in_process(SIGXFSZ);
   }
-  complete(request, result, may_start_threads, wakes);
+  complete(request, result, may_start_threads, by);
   return true;
 }
 

@@ -76,12 +76,13 @@ class Engine {
   // ---- below: for the parts of the engine, on their own threads ----
 
   // Stores the result, wakes, notifies; then frees the request's place in its file. For a request in flight.
-  // wakes: gathers the wake-ups instead of sending them; the caller flushes.
-  void complete(Request* request, int64_t result, bool may_start_threads = true, WakeBatch* wakes = nullptr);
+  // by: the worker that carried it out, if one did. Wake-ups of waiters go into its batch, and work that becomes runnable
+  // for its own service is its own to find: it looks at the ready queue next.
+  void complete(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
   // As complete, after a look at the answers that mean "not this way": those send the request to another service.
   // False: it did so.
-  bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true, WakeBatch* wakes = nullptr);
-  void schedule(FileQueue* file, ServiceMask mask, bool may_start_threads = true);
+  bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
+  void schedule(FileQueue* file, ServiceMask mask, bool may_start_threads = true, Worker* by = nullptr);
   void release_hold(Request* request);
   // A worker could not have its ring: what was learnt, once.
   void ring_refused(int error, const char* step);

@@ -58,6 +58,10 @@ FileQueue* Service::pop() {
 
 bool Service::schedule(FileQueue* file, bool may_start) {
   push(file);
+  return summon(may_start);
+}
+
+bool Service::summon(bool may_start) {
   // E-idle: this read-modify-write and the one in enter_idle are ordered one way or the other. Either we see the worker
   // as idle and wake it, or it lists itself after our push and sees the file. A plain load could miss both ways.
   if (idle_count_.fetch_add(0, std::memory_order_acq_rel) > 0 && wake_idle()) return true;
@@ -239,14 +243,10 @@ bool Worker::fill() {
     bool has_more = false;
     unsigned count = file->take(service_->id(), this, service_->engine()->shared_ios, units,
                                 room < kBatchMax ? room : kBatchMax, &has_more);
-    // Others may have the rest: a worker that is about to block must not sit on it.
-    if (has_more) {
-      if (has_ring()) {
-        service_->push(file);
-      } else {
-        service_->schedule(file, true);
-      }
-    }
+    if (has_more) service_->push(file);
+    // A worker that is about to block must not sit on work that others could do: the rest of this file, and what it has
+    // pushed for itself when it completed the last one.
+    if (!has_ring() && count > 0 && !service_->ready_->empty()) service_->summon(true);
     if (count == 0 && file->is_detached()) service_->engine()->files.retire(file);
     for (unsigned i = 0; i < count; i++) backend_->start(units[i]);
     if (has_more && has_ring()) return backend_->room() > 0;
@@ -258,7 +258,7 @@ void Worker::complete(Io* io) {
   Engine* engine = service_->engine();
   if (io->is_shared) {
     complete_shared(shared_of(io));
-  } else if (engine->complete_or_reroute(request_of(io), io->result, true, &wakes_)) {
+  } else if (engine->complete_or_reroute(request_of(io), io->result, true, this)) {
     (has_ring() ? engine->counters.ring_completed : engine->counters.threads_completed).add();
   }
 }
@@ -277,10 +277,10 @@ void Worker::complete_shared(SharedIo* shared) {
       continue;
     }
     if (!is_write) {
-      engine->complete(request, left, true, &wakes_);
+      engine->complete(request, left, true, this);
     } else if (!is_used_up && left >= length) {
       left -= length;
-      engine->complete(request, length, true, &wakes_);
+      engine->complete(request, length, true, this);
     } else {
       // Each that was not wholly written goes on alone: what it ends with is its own answer, not its neighbours'.
       if (!is_used_up && left > 0) backend::advance(&request->io, left);

@@ -31,6 +31,9 @@ class Worker {
   // Thread: the one that finished the request.
   static void ticket_finished(CancelTicket* ticket, int64_t result);
 
+  Service* service() const { return service_; }
+  WakeBatch* wakes() { return &wakes_; }
+
   // Serves with blocking calls, on the calling thread, until the ready queue is empty. For when no thread can be had.
   void serve_in_caller();
 
@@ -84,6 +87,9 @@ class Service {
   // False: there is no worker that will come; the caller must serve. Thread: any.
   bool schedule(FileQueue* file, bool may_start) AIOX_EXCLUDES(mu_);
 
+  // The same, by a worker of this service that looks at the ready queue next.
+  void push(FileQueue* file);
+
   // The ring cannot be had: the workers of this service make blocking calls, so more of them are needed.
   void become_threads(uint32_t workers_max) { workers_max_.store(workers_max, std::memory_order_release); }
 
@@ -92,7 +98,7 @@ class Service {
 
  private:
   friend class Worker;
-  void push(FileQueue* file);
+  bool summon(bool may_start) AIOX_EXCLUDES(mu_);
   FileQueue* pop();
   bool wake_idle() AIOX_EXCLUDES(mu_);
   bool start_worker() AIOX_EXCLUDES(mu_);

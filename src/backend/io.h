@@ -20,6 +20,7 @@ inline bool is_sync(Opcode opcode) { return opcode == Opcode::kSync || opcode ==
 struct Io {
   Opcode opcode = Opcode::kRead;
   kernel::FileKind file_kind = kernel::FileKind::kRegular;
+  bool try_nowait = false;          // a read that the page cache may well answer: try that first
   bool is_shared = false;           // several requests answer to this unit (engine::SharedIo)
   int fd = -1;
   uint32_t vector_count = 0;

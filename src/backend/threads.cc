@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "backend/inline_read.h"
 #include "base/assert.h"
 #include "kernel/file_io.h"
 
@@ -34,6 +35,15 @@ void Threads::start(Io* io) {
   bool is_stream = !kernel::is_seekable(io->file_kind) && !is_sync(io->opcode);
   io->result = is_stream ? perform_stream(*io) : total_result(*io, perform(*io));
   finished_ = io;
+}
+
+bool Threads::start_without_blocking(Io* io) {
+  if (!io->try_nowait) return false;
+  if (read_inline(io->fd, io->single.iov_base, io->single.iov_len, io->offset, &io->result) != InlineAnswer::kDone) {
+    return false;
+  }
+  finished_ = io;
+  return true;
 }
 
 unsigned Threads::reap(Io** done, unsigned done_max, bool) {

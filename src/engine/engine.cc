@@ -146,7 +146,8 @@ int Engine::submit(const Submission& submission) {
   // What no address space can hold is refused before it is clamped, as access_ok does in the kernel.
   if (is_transfer && submission.length_bytes > kAddressesMax) return complete_at_once(submission, -EFAULT);
   int64_t result;
-  if (submission.opcode == Opcode::kRead && try_inline(file, submission, &result)) {
+  InlineOutcome inline_outcome = try_inline(file, submission, &result);
+  if (inline_outcome == InlineOutcome::kDone) {
     int accepted = complete_at_once(submission, result);
     if (accepted == 0) counters.inline_completed.add();
     return accepted;
@@ -159,7 +160,7 @@ int Engine::submit(const Submission& submission) {
   submission.ops->begin(submission.control_block, token);
   counters.submitted.add();
   for (;;) {
-    choose_road(request, file);
+    choose_road(request, file, inline_outcome);
     ServiceMask wake = 0;
     if (file->enqueue(request, &wake)) {
       schedule(file, wake);
@@ -175,13 +176,18 @@ int Engine::submit(const Submission& submission) {
   }
 }
 
-bool Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
-  if (!config.is_inline_enabled || submission.length_bytes > backend::kInlineBytesMax) return false;
-  if (!file->knows_nowait() || file->opened_direct() || file->has_outstanding_writes()) return false;
+Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
+  if (submission.opcode != Opcode::kRead || !config.is_inline_enabled) return InlineOutcome::kMissed;
+  if (submission.length_bytes > backend::kInlineBytesMax) return InlineOutcome::kMissed;
+  if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kMissed;
+  if (file->has_outstanding_writes()) return InlineOutcome::kNotTried;
   // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
-  if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) return false;
-  return backend::read_inline(submission.fd, submission.buffer, submission.length_bytes, submission.offset, result) ==
-         backend::InlineAnswer::kDone;
+  if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) {
+    return InlineOutcome::kNotTried;
+  }
+  backend::InlineAnswer answer =
+      backend::read_inline(submission.fd, submission.buffer, submission.length_bytes, submission.offset, result);
+  return answer == backend::InlineAnswer::kDone ? InlineOutcome::kDone : InlineOutcome::kMissed;
 }
 
 Request* Engine::make_request(const Submission& submission) {
@@ -225,7 +231,7 @@ Request* Engine::make_request(const Submission& submission) {
 }
 
 // Decides, once, by which rules the request is ordered and which service carries it out.
-void Engine::choose_road(Request* request, FileQueue* file) {
+void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   backend::Io& io = request->io;
   request->file.store(file, std::memory_order_release);  // E-token
   io.file_kind = file->kind();
@@ -257,8 +263,12 @@ void Engine::choose_road(Request* request, FileQueue* file) {
   // and can merge neighbours. Everything else is better off in a ring.
   // Files that do not know RWF_NOWAIT, and devices, of which a ring makes one call where read(2) makes as many as it takes
   // (/dev/zero), are left to blocking calls too.
+  // A read that only waits for a write, or has somebody to notify, was not tried in the call and is probably cached: the
+  // worker that did the write tries it first, and no other thread is needed.
+  io.try_nowait = inline_outcome == InlineOutcome::kNotTried;
   bool is_ring_work = config.backend == BackendChoice::kIoUring ||
-                      (config.backend == BackendChoice::kAuto && !is_buffered_write && !is_sync(io.opcode));
+                      (config.backend == BackendChoice::kAuto && !is_buffered_write && !is_sync(io.opcode) &&
+                       !io.try_nowait);
   if (is_ring_work && is_ring_kind && is_ring_usable()) {
     request->service = ServiceId::kRing;
   } else {

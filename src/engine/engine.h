@@ -82,6 +82,8 @@ class Engine {
   // As complete, after a look at the answers that mean "not this way": those send the request to another service.
   // False: it did so.
   bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
+  // Sends a request in flight to another service.
+  void reroute(Request* request, ServiceId service, bool may_start_threads);
   void schedule(FileQueue* file, ServiceMask mask, bool may_start_threads = true, Worker* by = nullptr);
   void release_hold(Request* request);
   // A worker could not have its ring: what was learnt, once.
@@ -107,11 +109,11 @@ class Engine {
   static void* probe_entry(void* engine);
   RingState probe_ring();
   FileQueue* find_file(int fd, int* error);
-  bool try_inline(FileQueue* file, const Submission& submission, int64_t* result);
+  enum class InlineOutcome : uint8_t { kNotTried, kMissed, kDone };
+  InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
-  void choose_road(Request* request, FileQueue* file);
+  void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);
   int complete_at_once(const Submission& submission, int64_t result);
-  void reroute(Request* request, ServiceId service, bool may_start_threads);
   void publish(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes = nullptr);
   void end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads);
   Request* follow(Token token, uint32_t* generation);

@@ -19,9 +19,6 @@ constexpr unsigned kBatchMax = 64;
 constexpr int64_t kStrandedRetryNs = 10'000'000;
 constexpr int64_t kThreadEndPollNs = 1'000'000;
 
-// A ring worker takes many files at once; another one is worth its thread only when this many wait unlooked at.
-constexpr uint32_t kRingBacklogFiles = 8;
-
 template <class Outer, class Inner>
 Outer* owner_of(Inner* inner, Inner Outer::*member) {
   auto offset = reinterpret_cast<size_t>(&(static_cast<Outer*>(nullptr)->*member));
@@ -45,16 +42,9 @@ bool Service::open(Engine* engine, ServiceId id, uint32_t workers_max) {
   return true;
 }
 
-void Service::push(FileQueue* file) {
-  ready_count_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint for start_worker
-  ready_->push(file);
-}
+void Service::push(FileQueue* file) { ready_->push(file); }
 
-FileQueue* Service::pop() {
-  FileQueue* file = ready_->pop();
-  if (file != nullptr) ready_count_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as above
-  return file;
-}
+FileQueue* Service::pop() { return ready_->pop(); }
 
 bool Service::schedule(FileQueue* file, bool may_start) {
   push(file);
@@ -62,17 +52,25 @@ bool Service::schedule(FileQueue* file, bool may_start) {
 }
 
 bool Service::summon(bool may_start) {
-  // E-idle: this read-modify-write and the one in enter_idle are ordered one way or the other. Either we see the worker
-  // as idle and wake it, or it lists itself after our push and sees the file. A plain load could miss both ways.
-  if (idle_count_.fetch_add(0, std::memory_order_acq_rel) > 0 && wake_idle()) return true;
-  uint32_t alive = alive_.fetch_add(0, std::memory_order_acq_rel);  // E-idle: pairs with retire
-  if (alive == 0) return (may_start && start_worker()) || alive_.load(std::memory_order_acquire) > 0;
-  if (!may_start || alive >= workers_max_.load(std::memory_order_acquire)) return true;
-  uint32_t backlog = ready_count_.load(std::memory_order_relaxed);     // relaxed: a hint
-  uint32_t starting = starting_.load(std::memory_order_relaxed);       // relaxed: a hint
-  bool is_ring = id_ == ServiceId::kRing && engine_->is_ring_usable();
-  if (is_ring ? backlog >= kRingBacklogFiles && starting == 0 : backlog > starting) start_worker();
-  return true;
+  for (;;) {
+    // E-idle: this read-modify-write and the ones by which a worker becomes idle, blocked or retired are ordered one way
+    // or the other. Either we see what it became, or it changes after our push and sees the file. A plain load could
+    // miss both ways.
+    uint64_t census = census_.fetch_add(0, std::memory_order_acq_rel);
+    if (Census::awake(census) > 0) return true;
+    if (Census::idle(census) > 0) {
+      if (wake_idle()) return true;
+      continue;  // somebody else woke it; look again what has become of it
+    }
+    uint64_t alive = Census::alive(census);
+    if (may_start && alive < workers_max_.load(std::memory_order_acquire) && start_worker()) return true;
+    return alive > 0 || Census::alive(census_.load(std::memory_order_acquire)) > 0;
+  }
+}
+
+void Service::enter_blocked() {
+  census_.fetch_add(Census::kBlocked, std::memory_order_acq_rel);  // E-idle
+  if (!ready_->empty()) summon(true);
 }
 
 bool Service::wake_idle() {
@@ -80,7 +78,7 @@ bool Service::wake_idle() {
   {
     MutexLock lock(mu_);
     worker = idle_.pop_front();
-    if (worker != nullptr) idle_count_.fetch_sub(1, std::memory_order_acq_rel);  // E-idle
+    if (worker != nullptr) census_.fetch_sub(Census::kIdle, std::memory_order_acq_rel);  // E-idle
   }
   if (worker == nullptr) return false;
   worker->wake();
@@ -93,23 +91,19 @@ bool Service::start_worker() {
   worker->open(this);
   {
     MutexLock lock(mu_);
-    if (alive_.load(std::memory_order_relaxed) >= workers_max_.load(std::memory_order_relaxed)) {  // relaxed: under mu_
+    uint64_t census = census_.load(std::memory_order_acquire);
+    if (Census::alive(census) >= workers_max_.load(std::memory_order_acquire)) {
       engine_->workers.free(worker);
       return false;
     }
-    alive_.fetch_add(1, std::memory_order_acq_rel);  // E-idle
+    census_.fetch_add(Census::kAlive, std::memory_order_acq_rel);  // E-idle
   }
-  starting_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint
   engine_->counters.threads_started.add();
   engine_->counters.threads_now.add();
   if (kernel::start_thread(Worker::thread_entry, worker, kernel::kEngineStackBytes) == 0) return true;
   engine_->counters.threads_started.subtract();
   engine_->counters.threads_now.subtract();
-  starting_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
-  {
-    MutexLock lock(mu_);
-    alive_.fetch_sub(1, std::memory_order_acq_rel);  // E-idle
-  }
+  census_.fetch_sub(Census::kAlive, std::memory_order_acq_rel);  // E-idle
   engine_->workers.free(worker);
   return false;
 }
@@ -118,7 +112,7 @@ bool Service::enter_idle(Worker* worker) {
   {
     MutexLock lock(mu_);
     idle_.push_front(worker);
-    idle_count_.fetch_add(1, std::memory_order_acq_rel);  // E-idle
+    census_.fetch_add(Census::kIdle, std::memory_order_acq_rel);  // E-idle
   }
   if (worker->prepare_to_sleep() && ready_->empty()) return true;
   leave_idle(worker);
@@ -129,7 +123,7 @@ void Service::leave_idle(Worker* worker) {
   MutexLock lock(mu_);
   if (!worker->idle_link.is_linked) return;  // somebody took it off to wake it: the wake-up was for work it will find
   idle_.remove(worker);
-  idle_count_.fetch_sub(1, std::memory_order_acq_rel);  // E-idle
+  census_.fetch_sub(Census::kIdle, std::memory_order_acq_rel);  // E-idle
 }
 
 bool Service::retire(Worker* worker) {
@@ -137,12 +131,10 @@ bool Service::retire(Worker* worker) {
     MutexLock lock(mu_);
     if (!worker->idle_link.is_linked) return false;  // about to be woken
     idle_.remove(worker);
-    idle_count_.fetch_sub(1, std::memory_order_acq_rel);  // E-idle
-    alive_.fetch_sub(1, std::memory_order_acq_rel);       // E-idle: pairs with schedule
+    census_.fetch_sub(Census::kIdle + Census::kAlive, std::memory_order_acq_rel);  // E-idle
   }
   if (ready_->empty() && worker->has_cancellations_.load(std::memory_order_acquire) == 0) return true;
-  MutexLock lock(mu_);
-  alive_.fetch_add(1, std::memory_order_acq_rel);  // a push came between: stay
+  census_.fetch_add(Census::kAlive, std::memory_order_acq_rel);  // a push came between: stay
   return false;
 }
 
@@ -186,7 +178,7 @@ void Worker::begin() {
   static constexpr const char* kNames[kServiceCount] = {"aiox-ring", "aiox-worker", "aiox-stream"};
   kernel::name_this_thread(kNames[static_cast<unsigned>(service_->id())]);
   open_backend();
-  service_->starting_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
+  is_counted_ = true;
 }
 
 void Worker::run() {
@@ -215,7 +207,10 @@ void Worker::run() {
     bool is_full = backend_->room() == 0;
     bool is_listed = has_ring() && !is_full && !has_more && again_.empty() && service_->enter_idle(this);
     bool may_block = is_listed || (has_ring() && is_full && prepare_to_sleep());
+    bool is_blocked = may_block && !is_listed;
+    if (is_blocked) service_->enter_blocked();
     unsigned count = backend_->reap(done, kBatchMax, may_block);
+    if (is_blocked) service_->leave_blocked();
     if (is_listed) service_->leave_idle(this);
     for (unsigned i = 0; i < count; i++) complete(done[i]);
     wakes_.flush(engine->wait_slots);
@@ -234,7 +229,7 @@ bool Worker::fill() {
   Io* units[kBatchMax];
   while (backend_->room() > 0) {
     if (Request* request = again_.pop_front()) {
-      backend_->start(&request->io);
+      start(&request->io);
       continue;
     }
     FileQueue* file = service_->pop();
@@ -244,14 +239,29 @@ bool Worker::fill() {
     unsigned count = file->take(service_->id(), this, service_->engine()->shared_ios, units,
                                 room < kBatchMax ? room : kBatchMax, &has_more);
     if (has_more) service_->push(file);
-    // A worker that is about to block must not sit on work that others could do: the rest of this file, and what it has
-    // pushed for itself when it completed the last one.
-    if (!has_ring() && count > 0 && !service_->ready_->empty()) service_->summon(true);
     if (count == 0 && file->is_detached()) service_->engine()->files.retire(file);
-    for (unsigned i = 0; i < count; i++) backend_->start(units[i]);
+    for (unsigned i = 0; i < count; i++) start(units[i]);
     if (has_more && has_ring()) return backend_->room() > 0;
   }
   return false;
+}
+
+void Worker::start(Io* io) {
+  if (has_ring()) {
+    backend_->start(io);
+    return;
+  }
+  if (threads_.start_without_blocking(io)) return;
+  Engine* engine = service_->engine();
+  if (io->try_nowait && engine->config.backend == BackendChoice::kAuto && engine->is_ring_usable()) {
+    // Not in the page cache after all: a ring waits for the device better than a thread does.
+    io->try_nowait = false;
+    engine->reroute(request_of(io), ServiceId::kRing, true);
+    return;
+  }
+  if (is_counted_) service_->enter_blocked();
+  backend_->start(io);
+  if (is_counted_) service_->leave_blocked();
 }
 
 void Worker::complete(Io* io) {
@@ -369,6 +379,7 @@ void Worker::answer(CancelTicket* ticket) {
 // The kernel refuses this thread's ring from now on. Only the end of the thread ends what is in it, so another thread
 // takes the worker over and waits for that.
 void Worker::hand_over() {
+  service_->enter_blocked();
   dying_thread_id_ = static_cast<int>(kernel::raw_syscall(SYS_gettid));
   service_->engine()->ring_refused(-EPERM, "io_uring_enter");
   service_->engine()->counters.threads_started.add();
@@ -399,6 +410,7 @@ void Worker::inherit() {
   }
   while (Io* io = ring_.salvage()) complete(io);
   wakes_.flush(service_->engine()->wait_slots);
+  service_->leave_blocked();
 }
 
 void Worker::serve_in_caller() {

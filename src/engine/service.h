@@ -47,6 +47,7 @@ class Worker {
   void run();
   void open_backend();
   bool fill();
+  void start(backend::Io* io);
   bool prepare_to_sleep();
   void complete(backend::Io* io);
   void complete_shared(SharedIo* shared);
@@ -60,6 +61,7 @@ class Worker {
 
   Service* service_ = nullptr;
   backend::Backend* backend_ = nullptr;  // ring_ or threads_
+  bool is_counted_ = false;              // in the service's census; not while it serves in a caller
   bool is_ring_ = false;                 // began with a ring; written before the first request is taken, read by cancel
   int dying_thread_id_ = 0;              // whose ring the heir waits to see gone
   CancelTicket* started_ = nullptr;      // cancellations in the ring
@@ -98,7 +100,22 @@ class Service {
 
  private:
   friend class Worker;
+  // Three counts in one word, so that one look sees all of them together. A worker is awake unless it is idle (listed,
+  // to be woken) or blocked (in a call that may take its time). One that is awake looks at the ready queue before it
+  // becomes anything else: while there is one, nobody needs to be woken or started.
+  struct Census {
+    static constexpr uint64_t kAlive = 1;
+    static constexpr uint64_t kIdle = uint64_t{1} << 21;
+    static constexpr uint64_t kBlocked = uint64_t{1} << 42;
+    static uint64_t alive(uint64_t word) { return word & (kIdle - 1); }
+    static uint64_t idle(uint64_t word) { return (word / kIdle) & (kIdle - 1); }
+    static uint64_t blocked(uint64_t word) { return word / kBlocked; }
+    static uint64_t awake(uint64_t word) { return alive(word) - idle(word) - blocked(word); }
+  };
   bool summon(bool may_start) AIOX_EXCLUDES(mu_);
+  // A worker is about to make a call that may block: whatever is ready must find somebody else.
+  void enter_blocked();
+  void leave_blocked() { census_.fetch_sub(Census::kBlocked, std::memory_order_acq_rel); }  // E-idle
   FileQueue* pop();
   bool wake_idle() AIOX_EXCLUDES(mu_);
   bool start_worker() AIOX_EXCLUDES(mu_);
@@ -114,10 +131,7 @@ class Service {
   ReadyQueue* ready_ = nullptr;
   alignas(ReadyQueue) char ready_storage_[sizeof(ReadyQueue)];
 
-  alignas(64) std::atomic<uint32_t> idle_count_{0};  // (@) E-idle
-  std::atomic<uint32_t> alive_{0};                   // (@) E-idle; changed under mu_
-  std::atomic<uint32_t> starting_{0};                // started and not yet at the ready queue
-  std::atomic<uint32_t> ready_count_{0};             // files in the ready queue, about
+  alignas(64) std::atomic<uint64_t> census_{0};  // (@) E-idle; see Census
   std::atomic<uint32_t> workers_max_{0};
 
   kernel::Mutex mu_;

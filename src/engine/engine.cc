@@ -8,6 +8,7 @@
 #include <new>
 
 #include "backend/inline_read.h"
+#include "base/owner_of.h"
 #include "kernel/descriptor.h"
 #include "kernel/file_io.h"
 #include "kernel/memory.h"
@@ -18,6 +19,7 @@ namespace aiox::engine {
 
 using backend::is_sync;
 using backend::Opcode;
+using base::owner_of;
 using kernel::MutexLock;
 
 namespace {
@@ -41,12 +43,6 @@ struct Inside {
   Inside() { t_inside++; }
   ~Inside() { t_inside--; }
 };
-
-template <class Outer, class Inner>
-Outer* owner_of(Inner* inner, Inner Outer::*member) {
-  auto offset = reinterpret_cast<size_t>(&(static_cast<Outer*>(nullptr)->*member));
-  return reinterpret_cast<Outer*>(reinterpret_cast<char*>(inner) - offset);
-}
 
 // Notifications give back what they live in.
 void release_request(Notification* notification) {

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <new>
 
+#include "base/owner_of.h"
 #include "engine/engine.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/thread.h"
@@ -10,6 +11,7 @@
 namespace aiox::engine {
 
 using backend::Io;
+using base::owner_of;
 using kernel::MutexLock;
 
 namespace {
@@ -18,12 +20,6 @@ constexpr unsigned kBatchMax = 64;
 
 constexpr int64_t kStrandedRetryNs = 10'000'000;
 constexpr int64_t kThreadEndPollNs = 1'000'000;
-
-template <class Outer, class Inner>
-Outer* owner_of(Inner* inner, Inner Outer::*member) {
-  auto offset = reinterpret_cast<size_t>(&(static_cast<Outer*>(nullptr)->*member));
-  return reinterpret_cast<Outer*>(reinterpret_cast<char*>(inner) - offset);
-}
 
 Request* request_of(Io* io) { return owner_of(io, &Request::io); }
 SharedIo* shared_of(Io* io) { return owner_of(io, &SharedIo::io); }

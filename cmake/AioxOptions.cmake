@@ -11,6 +11,7 @@ if(AIOX_SANITIZE)
   target_compile_options(aiox_options INTERFACE -fsanitize=${AIOX_SANITIZE} -fno-omit-frame-pointer -g)
   target_link_options(aiox_options INTERFACE -fsanitize=${AIOX_SANITIZE})
   if(AIOX_SANITIZE MATCHES "undefined")
-    target_compile_options(aiox_options INTERFACE -fno-sanitize-recover=undefined)
+    # vptr wants the type information that the libraries are built without (-fno-rtti).
+    target_compile_options(aiox_options INTERFACE -fno-sanitize-recover=undefined -fno-sanitize=vptr)
   endif()
 endif()

@@ -25,7 +25,7 @@ GUEST_PROPERTY(descriptor_table_is_the_programs_alone) {
 
 GUEST_PROPERTY(the_next_descriptor_is_the_lowest_free_one) {
 #if defined(__SANITIZE_THREAD__)
-  skip("ThreadSanitizer opens /proc files for a moment whenever a thread starts");
+  skip("ThreadSanitizer opens /proc/self/maps for a moment now and then");
 #endif
   int next = dup(0);
   close(next);

@@ -113,8 +113,8 @@ AIOX_CASE("the data a parent's read waits for is never taken by a forked child")
 
 AIOX_CASE("a process that forks while other threads submit leaves both sides working", .timeout_s = 30,
           .not_compared = "glibc's child hangs when the fork meets its lock held or its threads idle: timing") {
-  if (aiox_test::kThreadSanitizer) {
-    aiox_test::skip_case("a fork may copy a lock that ThreadSanitizer's own allocator holds at that moment");
+  if (aiox_test::kSanitized) {
+    aiox_test::skip_case("a fork may copy a lock that the sanitizer's own allocator holds at that moment");
   }
   const int fd = open_temp_file();
   std::atomic<bool> ending{false};

@@ -418,9 +418,10 @@ void Worker::serve_in_caller() {
       while (has_more) {
         Io* unit;
         if (file->take(service_->id(), this, service_->engine()->shared_ios, &unit, 1, &has_more) == 0) break;
-        service_->engine()->complete(request_of(unit), -EAGAIN, false);
+        service_->engine()->complete(request_of(unit), -EAGAIN, false, this);
       }
     }
+    wakes_.flush(service_->engine()->wait_slots);
     return;
   }
   for (;;) {

@@ -24,9 +24,6 @@ GUEST_PROPERTY(descriptor_table_is_the_programs_alone) {
 }
 
 GUEST_PROPERTY(the_next_descriptor_is_the_lowest_free_one) {
-#if defined(__SANITIZE_THREAD__)
-  skip("ThreadSanitizer opens /proc/self/maps for a moment now and then");
-#endif
   int next = dup(0);
   close(next);
   Load load(16, 0);

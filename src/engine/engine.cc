@@ -44,6 +44,13 @@ struct Inside {
   ~Inside() { t_inside--; }
 };
 
+// Sleeps until the worker has answered; then the ticket is the asker's again.
+void wait_for_answer(CancelTicket& ticket) {
+  while (ticket.is_done.load(std::memory_order_acquire) == 0) {  // E-ticket
+    kernel::futex_wait_until(ticket.is_done, 0, kernel::kNoTimeout);
+  }
+}
+
 // Notifications give back what they live in.
 void release_request(Notification* notification) {
   if (Engine* engine = Engine::running()) engine->release_hold(owner_of(notification, &Request::notification));
@@ -476,9 +483,7 @@ CancelOutcome Engine::cancel(int fd, const void* control_block) {
   end_cancelled(file, &sweep, true);
   for (unsigned i = 0; i < sweep.ticket_count; i++) {
     CancelTicket& ticket = sweep.tickets[i];
-    while (ticket.is_done.load(std::memory_order_acquire) == 0) {  // E-ticket
-      kernel::futex_wait_until(ticket.is_done, 0, kernel::kNoTimeout);
-    }
+    wait_for_answer(ticket);
     if (ticket.result == -ECANCELED) is_any_cancelled = true;
     if (ticket.result == -EINPROGRESS) sweep.running_count++;
   }
@@ -502,10 +507,7 @@ void Engine::descriptors_closing(int first, int last) {
       file->cancel(nullptr, &sweep, &wake);
       schedule(file, wake, false);
       end_cancelled(file, &sweep, false);
-      for (unsigned i = 0; i < sweep.ticket_count; i++) {
-        std::atomic<uint32_t>& is_done = sweep.tickets[i].is_done;
-        while (is_done.load(std::memory_order_acquire) == 0) kernel::futex_wait_until(is_done, 0, kernel::kNoTimeout);
-      }
+      for (unsigned i = 0; i < sweep.ticket_count; i++) wait_for_answer(sweep.tickets[i]);
     }
     files.retire(file);
   }

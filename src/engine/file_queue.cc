@@ -18,6 +18,12 @@ bool ranges_overlap(const Request* a, const Request* b) {
   return a->range_begin < b->range_begin + b->range_bytes && b->range_begin < a->range_begin + a->range_bytes;
 }
 
+// relaxed: under the lock of the file, where every place is written.
+QueuePlace place_of(const Request* request) { return request->place.load(std::memory_order_relaxed); }
+
+// E-token: release, for try_claim, which may look at a request that is another file's by now.
+void set_place(Request* request, QueuePlace place) { request->place.store(place, std::memory_order_release); }
+
 // Spins until the publisher, which is between two of its own instructions, is through.
 void wait_until_published(const Request* request) {
   while (request->is_published.load(std::memory_order_acquire) == 0) sched_yield();  // E-published
@@ -44,7 +50,7 @@ bool FileQueue::enqueue(Request* request, ServiceMask* wake) {
   if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_add(1, std::memory_order_release);
   order_.push_back(request);
   waiting_.push_back(request);
-  request->place = QueuePlace::kWaiting;
+  set_place(request, QueuePlace::kWaiting);
   admit();
   *wake = take_wake_mask();
   return true;
@@ -60,11 +66,11 @@ void FileQueue::admit() {
     }
     waiting_.remove(request);
     if (is_barrier) {
-      request->place = QueuePlace::kBarrier;
+      set_place(request, QueuePlace::kBarrier);
     } else if (request->serial != SerialId::kNone) {
       SerialRun& run = serials_[static_cast<unsigned>(request->serial)];
       run.waiting.push_back(request);
-      request->place = QueuePlace::kSerial;
+      set_place(request, QueuePlace::kSerial);
       start_serial(run);
     } else {
       make_runnable(request);
@@ -85,7 +91,7 @@ bool FileQueue::overlaps_admitted(const Request* request) const {
 }
 
 void FileQueue::make_runnable(Request* request) {
-  request->place = QueuePlace::kRunnable;
+  set_place(request, QueuePlace::kRunnable);
   runnable_[static_cast<unsigned>(request->service)].push_back(request);
 }
 
@@ -100,7 +106,7 @@ void FileQueue::start_serial(SerialRun& run) {
 // An fsync may start when it is the oldest of the file; what arrived after it is no concern of its.
 void FileQueue::release_barrier() {
   Request* oldest = order_.front();
-  if (oldest != nullptr && oldest->place == QueuePlace::kBarrier) make_runnable(oldest);
+  if (oldest != nullptr && place_of(oldest) == QueuePlace::kBarrier) make_runnable(oldest);
 }
 
 ServiceMask FileQueue::take_wake_mask() {
@@ -114,7 +120,7 @@ ServiceMask FileQueue::take_wake_mask() {
 }
 
 void FileQueue::begin_flight(Request* request, Worker* worker) {
-  request->place = QueuePlace::kNone;
+  set_place(request, QueuePlace::kNone);
   request->worker = worker;
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
 }
@@ -191,7 +197,7 @@ SharedIo* FileQueue::join_syncs(Request* first, Worker* worker, Pool<SharedIo>& 
   for (Request* request = order_.next(first); request != nullptr; request = order_.next(request)) {
     bool is_covered = request->io.opcode == first->io.opcode ||
                       (request->io.opcode == Opcode::kDataSync && first->io.opcode == Opcode::kSync);
-    if (request->place != QueuePlace::kBarrier || !is_covered) break;
+    if (place_of(request) != QueuePlace::kBarrier || !is_covered) break;
     if (shared == nullptr) {
       shared = pool.allocate();
       if (shared == nullptr) return nullptr;
@@ -210,10 +216,13 @@ SharedIo* FileQueue::join_syncs(Request* first, Worker* worker, Pool<SharedIo>& 
 
 bool FileQueue::try_claim(Request* request, uint32_t generation) {
   if (!mu_.try_lock()) return false;
-  // E-token: with the generation right and the lock held, the request is the one the token was made for, and it cannot
-  // change hands before the lock is released (finish and cancel take it). relaxed: the lock orders the pointer.
-  bool is_ours = request->generation.load(std::memory_order_acquire) == generation && request->file.load(std::memory_order_relaxed) == this &&
-                 request->place == QueuePlace::kRunnable && kernel::is_seekable(request->io.file_kind);
+  // A request that ended before the lock was taken may be made anew for another file at any moment, whatever this lock
+  // says. The order of the looks tells: a place of its next life comes with its next generation (E-token), so a runnable
+  // place, seen before a generation that is still the same, is this life's; and that one changes under this lock only.
+  bool is_ours = request->file.load(std::memory_order_acquire) == this &&
+                 request->place.load(std::memory_order_acquire) == QueuePlace::kRunnable &&
+                 request->generation.load(std::memory_order_acquire) == generation &&
+                 kernel::is_seekable(request->io.file_kind);
   if (is_ours) {
     runnable_[static_cast<unsigned>(request->service)].remove(request);
     begin_flight(request, nullptr);
@@ -269,7 +278,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
 // Takes a request that nobody has begun off the lists from which it could begin.
 void FileQueue::remove_queued(Request* request) {
   SerialRun* run = request->serial != SerialId::kNone ? &serials_[static_cast<unsigned>(request->serial)] : nullptr;
-  switch (request->place) {
+  switch (place_of(request)) {
     case QueuePlace::kWaiting: waiting_.remove(request); break;
     case QueuePlace::kSerial: run->waiting.remove(request); break;
     case QueuePlace::kRunnable:
@@ -279,7 +288,7 @@ void FileQueue::remove_queued(Request* request) {
     case QueuePlace::kBarrier:
     case QueuePlace::kNone: break;
   }
-  request->place = QueuePlace::kNone;
+  set_place(request, QueuePlace::kNone);
 }
 
 ServiceMask FileQueue::finish_cancelled(Request* request) {

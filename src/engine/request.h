@@ -75,7 +75,7 @@ struct Request {
   bool has_range = false;                           // (s) takes part in the overlap rule, with:
   uint64_t range_begin = 0;                         // (s) not io's own figures: a write that goes on alone moves those
   uint64_t range_bytes = 0;                         // (s)
-  QueuePlace place = QueuePlace::kNone;             // (q) which list run_link is in
+  std::atomic<QueuePlace> place{QueuePlace::kNone};  // (@) E-token; changed under (q): which list run_link is in
   Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
   CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation
   base::ListLink<Request> order_link;               // (q) all of the file, in call order

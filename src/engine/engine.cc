@@ -158,9 +158,7 @@ int Engine::submit(const Submission& submission) {
 
   Request* request = make_request(submission);
   if (request == nullptr) return -EAGAIN;
-  Token token = (static_cast<Token>(request->generation.load(std::memory_order_relaxed)) << 32) |  // relaxed: ours
-                requests.index_of(request);
-  submission.ops->begin(submission.control_block, token);
+  submission.ops->begin(submission.control_block, request->token);
   counters.submitted.add();
   for (;;) {
     choose_road(request, file, inline_outcome);
@@ -200,7 +198,8 @@ Request* Engine::make_request(const Submission& submission) {
     return nullptr;
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
-  uint32_t generation = request->generation.load(std::memory_order_relaxed) + 1;  // relaxed: ours alone now
+  uint32_t generation = (request->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;  // relaxed: ours
+  if (generation == 0) generation = 1;                                            // so that no token is 0
   request->generation.store(generation, std::memory_order_release);               // E-token
   request->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);             // relaxed: begin() comes after
   request->is_published.store(0, std::memory_order_relaxed);                      // relaxed: enqueue comes after
@@ -217,6 +216,7 @@ Request* Engine::make_request(const Submission& submission) {
   io.result = 0;
   io.done_bytes = 0;
   request->control_block = submission.control_block;
+  request->token = make_token(generation, requests.index_of(request));
   request->ops = submission.ops;
   request->group = submission.group;
   request->ticket = nullptr;
@@ -286,11 +286,12 @@ int Engine::complete_at_once(const Submission& submission, int64_t result) {
   if (!has_notification) {
     counters.submitted.add();
     counters.completed.add();
-    submission.ops->publish(submission.control_block, result);
+    submission.ops->answer(submission.control_block, result);
     return 0;
   }
   Request* request = make_request(submission);
   if (request == nullptr) return -EAGAIN;
+  submission.ops->begin(submission.control_block, request->token);
   counters.submitted.add();
   change_state(request, RequestState::kPrepared, RequestState::kDone);
   publish(request, result, false);
@@ -318,7 +319,7 @@ void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads,
 void Engine::publish(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
   (result == -ECANCELED ? counters.cancelled : counters.completed).add();
-  request->ops->publish(request->control_block, result);
+  request->ops->publish(request->control_block, request->token, result);
   request->is_published.store(1, std::memory_order_release);  // E-published
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
   // the status, then look for a waiter: one of the two sees the other.

@@ -50,14 +50,19 @@ enum class QueuePlace : uint8_t {
   kRunnable,  // a worker of its service may take it
 };
 
-// A request as a control block remembers it: index and generation. 0: none.
+// A request as a control block remembers it: generation (31 bits) and index (32 bits). 0: none.
 using Token = uint64_t;
+inline constexpr uint32_t kGenerationMask = 0x7fffffff;
+inline Token make_token(uint32_t generation, uint32_t index) { return (static_cast<Token>(generation) << 32) | index; }
 
 struct ControlBlockOps {
   // Marks the control block as in progress and remembers the token in it.
   void (*begin)(void* control_block, Token token);
-  // Stores the result (bytes or -errno), then, sequentially consistent, the status. The block is not ours afterwards.
-  void (*publish)(void* control_block, int64_t result);
+  // Stores the result (bytes or -errno), sequentially consistent, if the block is in progress with that token. The block
+  // is not ours afterwards. False: it was not.
+  bool (*publish)(void* control_block, Token token, int64_t result);
+  // Stores the result of an operation that never was a request.
+  void (*answer)(void* control_block, int64_t result);
 };
 
 // Key: (s) written by the submitting thread before the request is queued, read-only then
@@ -66,6 +71,7 @@ struct ControlBlockOps {
 struct Request {
   backend::Io io;                                   // (s), then (o)
   void* control_block = nullptr;                    // (s)
+  Token token = 0;                                  // (s)
   const ControlBlockOps* ops = nullptr;             // (s)
   ListGroup* group = nullptr;                       // (s)
   std::atomic<FileQueue*> file{nullptr};            // (@) E-token; set before the request is queued

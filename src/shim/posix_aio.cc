@@ -24,7 +24,6 @@ using engine::WaitSlots;
 namespace {
 
 static_assert(sizeof(aiocb) == sizeof(aiocb64), "one body serves both spellings");
-static_assert(sizeof(aiocb::__next_prio) >= sizeof(Token), "the token must fit");
 
 int fail(int error) {
   errno = error;
@@ -33,48 +32,63 @@ int fail(int error) {
 
 // ---- The control block ----
 
-std::atomic_ref<int> status_word(const aiocb* control_block) {
-  return std::atomic_ref<int>(const_cast<aiocb*>(control_block)->__error_code);
+// One word holds all of a block's state, so that a request ends by one store (invariant 1): the result, or -errno, or,
+// while in progress, the token with the sign bit set. glibc keeps what aio_return gives in it; the block is opaque to
+// programs, and one full of zeros reads as done, with result 0.
+std::atomic_ref<int64_t> state_word(const aiocb* control_block) {
+  static_assert(sizeof(aiocb::__return_value) == sizeof(int64_t));
+  return std::atomic_ref<int64_t>(reinterpret_cast<int64_t&>(const_cast<aiocb*>(control_block)->__return_value));
 }
 
-// The token is kept as the pointer that glibc has there.
-std::atomic_ref<aiocb*> token_word(const aiocb* control_block) {
-  return std::atomic_ref<aiocb*>(const_cast<aiocb*>(control_block)->__next_prio);
+constexpr int64_t kInProgress = INT64_MIN;  // with the token in the other bits: far below any -errno
+constexpr int64_t kErrorMin = -4095;
+
+int64_t in_progress(Token token) { return kInProgress | static_cast<int64_t>(token); }
+
+// E-status: seq_cst, for E-wait.
+int64_t load_state(const aiocb* control_block) { return state_word(control_block).load(std::memory_order_seq_cst); }
+
+// A block that a child of fork inherited in progress is nobody's any more: POSIX gives the child no asynchronous I/O, so
+// it reads as cancelled instead of waiting for ever.
+bool is_ours(const aiocb* control_block) {
+  return control_block->__abs_prio == static_cast<int>(Engine::current_epoch());
 }
 
+int status_in(const aiocb* control_block, int64_t state) {
+  if (state >= 0) return 0;
+  if (state >= kErrorMin) return static_cast<int>(-state);
+  return is_ours(control_block) ? EINPROGRESS : ECANCELED;
+}
+
+bool is_in_progress(const aiocb* control_block) {
+  int64_t state = load_state(control_block);
+  return state < kErrorMin && is_ours(control_block);
+}
+
+// 0: not in progress.
 Token token_of(const aiocb* control_block) {
-  // relaxed: checked against the request's generation
-  return reinterpret_cast<Token>(token_word(control_block).load(std::memory_order_relaxed));
+  int64_t state = load_state(control_block);
+  return state < kErrorMin ? static_cast<Token>(state ^ kInProgress) : 0;
 }
 
 void begin(void* block, Token token) {
   auto* control_block = static_cast<aiocb*>(block);
-  control_block->__return_value = 0;
   control_block->__abs_prio = static_cast<int>(Engine::current_epoch());
-  // relaxed: published with the status
-  token_word(control_block).store(reinterpret_cast<aiocb*>(token), std::memory_order_relaxed);
-  status_word(control_block).store(EINPROGRESS, std::memory_order_release);
+  state_word(control_block).store(in_progress(token), std::memory_order_release);
 }
 
-void publish(void* block, int64_t result) {
-  auto* control_block = static_cast<aiocb*>(block);
-  control_block->__return_value = result < 0 ? -1 : static_cast<ssize_t>(result);
-  // E-status: the last access to the block. seq_cst, for E-wait (see Engine::publish).
-  status_word(control_block).store(result < 0 ? static_cast<int>(-result) : 0, std::memory_order_seq_cst);
+bool publish(void* block, Token token, int64_t result) {
+  // E-status: the last access to the block. seq_cst, for E-wait (see Engine::publish). Only from this very request's
+  // state: a signal handler may have published for the thread it interrupted, and the block be in other use by now.
+  int64_t expected = in_progress(token);
+  return state_word(static_cast<aiocb*>(block)).compare_exchange_strong(expected, result, std::memory_order_seq_cst);
 }
 
-constexpr engine::ControlBlockOps kPosixOps = {begin, publish};
-
-// E-status: acquire pairs with publish; seq_cst, for E-wait. A block that a child of fork inherited in progress is
-// nobody's any more: POSIX gives the child no asynchronous I/O, so it reads as cancelled instead of waiting for ever.
-int load_status(const aiocb* control_block) {
-  int status = status_word(control_block).load(std::memory_order_seq_cst);
-  if (status != EINPROGRESS) return status;
-  bool is_ours = control_block->__abs_prio == static_cast<int>(Engine::current_epoch());
-  return is_ours ? EINPROGRESS : ECANCELED;
+void answer(void* block, int64_t result) {
+  state_word(static_cast<aiocb*>(block)).store(result, std::memory_order_release);
 }
 
-bool is_in_progress(const aiocb* control_block) { return load_status(control_block) == EINPROGRESS; }
+constexpr engine::ControlBlockOps kPosixOps = {begin, publish, answer};
 
 // ---- Notifications ----
 
@@ -116,8 +130,7 @@ bool has_valid_priority(const aiocb* control_block) {
 
 int submit(Opcode opcode, aiocb* control_block, ListGroup* group) {
   if (!has_valid_priority(control_block)) {
-    status_word(control_block).store(EINVAL, std::memory_order_release);
-    control_block->__return_value = -1;
+    answer(control_block, -EINVAL);
     return fail(EINVAL);
   }
   Engine* engine = Engine::get();
@@ -139,8 +152,7 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group) {
   int error = engine->submit(submission);
   if (error == 0) return 0;
   drop_notification(&notification);
-  status_word(control_block).store(-error, std::memory_order_release);
-  control_block->__return_value = -1;
+  answer(control_block, error);
   return fail(-error);
 }
 
@@ -262,12 +274,15 @@ int submit_sync(int operation, aiocb* control_block) {
   return submit(operation == O_DSYNC ? Opcode::kDataSync : Opcode::kSync, control_block, nullptr);
 }
 
-int status_of(const aiocb* control_block) { return load_status(control_block); }
+int status_of(const aiocb* control_block) {
+  int64_t state = load_state(control_block);
+  return status_in(control_block, state);
+}
 
 ssize_t result_of(aiocb* control_block) {
-  // E-status: also for a program that learnt of the end by a signal and asks for nothing but the result.
-  status_word(control_block).load(std::memory_order_acquire);
-  return control_block->__return_value;
+  int64_t state = load_state(control_block);
+  if (state >= 0) return static_cast<ssize_t>(state);
+  return state >= kErrorMin || !is_ours(control_block) ? -1 : 0;  // 0 while in progress, as glibc's block holds then
 }
 
 int suspend(const aiocb* const list[], int count, const timespec* timeout) {
@@ -334,7 +349,7 @@ int submit_list(int mode, aiocb* const list[], int count, sigevent* event) {
     } else if (control_block->aio_lio_opcode == LIO_WRITE) {
       error = submit(Opcode::kWrite, control_block, group);
     } else {
-      publish(control_block, -EINVAL);
+      answer(control_block, -EINVAL);
     }
     if (error != 0) is_all_accepted = false;
   }

@@ -1,0 +1,63 @@
+// aio_ring.h - one context of the kernel's AIO, whose completions are read from the ring that the kernel maps for it.
+//
+// io_setup(2) answers with the address of a `struct aio_ring` (fs/aio.c) in this process: completions appear in it at
+// interrupt time, with no call by anybody. Here they are taken from there only, never by io_getevents(2), which moves
+// the ring's head under a lock that user space does not see. To sleep until one arrives, io_pgetevents is asked to copy
+// events to an address that no process has: it waits, finds an event, cannot copy it, says -EFAULT and leaves the ring
+// as it was (aio_read_events_ring in fs/aio.c, since Linux 3.10).
+//
+// A context belongs to the address space, not to the thread that made it or submitted to it: requests survive their
+// thread, hold their file, have no descriptor, and complete without interrupting anybody (invariants 7 and 8). A child of
+// fork has no context, and not the mapping either (MADV_DONTFORK).
+//
+// Thread: submit, wait: any. peek and set_head: one at a time, see engine/direct_lane.h. Signal-safe: all but open.
+#pragma once
+
+#include <linux/aio_abi.h>
+
+#include <atomic>
+#include <cstdint>
+
+namespace aiox::kernel {
+
+class AioRing {
+ public:
+  // Makes a context that can have `entries` requests in flight, fewer where fs.aio-max-nr leaves fewer. Returns 0, or
+  // -errno with *step naming what was refused (static storage).
+  int open(unsigned entries, const char** step);
+  // Nothing may be in flight.
+  void close();
+
+  unsigned entries() const { return entries_; }
+
+  // Whether event number `index`, counted from the first one ever, is in the ring.
+  bool has_event(uint64_t index) const {
+    return static_cast<uint32_t>(index % event_count_) != tail_word().load(std::memory_order_acquire);  // E-event
+  }
+  // Copies event number `index`. False: it has not arrived. The copy is good if nobody has moved the head past it since.
+  bool peek(uint64_t index, io_event* event) const;
+  // Gives the kernel the room of all events before number `index`.
+  void set_head(uint64_t index) { head_word().store(static_cast<uint32_t>(index % event_count_), std::memory_order_release); }
+
+  // As io_submit(2): how many were taken, or what was wrong with the first. Blocks: no, if all ask for RWF_NOWAIT.
+  long submit(iocb** list, unsigned count);
+
+  // Sleeps until there is an event in the ring, at most `timeout_ns` (kNoTimeout: no limit). 0: there is, or was;
+  // -ETIMEDOUT; -EINTR: a signal handler ran.
+  int wait(int64_t timeout_ns);
+
+ private:
+  // Mapped by the kernel (fs/aio.c: struct aio_ring). The two words are shared with it.
+  struct Layout {
+    uint32_t id, event_count, head, tail, magic, compatible_features, incompatible_features, header_bytes;
+    io_event events[];
+  };
+  std::atomic_ref<uint32_t> head_word() const { return std::atomic_ref<uint32_t>(ring_->head); }
+  std::atomic_ref<uint32_t> tail_word() const { return std::atomic_ref<uint32_t>(ring_->tail); }
+
+  Layout* ring_ = nullptr;
+  unsigned entries_ = 0;
+  uint32_t event_count_ = 1;
+};
+
+}  // namespace aiox::kernel

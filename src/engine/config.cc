@@ -60,6 +60,7 @@ Config read_config() {
   config.queue_max = read_number("AIOX_QUEUE_MAX", 1, 1u << 24, config.queue_max);
   config.idle_timeout_ms = read_number("AIOX_IDLE_MS", 0, 3'600'000, config.idle_timeout_ms);
   config.is_inline_enabled = read_number("AIOX_INLINE", 0, 1, 1) != 0;
+  config.is_direct_enabled = read_number("AIOX_DIRECT", 0, 1, 1) != 0;
   config.is_verbose = read_number("AIOX_VERBOSE", 0, 1, 0) != 0;
   return config;
 }

@@ -25,6 +25,9 @@ struct Counters {
   Counter inline_completed;
   alignas(64) Counter completed;
   Counter cancelled;
+  Counter direct_completed;
+  Counter direct_refused;
+  Counter direct_split;
   Counter waiter_completed;
   Counter ring_completed;
   Counter threads_completed;

@@ -9,9 +9,11 @@
 
 #include "backend/inline_read.h"
 #include "base/owner_of.h"
+#include "engine/inside.h"
 #include "kernel/descriptor.h"
 #include "kernel/file_io.h"
 #include "kernel/memory.h"
+#include "kernel/signal_hold.h"
 #include "kernel/signal_send.h"
 #include "kernel/thread.h"
 
@@ -33,16 +35,8 @@ struct Root {
 
 std::atomic<Root*> g_root{nullptr};
 
+constexpr int64_t kCloseSliceNs = 2'000'000;
 constexpr uint64_t kAddressesMax = uint64_t{1} << 56;  // more than a process can map on any 64-bit Linux
-
-// Above zero while this thread is inside the engine, where it may hold a lock: a signal handler that lands there must not
-// wait for one. initial-exec, so reading it allocates nothing.
-thread_local uint32_t t_inside = 0;
-
-struct Inside {
-  Inside() { t_inside++; }
-  ~Inside() { t_inside--; }
-};
 
 // Sleeps until the worker has answered; then the ticket is the asker's again.
 void wait_for_answer(CancelTicket& ticket) {
@@ -117,7 +111,8 @@ bool Engine::open() {
   uint32_t rings_max = kernel::processor_count();
   if (rings_max > workers_max) rings_max = workers_max;
   notifier.open(&counters, config.notifiers_max, config.idle_timeout_ms);
-  return requests.open(config.queue_max) && groups.open(config.queue_max) && shared_ios.open(1024) &&
+  reaper.open(this);
+  return direct.open(this) && requests.open(config.queue_max) && groups.open(config.queue_max) && shared_ios.open(1024) &&
          workers.open(2 * workers_max + config.queue_max) && files.open() &&
          services[static_cast<unsigned>(ServiceId::kRing)].open(this, ServiceId::kRing, rings_max) &&
          services[static_cast<unsigned>(ServiceId::kThreads)].open(this, ServiceId::kThreads, workers_max) &&
@@ -141,6 +136,7 @@ bool Engine::prepare_file(FileQueue* queue) {
 int Engine::submit(const Submission& submission) {
   Inside inside;
   if (notifier.is_stranded()) notifier.retry_stranded();
+  if (direct.has_deferred()) direct.finish_deferred(ReapBy::kSubmitter);
   int error = 0;
   FileQueue* file = files.find_or_attach(submission.fd, prepare_file, &error);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
@@ -163,7 +159,17 @@ int Engine::submit(const Submission& submission) {
   for (;;) {
     choose_road(request, file, inline_outcome);
     ServiceMask wake = 0;
-    if (file->enqueue(request, &wake)) {
+    FileQueue::Enqueued outcome = enqueue(request, file, &wake);
+    if (outcome == FileQueue::Enqueued::kDirect) {
+      if (submission.batch == nullptr) {
+        direct.start(&request, 1);
+      } else {
+        if (submission.batch->count == DirectLane::kBatchMax) submit_batch(submission.batch);
+        submission.batch->requests[submission.batch->count++] = request;
+      }
+      return 0;
+    }
+    if (outcome != FileQueue::Enqueued::kStale) {
       schedule(file, wake);
       return 0;
     }
@@ -175,6 +181,67 @@ int Engine::submit(const Submission& submission) {
     release_hold(request);
     return 0;
   }
+}
+
+void Engine::submit_batch(DirectBatch* batch) {
+  if (batch->count == 0) return;
+  Inside inside;
+  unsigned count = batch->count;
+  batch->count = 0;
+  direct.start(batch->requests, count);
+}
+
+// Puts the request into its file's queue, and counts it where it is in flight from then on.
+FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, ServiceMask* wake) {
+  bool may_be_direct = may_go_direct(request, file);
+  // Counted before anybody can end it; what turns out to be the waiter's own to reap is counted out again.
+  add_foreign(request);
+  request->is_due = may_be_direct && request->is_reaper_only;
+  if (request->is_due) reaper.add_due();
+  FileQueue::Enqueued outcome = file->enqueue(request, may_be_direct, wake);
+  switch (outcome) {
+    case FileQueue::Enqueued::kDirect:
+      if (!request->is_reaper_only) remove_foreign(request);
+      // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
+      if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();
+      break;
+    case FileQueue::Enqueued::kQueued:
+      if (direct.in_flight() > 0) reaper.ensure();
+      break;
+    case FileQueue::Enqueued::kDependent:
+      // Nobody may be waiting for what it waits for.
+      reaper.ensure();
+      reaper.add_due();
+      break;
+    case FileQueue::Enqueued::kStale:
+      if (request->is_due) reaper.remove_due();
+      remove_foreign(request);
+      break;
+  }
+  return outcome;
+}
+
+void Engine::add_foreign(Request* request) {
+  request->is_foreign = true;
+  foreign_in_flight_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: Reaper::retire
+  // relaxed: a hint
+  if (request->group != nullptr) request->group->elsewhere.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Engine::remove_foreign(Request* request) {
+  if (!request->is_foreign) return;
+  request->is_foreign = false;
+  foreign_in_flight_.fetch_sub(1, std::memory_order_release);
+  if (request->group != nullptr) request->group->elsewhere.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
+}
+
+bool Engine::may_go_direct(const Request* request, FileQueue* file) {
+  if (!file->can_go_direct() || !config.is_direct_enabled || is_sync(request->io.opcode)) return false;
+  if (request->serial != SerialId::kNone) return false;
+  bool is_read = request->io.opcode == Opcode::kRead;
+  if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !is_direct_usable()) return false;
+  // Who is to be notified must not depend on a program thread to come by.
+  return !request->is_reaper_only || reaper.ensure();
 }
 
 Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
@@ -221,6 +288,9 @@ Request* Engine::make_request(const Submission& submission) {
   request->group = submission.group;
   request->ticket = nullptr;
   request->worker = nullptr;
+  request->is_due = false;
+  request->is_foreign = false;
+  request->is_stored = false;
   request->notification.kind = NotificationKind::kNone;
   bool has_notification =
       submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
@@ -228,6 +298,8 @@ Request* Engine::make_request(const Submission& submission) {
     request->notification = *submission.notification;
     request->notification.release = release_request;
   }
+  request->is_reaper_only =
+      has_notification || (submission.group != nullptr && submission.group->notification.kind != NotificationKind::kNone);
   if (submission.group != nullptr) submission.group->remaining.fetch_add(1, std::memory_order_relaxed);  // caller's one
   request->holds.store(has_notification ? 2 : 1, std::memory_order_relaxed);  // relaxed: enqueue comes after
   return request;
@@ -307,19 +379,33 @@ void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads,
       continue;
     }
     if (services[id].schedule(file, may_start_threads)) continue;
-    // No thread can be had (RLIMIT_NPROC, cgroup pids, memory): the last resort is the plain call, here.
-    Worker worker;
-    worker.open(&services[id]);
-    worker.serve_in_caller();
+    if (!may_start_threads && reaper.summon(id)) continue;
+    serve_in_this_thread(id);
   }
+}
+
+// No thread can be had (RLIMIT_NPROC, cgroup pids, memory): the last resort is the plain call, here.
+void Engine::serve_in_this_thread(unsigned service) {
+  Worker worker;
+  worker.open(&services[service]);
+  worker.serve_in_caller();
+}
+
+void Engine::serve_ready(unsigned service) {
+  if (!services[service].call_worker()) serve_in_this_thread(service);
 }
 
 // ---- Completing ----
 
-void Engine::publish(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
+void Engine::publish(Request* request, int64_t result, bool may_send_here) {
+  request->ops->publish(request->control_block, request->token, result);
+  announce(request, result, may_send_here, nullptr);
+}
+
+// The result has been stored: tells whoever waits, or wants to be notified.
+void Engine::announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
   (result == -ECANCELED ? counters.cancelled : counters.completed).add();
-  request->ops->publish(request->control_block, request->token, result);
   request->is_published.store(1, std::memory_order_release);  // E-published
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
   // the status, then look for a waiter: one of the two sees the other.
@@ -329,15 +415,22 @@ void Engine::publish(Request* request, int64_t result, bool may_send_here, WakeB
   } else {
     wait_slots.wake(waiter);
   }
+  if (request->is_due) reaper.remove_due();
+  remove_foreign(request);
   if (request->notification.kind != NotificationKind::kNone) notifier.deliver(&request->notification, may_send_here);
   if (group != nullptr) group_child_done(group, may_send_here);
 }
 
 void Engine::complete(Request* request, int64_t result, bool may_start_threads, Worker* by) {
-  [[maybe_unused]] RequestState previous = request->state.exchange(RequestState::kDone, std::memory_order_acq_rel);
-  AIOX_ASSERT(previous == RequestState::kInFlight || previous == RequestState::kCanceling);
+  mark_done(request);
+  request->ops->publish(request->control_block, request->token, result);
+  conclude(request, result, true, may_start_threads, by, by != nullptr ? by->wakes() : nullptr);
+}
+
+void Engine::conclude(Request* request, int64_t result, bool may_send_here, bool may_start_threads, Worker* by,
+                      WakeBatch* wakes) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
-  publish(request, result, true, by != nullptr ? by->wakes() : nullptr);
+  announce(request, result, may_send_here, wakes);
   CancelTicket* ticket = nullptr;
   ServiceMask wake = file->finish(request, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, result);
@@ -347,6 +440,12 @@ void Engine::complete(Request* request, int64_t result, bool may_start_threads, 
   } else if (file->is_detached()) {
     files.retire(file);
   }
+}
+
+void Engine::leave_direct_lane(Request* request, bool may_start_threads) {
+  if (!request->is_foreign) add_foreign(request);
+  if (may_start_threads && direct.in_flight() > 0) reaper.ensure();
+  reroute(request, request->service, may_start_threads);
 }
 
 bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads, Worker* by) {
@@ -397,14 +496,17 @@ ListGroup* Engine::make_group(const Notification* notification, bool has_waiter)
   if (notification != nullptr) group->notification = *notification;
   group->notification.release = release_group;
   group->remaining.store(1, std::memory_order_relaxed);                 // relaxed: not shared yet
+  group->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);     // relaxed: not shared yet
+  group->elsewhere.store(0, std::memory_order_relaxed);                 // relaxed: not shared yet
   group->refs.store(has_waiter ? 2 : 1, std::memory_order_relaxed);     // relaxed: not shared yet
   return group;
 }
 
 void Engine::group_child_done(ListGroup* group, bool may_send_here) {
-  // E-list: acq_rel, so that whoever takes it to zero has everything the others published before it.
-  if (group->remaining.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  kernel::futex_wake(group->remaining);
+  // E-list: acq_rel, so that whoever takes it to zero has everything the others published before it; and seq_cst for
+  // E-wait: the waiter stores its slot, then looks at the count.
+  if (group->remaining.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  wait_slots.wake(group->waiter.load(std::memory_order_seq_cst));  // E-wait
   if (group->notification.kind == NotificationKind::kNone) {
     group_release(group);
   } else {
@@ -443,8 +545,17 @@ void Engine::unwatch(Token token, uint32_t slot) {
   }
 }
 
+bool Engine::is_self_reaped(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  // relaxed: a hint; read of a request that may be another by now.
+  return request != nullptr && request->is_direct.load(std::memory_order_relaxed) && !request->is_reaper_only;
+}
+
 bool Engine::try_serve(Token token) {
   if (t_inside != 0) return false;  // a handler has interrupted the engine itself
+  // From the claim on, the request is this thread's alone: a handler on it that waits for the same one must not come between.
+  kernel::SignalHold hold;
   Inside inside;
   uint32_t generation;
   Request* request = follow(token, &generation);
@@ -473,6 +584,7 @@ void Engine::end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_t
 }
 
 CancelOutcome Engine::cancel(int fd, const void* control_block) {
+  direct.poll(ReapBy::kSubmitter);
   FileQueue* file = files.find(fd);
   if (file == nullptr) return CancelOutcome::kAllDone;
   Inside inside;
@@ -492,16 +604,41 @@ CancelOutcome Engine::cancel(int fd, const void* control_block) {
   return is_any_cancelled ? CancelOutcome::kCanceled : CancelOutcome::kAllDone;
 }
 
+bool Engine::has_direct_in_flight(FileQueue* file) {
+  Inside inside;
+  return file->has_direct_in_flight();
+}
+
+// Sleeps until nothing is outstanding on the file, reaping the direct lane where nobody else does.
+void Engine::wait_until_idle(FileQueue* file) {
+  for (;;) {
+    DirectLane::Lead lead = direct.in_flight() > 0 ? direct.try_lead() : DirectLane::Lead::kBusy;
+    // Requests of both kinds may be outstanding, and only one of them can be slept for: a little at a time.
+    int64_t deadline_ns = kernel::monotonic_now_ns() + kCloseSliceNs;
+    if (lead != DirectLane::Lead::kBusy) {
+      direct.reap(ReapBy::kWaiter);
+      if (has_direct_in_flight(file)) {
+        direct.sleep(deadline_ns);
+        direct.reap(ReapBy::kWaiter);
+      }
+      if (lead == DirectLane::Lead::kTaken) direct.leave();
+    }
+    Inside inside;
+    bool is_direct = file->has_direct_in_flight();
+    if (file->wait_until_idle(!is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0)) return;
+  }
+}
+
 void Engine::descriptors_closing(int first, int last) {
   if (t_inside != 0) return;  // a handler has interrupted the engine itself
   for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
     FileQueue* file = files.remove(fd);
     if (file == nullptr) continue;
     file->detach();
-    Inside inside;
     if (kernel::is_seekable(file->kind())) {
-      file->wait_until_idle();
+      wait_until_idle(file);
     } else {
+      Inside inside;
       // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
       CancelSweep sweep;
       ServiceMask wake = 0;

@@ -8,13 +8,21 @@
 
 #include "engine/config.h"
 #include "engine/counters.h"
+#include "engine/direct_lane.h"
 #include "engine/file_table.h"
 #include "engine/list_group.h"
 #include "engine/notifier.h"
+#include "engine/reaper.h"
 #include "engine/service.h"
 #include "engine/wait_slots.h"
 
 namespace aiox::engine {
+
+// Requests of the direct lane that one call (lio_listio) hands to the kernel together.
+struct DirectBatch {
+  Request* requests[DirectLane::kBatchMax];
+  unsigned count = 0;
+};
 
 // One operation as the shim hands it over. The buffers belong to the program until the request is published.
 struct Submission {
@@ -27,11 +35,12 @@ struct Submission {
   const ControlBlockOps* ops;
   const Notification* notification;  // nullptr: none; copied, attributes moved
   ListGroup* group;                  // nullptr: none
+  DirectBatch* batch;                // nullptr: none; else Engine::submit_batch must follow
 };
 
 enum class CancelOutcome : uint8_t { kAllDone, kCanceled, kNotCanceled };
 
-enum class LaneId : uint8_t { kInline, kIoUring, kThreads };
+enum class LaneId : uint8_t { kInline, kDirect, kIoUring, kThreads };
 
 struct LaneStatus {
   bool is_available;
@@ -52,6 +61,9 @@ class Engine {
   // of a submission that was not accepted. Thread: any. Blocks: no (see docs/architecture.md for the one last resort).
   int submit(const Submission& submission);
 
+  // Hands over what submit has put into the batch, and empties it.
+  void submit_batch(DirectBatch* batch);
+
   // Cancels what can be cancelled of the requests of `fd`: all (control_block nullptr) or that block's.
   CancelOutcome cancel(int fd, const void* control_block);
 
@@ -59,6 +71,15 @@ class Engine {
   ListGroup* make_group(const Notification* notification, bool has_waiter);
   void group_child_done(ListGroup* group, bool may_send_here);
   void group_release(ListGroup* group);
+
+  // Ends what the direct lane has ready. For pollers. Signal-safe: yes.
+  void poll_direct() { direct.poll(ReapBy::kWaiter); }
+  // Whether a waiter for `token`'s request will see it end by reaping the direct lane itself. A hint. Signal-safe: yes.
+  bool is_self_reaped(Token token);
+  // Whether all requests in flight are such. Signal-safe: yes.
+  bool is_everything_self_reaped() const { return foreign_in_flight_.load(std::memory_order_acquire) == 0; }
+  // Whether the direct lane and another one have requests in flight.
+  bool is_mixed() const { return direct.in_flight() > 0 && foreign_in_flight_.load(std::memory_order_seq_cst) > 0; }
 
   // A program thread wants to wait for `token`'s request and has nothing else to do: carries it out itself, if it stands
   // unstarted in a queue. True: it has ended. Blocks: as the plain call would. Signal-safe: yes.
@@ -79,16 +100,29 @@ class Engine {
   // by: the worker that carried it out, if one did. Wake-ups of waiters go into its batch, and work that becomes runnable
   // for its own service is its own to find: it looks at the ready queue next.
   void complete(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
+  // What complete does after the result has been stored. wakes: nullptr: waiters are woken at once.
+  void conclude(Request* request, int64_t result, bool may_send_here, bool may_start_threads, Worker* by,
+                WakeBatch* wakes);
+  // A request in flight in the direct lane must go another way.
+  void leave_direct_lane(Request* request, bool may_start_threads);
   // As complete, after a look at the answers that mean "not this way": those send the request to another service.
   // False: it did so.
   bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
   // Sends a request in flight to another service.
   void reroute(Request* request, ServiceId service, bool may_start_threads);
   void schedule(FileQueue* file, ServiceMask mask, bool may_start_threads = true, Worker* by = nullptr);
+  // Sees to it that a worker looks at the ready queue of the service; looks itself if none can be had. Thread: the reaper.
+  void serve_ready(unsigned service);
   void release_hold(Request* request);
   // A worker could not have its ring: what was learnt, once.
   void ring_refused(int error, const char* step);
   bool is_ring_usable();
+  // The kernel does not take requests of the direct lane (any more).
+  void direct_refused(int error, const char* step);
+  bool is_direct_usable() {
+    RingState state = direct_state_.load(std::memory_order_acquire);  // E-probe
+    return state != RingState::kUnknown ? state == RingState::kUsable : probe_direct() == RingState::kUsable;
+  }
 
   const Config config = read_config();
   Counters counters;
@@ -100,6 +134,8 @@ class Engine {
   FileTable files;
   Service services[kServiceCount];
   Notifier notifier;
+  DirectLane direct;
+  Reaper reaper;
 
  private:
   enum class RingState : uint32_t { kUnknown, kUsable, kRefused };
@@ -108,13 +144,22 @@ class Engine {
   static bool prepare_file(FileQueue* queue);
   static void* probe_entry(void* engine);
   RingState probe_ring();
+  RingState probe_direct();
+  void serve_in_this_thread(unsigned service);
+  FileQueue::Enqueued enqueue(Request* request, FileQueue* file, ServiceMask* wake);
+  bool may_go_direct(const Request* request, FileQueue* file);
+  void add_foreign(Request* request);
+  void remove_foreign(Request* request);
+  static bool has_direct_in_flight(FileQueue* file);
+  void wait_until_idle(FileQueue* file);
   FileQueue* find_file(int fd, int* error);
   enum class InlineOutcome : uint8_t { kNotTried, kMissed, kDone };
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
   void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);
   int complete_at_once(const Submission& submission, int64_t result);
-  void publish(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes = nullptr);
+  void publish(Request* request, int64_t result, bool may_send_here);
+  void announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes);
   void end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads);
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();
@@ -126,6 +171,12 @@ class Engine {
   int ring_error_ = 0;
   const char* ring_step_ = "";
   std::atomic<uint32_t> probe_done_{0};                     // futex word
+  std::atomic<RingState> direct_state_{RingState::kUnknown};  // (@) E-probe: direct_error_ and direct_step_ come with it
+  int direct_error_ = 0;
+  const char* direct_step_ = "";
+
+  // Requests in flight that do not end by a waiter's own reaping: of the service pool, and those with a notification.
+  alignas(64) std::atomic<uint32_t> foreign_in_flight_{0};
 };
 
 }  // namespace aiox::engine

@@ -31,29 +31,57 @@ void wait_until_published(const Request* request) {
 
 }  // namespace
 
-void FileQueue::attach(int fd, kernel::FileKind kind, int status_flags, bool knows_nowait) {
+void FileQueue::attach(int fd, const kernel::FileTraits& traits) {
   MutexLock lock(mu_);
   AIOX_ASSERT(!is_attached_ && order_.empty());
   fd_ = fd;
-  kind_ = kind;
-  opened_direct_ = (status_flags & O_DIRECT) != 0;
-  knows_nowait_ = knows_nowait;
+  kind_ = traits.kind;
+  opened_direct_ = (traits.status_flags & O_DIRECT) != 0;
+  knows_nowait_ = traits.knows_nowait;
+  can_go_direct_ = opened_direct_ && knows_nowait_ && kernel::is_seekable(kind_);
+  uint32_t chunk_bytes = kDirectChunkMax;
+  if (traits.transfer_bytes_max != 0 && traits.transfer_bytes_max < chunk_bytes) chunk_bytes = traits.transfer_bytes_max;
+  direct_chunk_bytes_.store(chunk_bytes, std::memory_order_relaxed);  // relaxed: not reachable yet
+  direct_reads.reset();
+  direct_writes.reset();
   is_detached_.store(false, std::memory_order_relaxed);  // relaxed: a hint
   is_attached_ = true;
 }
 
-bool FileQueue::enqueue(Request* request, ServiceMask* wake) {
+FileQueue::Enqueued FileQueue::enqueue(Request* request, bool may_go_direct, ServiceMask* wake) {
   MutexLock lock(mu_);
-  if (!is_attached_ || fd_ != request->io.fd) return false;
+  if (!is_attached_ || fd_ != request->io.fd) return Enqueued::kStale;
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   // E-writes: a later read of the same thread must find the count raised.
   if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_add(1, std::memory_order_release);
+  waiting_count_.fetch_add(1, std::memory_order_release);
   order_.push_back(request);
   waiting_.push_back(request);
   set_place(request, QueuePlace::kWaiting);
   admit();
+  Enqueued outcome = Enqueued::kQueued;
+  bool is_runnable = place_of(request) == QueuePlace::kRunnable;
+  if (is_runnable && may_go_direct) {
+    runnable_[static_cast<unsigned>(request->service)].remove(request);
+    begin_flight(request, nullptr);
+    request->is_direct.store(true, std::memory_order_relaxed);  // relaxed: the lock orders it; to others a hint
+    direct_in_flight_++;
+    outcome = Enqueued::kDirect;
+  } else if (!is_runnable && direct_in_flight_ > 0) {
+    request->is_due = true;
+    outcome = Enqueued::kDependent;
+  }
   *wake = take_wake_mask();
-  return true;
+  return outcome;
+}
+
+void FileQueue::shrink_direct_chunk(uint64_t length_bytes) {
+  uint32_t chunk_bytes = direct_chunk_bytes();
+  uint64_t tried_bytes = length_bytes < chunk_bytes ? length_bytes : chunk_bytes;
+  if (tried_bytes <= kDirectChunkMin) return;  // it was not for its length
+  uint64_t half = tried_bytes / 2 & ~uint64_t{4095};
+  uint32_t smaller = static_cast<uint32_t>(half > kDirectChunkMin ? half : kDirectChunkMin);
+  direct_chunk_bytes_.store(smaller, std::memory_order_relaxed);  // relaxed: a figure
 }
 
 void FileQueue::admit() {
@@ -121,6 +149,7 @@ ServiceMask FileQueue::take_wake_mask() {
 
 void FileQueue::begin_flight(Request* request, Worker* worker) {
   set_place(request, QueuePlace::kNone);
+  waiting_count_.fetch_sub(1, std::memory_order_release);
   request->worker = worker;
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
 }
@@ -231,9 +260,16 @@ bool FileQueue::try_claim(Request* request, uint32_t generation) {
   return is_ours;
 }
 
+void FileQueue::leave_direct(Request* request) {
+  if (!request->is_direct.load(std::memory_order_relaxed)) return;  // relaxed: changed under the lock
+  request->is_direct.store(false, std::memory_order_relaxed);
+  direct_in_flight_--;
+}
+
 // Takes an ended request out of everything but run_link's list.
 void FileQueue::unlink(Request* request) {
   order_.remove(request);
+  leave_direct(request);
   if (request->range_link.is_linked) {
     (request->io.opcode == Opcode::kRead ? admitted_reads_ : admitted_writes_).remove(request);
     admitted_count_--;
@@ -269,6 +305,8 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
     change_state(request, RequestState::kCanceling, RequestState::kInFlight);
   }
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
+  waiting_count_.fetch_add(1, std::memory_order_release);
+  leave_direct(request);
   request->worker = nullptr;
   request->service = service;
   make_runnable(request);
@@ -289,6 +327,7 @@ void FileQueue::remove_queued(Request* request) {
     case QueuePlace::kNone: break;
   }
   set_place(request, QueuePlace::kNone);
+  waiting_count_.fetch_sub(1, std::memory_order_release);
 }
 
 ServiceMask FileQueue::finish_cancelled(Request* request) {
@@ -364,17 +403,25 @@ void FileQueue::detach() {
   is_detached_.store(true, std::memory_order_release);
 }
 
-void FileQueue::wait_until_idle() {
+bool FileQueue::wait_until_idle(int64_t deadline_ns) {
   mu_.lock();
   while (!order_.empty()) {
     idle_waiters_++;
     uint32_t seen = idle_sequence_.load(std::memory_order_acquire);
     mu_.unlock();
-    kernel::futex_wait_until(idle_sequence_, seen, kernel::kNoTimeout);
+    int error = kernel::futex_wait_until(idle_sequence_, seen, deadline_ns);
     mu_.lock();
     idle_waiters_--;
+    if (error == -ETIMEDOUT) break;
   }
+  bool is_idle = order_.empty();
   mu_.unlock();
+  return is_idle;
+}
+
+bool FileQueue::has_direct_in_flight() {
+  MutexLock lock(mu_);
+  return direct_in_flight_ > 0;
 }
 
 bool FileQueue::try_retire() {

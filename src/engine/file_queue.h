@@ -16,6 +16,7 @@
 #include <cerrno>
 
 #include "backend/backend.h"
+#include "engine/lane_memory.h"
 #include "engine/pool.h"
 #include "engine/request.h"
 #include "kernel/mutex.h"
@@ -63,8 +64,11 @@ class FileQueue {
   static constexpr uint32_t kAdmittedMax = 256;
   static constexpr uint64_t kMergedBytesMax = 1 << 20;
 
+  static constexpr uint32_t kDirectChunkMax = 1 << 20;   // bytes; 256 pages are what one bio holds (BIO_MAX_VECS)
+  static constexpr uint32_t kDirectChunkMin = 64 << 10;
+
   // Prepares the queue for `fd`; it must be idle and detached.
-  void attach(int fd, kernel::FileKind kind, int status_flags, bool knows_nowait) AIOX_EXCLUDES(mu_);
+  void attach(int fd, const kernel::FileTraits& traits) AIOX_EXCLUDES(mu_);
 
   kernel::FileKind kind() const { return kind_; }
   bool opened_direct() const { return opened_direct_; }
@@ -73,7 +77,27 @@ class FileQueue {
   bool has_outstanding_writes() const { return outstanding_writes_.load(std::memory_order_acquire) != 0; }
 
   // Takes the request in (kPrepared -> kQueued). False: this queue does not stand for that descriptor any more.
-  bool enqueue(Request* request, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+  bool enqueue(Request* request, ServiceMask* wake) AIOX_EXCLUDES(mu_) {
+    return enqueue(request, false, wake) != Enqueued::kStale;
+  }
+  enum class Enqueued : uint8_t {
+    kStale,      // as false
+    kQueued,     // a worker will take it; *wake says whom to tell
+    kDependent,  // the same, and it waits, or may wait, for a request of the direct lane (Request::is_due is set)
+    kDirect,     // nothing holds it back: it is in flight, and the caller hands it to the kernel
+  };
+  // The same; with may_go_direct, a request that may run at once is left to the caller.
+  Enqueued enqueue(Request* request, bool may_go_direct, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+
+  // ---- The direct lane of this file: whether it is there, how much it takes at once, whether it pays. ----
+  bool can_go_direct() const { return can_go_direct_; }
+  uint32_t direct_chunk_bytes() const { return direct_chunk_bytes_.load(std::memory_order_relaxed); }  // relaxed: a figure
+  // A request of that length was refused: perhaps for its length.
+  void shrink_direct_chunk(uint64_t length_bytes);
+  LaneMemory direct_reads;
+  LaneMemory direct_writes;
+  // Whether requests stand here that nobody has begun.
+  bool has_waiting() const { return waiting_count_.load(std::memory_order_acquire) != 0; }
 
   // Moves up to `units_max` units of a service in flight and stores them in `units`. *more: there is more, and the queue
   // counts as scheduled again: the caller must push it.
@@ -105,8 +129,9 @@ class FileQueue {
   // The descriptor is about to be closed: no request submitted from now on lands here.
   void detach() AIOX_EXCLUDES(mu_);
   bool is_detached() const { return is_detached_.load(std::memory_order_acquire); }
-  // Sleeps until nothing is outstanding.
-  void wait_until_idle() AIOX_EXCLUDES(mu_);
+  // Sleeps until nothing is outstanding, or until the time: false.
+  bool wait_until_idle(int64_t deadline_ns) AIOX_EXCLUDES(mu_);
+  bool has_direct_in_flight() AIOX_EXCLUDES(mu_);
   // True once if the queue is detached, empty and in no ready queue: the caller gives it back to the pool.
   bool try_retire() AIOX_EXCLUDES(mu_);
 
@@ -127,6 +152,7 @@ class FileQueue {
   void begin_flight(Request* request, Worker* worker) AIOX_REQUIRES(mu_);
   SharedIo* merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
   SharedIo* join_syncs(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
+  void leave_direct(Request* request) AIOX_REQUIRES(mu_);
   void unlink(Request* request) AIOX_REQUIRES(mu_);
   void remove_queued(Request* request) AIOX_REQUIRES(mu_);
   bool try_cancel_running(Request* request, CancelSweep* sweep) AIOX_REQUIRES(mu_);
@@ -137,9 +163,12 @@ class FileQueue {
   kernel::FileKind kind_ = kernel::FileKind::kRegular;
   bool opened_direct_ = false;
   bool knows_nowait_ = false;
+  bool can_go_direct_ = false;
+  std::atomic<uint32_t> direct_chunk_bytes_{kDirectChunkMax};  // (@) a figure
 
   std::atomic<bool> is_detached_{false};         // (@) a hint, set under mu_: try_retire decides
   std::atomic<uint32_t> outstanding_writes_{0};  // (@) E-writes; changed under mu_
+  std::atomic<uint32_t> waiting_count_{0};       // (@) a hint; changed under mu_
   std::atomic<uint32_t> idle_sequence_{0};       // (@) futex word of wait_until_idle; changed under mu_
 
   kernel::Mutex mu_;
@@ -147,6 +176,7 @@ class FileQueue {
   bool is_scheduled_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};
   uint32_t idle_waiters_ AIOX_GUARDED_BY(mu_) = 0;
   uint32_t admitted_count_ AIOX_GUARDED_BY(mu_) = 0;
+  uint32_t direct_in_flight_ AIOX_GUARDED_BY(mu_) = 0;
   base::IntrusiveList<Request, &Request::order_link> order_ AIOX_GUARDED_BY(mu_);
   base::IntrusiveList<Request, &Request::range_link> admitted_reads_ AIOX_GUARDED_BY(mu_);
   base::IntrusiveList<Request, &Request::range_link> admitted_writes_ AIOX_GUARDED_BY(mu_);

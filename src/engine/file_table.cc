@@ -43,14 +43,9 @@ FileQueue* FileTable::find(int fd) const {
 
 FileQueue* FileTable::find_or_attach(int fd, bool (*prepare)(FileQueue*), int* error) {
   if (FileQueue* queue = find(fd)) return queue;
-  kernel::FileKind kind;
-  *error = kernel::file_kind(fd, &kind);
+  kernel::FileTraits traits;
+  *error = kernel::file_traits(fd, &traits);
   if (*error != 0) return nullptr;
-  int flags = kernel::status_flags(fd);
-  if (flags < 0) {
-    *error = flags;
-    return nullptr;
-  }
   *error = -EAGAIN;
   Slot* place = make_slot(fd);
   FileQueue* queue = place != nullptr ? queues_.allocate() : nullptr;
@@ -59,7 +54,7 @@ FileQueue* FileTable::find_or_attach(int fd, bool (*prepare)(FileQueue*), int* e
     queues_.free(queue);
     return nullptr;
   }
-  queue->attach(fd, kind, flags, kernel::is_seekable(kind) && kernel::knows_nowait(fd));
+  queue->attach(fd, traits);
   FileQueue* other = nullptr;
   if (!place->compare_exchange_strong(other, queue, std::memory_order_acq_rel)) {  // E-file: another thread was faster
     queue->detach();

@@ -67,6 +67,27 @@ void explain_ring_error(int error, const char* step, char* reason, size_t reason
   }
 }
 
+void explain_direct_error(int error, const char* step, char* reason, size_t reason_bytes) {
+  switch (-error) {
+    case ENOSYS:
+      snprintf(reason, reason_bytes, "%s is not there: this kernel has no AIO (CONFIG_AIO), or a sandbox hides it", step);
+      return;
+    case EPERM:
+    case EACCES:
+      snprintf(reason, reason_bytes, "%s is forbidden, as by a seccomp profile: allow io_setup, io_submit and io_pgetevents "
+               "there", step);
+      return;
+    case EAGAIN:
+      snprintf(reason, reason_bytes, "%s: all of fs.aio-max-nr is in use: sysctl -w fs.aio-max-nr=1048576", step);
+      return;
+    case ENOMEM: snprintf(reason, reason_bytes, "%s: no memory", step); return;
+    case EOPNOTSUPP:
+      snprintf(reason, reason_bytes, "%s has not the layout that Linux gives it (gVisor, or a kernel before 3.10)", step);
+      return;
+    default: snprintf(reason, reason_bytes, "%s: %s", step, strerrordesc_np(-error)); return;
+  }
+}
+
 }  // namespace
 
 void* Engine::probe_entry(void* argument) {
@@ -107,6 +128,26 @@ Engine::RingState Engine::probe_ring() {
   return state;
 }
 
+Engine::RingState Engine::probe_direct() {
+  MutexLock lock(probe_mu_);
+  RingState state = direct_state_.load(std::memory_order_acquire);
+  if (state != RingState::kUnknown) return state;
+  const char* step = "";
+  direct_error_ = direct.start_ring(&step);
+  direct_step_ = step;
+  state = direct_error_ == 0 ? RingState::kUsable : RingState::kRefused;
+  direct_state_.store(state, std::memory_order_release);  // E-probe
+  return state;
+}
+
+void Engine::direct_refused(int error, const char* step) {
+  MutexLock lock(probe_mu_);
+  if (direct_state_.load(std::memory_order_acquire) == RingState::kRefused) return;
+  direct_error_ = error;
+  direct_step_ = step;
+  direct_state_.store(RingState::kRefused, std::memory_order_release);  // E-probe
+}
+
 bool Engine::is_ring_usable() {
   if (config.backend == BackendChoice::kThreads) return false;
   return probe_ring() == RingState::kUsable;
@@ -128,6 +169,16 @@ LaneStatus Engine::lane_status(LaneId lane) {
       status.is_enabled = config.is_inline_enabled;
       if (!status.is_enabled) snprintf(status.reason, sizeof status.reason, "AIOX_INLINE=0 turns it off");
       break;
+    case LaneId::kDirect:
+      status.is_enabled = config.is_direct_enabled;
+      if (!status.is_enabled) {
+        snprintf(status.reason, sizeof status.reason, "AIOX_DIRECT=0 turns it off");
+      } else if (!is_direct_usable()) {
+        status.is_available = status.is_enabled = false;
+        MutexLock lock(probe_mu_);
+        explain_direct_error(direct_error_, direct_step_, status.reason, sizeof status.reason);
+      }
+      break;
     case LaneId::kIoUring:
       status.is_available = probe_ring() == RingState::kUsable;
       status.is_enabled = status.is_available && config.backend != BackendChoice::kThreads;
@@ -145,10 +196,12 @@ LaneStatus Engine::lane_status(LaneId lane) {
 
 void Engine::say_lanes() {
   LaneStatus inline_lane = lane_status(LaneId::kInline);
+  LaneStatus direct_lane = lane_status(LaneId::kDirect);
   LaneStatus ring_lane = lane_status(LaneId::kIoUring);
-  say("%s in process %ld: lanes inline=%s io_uring=%s threads=yes; backend %s%s%s", AIOX_VERSION_STRING,
-      kernel::raw_syscall(SYS_getpid), inline_lane.is_enabled ? "yes" : "off",
-      ring_lane.is_enabled ? "yes" : ring_lane.is_available ? "off" : "no", name_of(config.backend),
+  auto word = [](const LaneStatus& lane) { return lane.is_enabled ? "yes" : lane.is_available ? "off" : "no"; };
+  say("%s in process %ld: lanes inline=%s direct=%s io_uring=%s threads=yes; backend %s%s%s%s%s", AIOX_VERSION_STRING,
+      kernel::raw_syscall(SYS_getpid), word(inline_lane), word(direct_lane), word(ring_lane), name_of(config.backend),
+      direct_lane.reason[0] != '\0' ? "; direct: " : "", direct_lane.reason,
       ring_lane.reason[0] != '\0' ? "; io_uring: " : "", ring_lane.reason);
 }
 

@@ -13,8 +13,10 @@
 namespace aiox::engine {
 
 struct ListGroup {
-  std::atomic<uint32_t> remaining{0};  // (@) E-list; also the futex word of the LIO_WAIT caller
+  std::atomic<uint32_t> remaining{0};  // (@) E-list
   std::atomic<uint32_t> refs{0};       // (@) E-list
+  std::atomic<uint32_t> waiter{0};     // (@) E-wait: the wait slot of the LIO_WAIT caller
+  std::atomic<uint32_t> elsewhere{0};  // children that are not for their waiter to reap: not, or no longer, in the direct lane
   Notification notification;           // set before the first request is submitted
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
 };

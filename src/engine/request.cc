@@ -10,6 +10,11 @@ void change_state(Request* request, RequestState from, RequestState to) {
   AIOX_ASSERT(previous == from);
 }
 
+void mark_done(Request* request) {
+  [[maybe_unused]] RequestState previous = request->state.exchange(RequestState::kDone, std::memory_order_acq_rel);
+  AIOX_ASSERT(previous == RequestState::kInFlight || previous == RequestState::kCanceling || previous == RequestState::kDone);
+}
+
 bool copy_attributes(const pthread_attr_t* from, Notification* to) {
   // A pthread_attr_t may point to storage of its own (CPU set, signal mask), so it is copied property by property.
   if (pthread_attr_init(&to->attributes) != 0) return false;

@@ -78,11 +78,17 @@ struct Request {
   Notification notification;                        // (s), then the notifier's
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)
+  std::atomic<bool> is_direct{false};               // (@) changed under (q): in flight in the direct lane
+  bool is_reaper_only = false;                      // (s) somebody is to be notified: not on a program thread
+  bool is_due = false;                              // (s), or (q) at once: counted in Reaper::add_due
+  bool is_foreign = false;                          // (s), then (o): counted in Engine::foreign_in_flight_
+  bool is_stored = false;                           // (o) published, the rest deferred (DirectLane)
   bool has_range = false;                           // (s) takes part in the overlap rule, with:
   uint64_t range_begin = 0;                         // (s) not io's own figures: a write that goes on alone moves those
   uint64_t range_bytes = 0;                         // (s)
   std::atomic<QueuePlace> place{QueuePlace::kNone};  // (@) E-token; changed under (q): which list run_link is in
   Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
+  Request* deferred_next = nullptr;                 // (o) DirectLane::deferred_
   CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation
   base::ListLink<Request> order_link;               // (q) all of the file, in call order
   base::ListLink<Request> run_link;                 // (q) waiting, runnable, serial or barrier list
@@ -99,6 +105,10 @@ struct Request {
 // E-state: release by the thread that hands the request on, acquire by the one that takes it; this is also what makes
 // the request's fields visible across the kernel, which sanitizers cannot see through.
 void change_state(Request* request, RequestState from, RequestState to);
+
+// Moves a request in flight to kDone. It may be there already: a signal handler ends what the thread it interrupted had
+// begun to end (DirectLane::publish_for_interrupted).
+void mark_done(Request* request);
 
 inline bool is_step_allowed(RequestState from, RequestState to) {
   switch (from) {

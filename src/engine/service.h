@@ -89,6 +89,9 @@ class Service {
   // False: there is no worker that will come; the caller must serve. Thread: any.
   bool schedule(FileQueue* file, bool may_start) AIOX_EXCLUDES(mu_);
 
+  // As schedule, for what stands in the ready queue already. Thread: any that may start threads.
+  bool call_worker() { return ready_->empty() || summon(true); }
+
   // The same, by a worker of this service that looks at the ready queue next.
   void push(FileQueue* file);
 

@@ -25,6 +25,29 @@ void WaitSlots::wake_one(uint32_t slot) {
   kernel::futex_wake(word(slot));
 }
 
+void WaitSlots::want_lead(uint32_t slot) {
+  // E-lead: sequentially consistent; the waiter tries to lead after this.
+  if (slots_[slot - 1].wants_lead.exchange(1, std::memory_order_seq_cst) == 0) {
+    wanting_.fetch_add(1, std::memory_order_seq_cst);
+  }
+}
+
+void WaitSlots::unwant_lead(uint32_t slot) {
+  if (slots_[slot - 1].wants_lead.exchange(0, std::memory_order_seq_cst) != 0) {
+    wanting_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+}
+
+void WaitSlots::pass_lead_on() {
+  uint32_t last = used_max_.load(std::memory_order_seq_cst);
+  for (uint32_t slot = 1; slot <= last; slot++) {
+    if (slots_[slot - 1].wants_lead.load(std::memory_order_seq_cst) == 0) continue;
+    unwant_lead(slot);
+    wake_one(slot);
+    return;
+  }
+}
+
 void WaitSlots::wake(uint32_t slot) {
   if (slot == kNone) return;
   if (slot != kEveryone) {

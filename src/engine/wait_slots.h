@@ -28,6 +28,13 @@ class WaitSlots {
   int sleep(uint32_t slot, uint32_t value, int64_t deadline_ns) {
     return kernel::futex_wait_until(word(slot), value, deadline_ns);
   }
+  // The waiter of `slot` wants to lead the direct lane (direct_lane.h) when the present leader leaves.
+  void want_lead(uint32_t slot);
+  void unwant_lead(uint32_t slot);
+  // Wakes one that wants to. Thread: the one that has just left.
+  void pass_lead() {
+    if (wanting_.load(std::memory_order_seq_cst) != 0) [[unlikely]] pass_lead_on();  // E-lead
+  }
   // Wakes the waiter of `slot` (as found in Request::waiter, hence also kNone and kEveryone).
   void wake(uint32_t slot);
 
@@ -35,11 +42,14 @@ class WaitSlots {
   struct Slot {
     std::atomic<uint32_t> word{0};
     std::atomic<uint32_t> is_taken{0};
+    std::atomic<uint32_t> wants_lead{0};  // (@) E-lead
   };
   std::atomic<uint32_t>& word(uint32_t slot) { return slots_[slot - 1].word; }
   void wake_one(uint32_t slot);
+  void pass_lead_on();
 
   Slot slots_[kSlotCount];
+  std::atomic<uint32_t> wanting_{0};   // (@) E-lead: slots with wants_lead
   std::atomic<uint32_t> used_max_{0};  // no slot above this number was ever taken
 };
 

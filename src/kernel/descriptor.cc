@@ -1,6 +1,7 @@
 #include "kernel/descriptor.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/stat.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -45,6 +46,23 @@ bool knows_nowait(int fd) {
 }
 
 int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }
+
+int file_traits(int fd, FileTraits* traits) {
+  int error = file_kind(fd, &traits->kind);
+  if (error != 0) return error;
+  traits->status_flags = status_flags(fd);
+  if (traits->status_flags < 0) return traits->status_flags;
+  traits->knows_nowait = is_seekable(traits->kind) && knows_nowait(fd);
+  if (traits->kind != FileKind::kBlockDevice) return 0;
+  unsigned short sectors = 0;  // of 512 bytes, whatever the device's blocks are
+  if (raw_syscall(SYS_ioctl, fd, BLKSECTGET, as_argument(&sectors)) == 0) traits->transfer_bytes_max = sectors * 512u;
+  int block_bytes = 0;
+  if (raw_syscall(SYS_ioctl, fd, BLKSSZGET, as_argument(&block_bytes)) == 0 && block_bytes > 0) {
+    traits->logical_block_bytes = static_cast<uint32_t>(block_bytes);
+    traits->transfer_bytes_max -= traits->transfer_bytes_max % traits->logical_block_bytes;
+  }
+  return 0;
+}
 
 uint64_t file_size_limit_bytes() {
   struct { uint64_t current, maximum; } limit = {UINT64_MAX, UINT64_MAX};

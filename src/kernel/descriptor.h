@@ -29,6 +29,17 @@ int status_flags(int fd);
 // file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told.
 bool knows_nowait(int fd);
 
+// What is asked once, when a file meets aiox for the first time.
+struct FileTraits {
+  FileKind kind = FileKind::kRegular;
+  int status_flags = 0;
+  bool knows_nowait = false;
+  uint32_t transfer_bytes_max = 0;   // of one request to a block device (BLKSECTGET); 0: not a device, or it does not say
+  uint32_t logical_block_bytes = 0;  // of a block device (BLKSSZGET); 0: as above
+};
+// 0, or -EBADF (also fstat's other errors).
+int file_traits(int fd, FileTraits* traits);
+
 // RLIMIT_FSIZE of the process in bytes; UINT64_MAX: none.
 uint64_t file_size_limit_bytes();
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "engine/engine.h"
+#include "engine/waiter.h"
 #include "kernel/descriptor.h"
 
 namespace aiox::shim {
@@ -128,7 +129,7 @@ bool has_valid_priority(const aiocb* control_block) {
   return control_block->aio_reqprio >= 0 && control_block->aio_reqprio <= AIO_PRIO_DELTA_MAX;
 }
 
-int submit(Opcode opcode, aiocb* control_block, ListGroup* group) {
+int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engine::DirectBatch* batch = nullptr) {
   if (!has_valid_priority(control_block)) {
     answer(control_block, -EINVAL);
     return fail(EINVAL);
@@ -147,6 +148,7 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group) {
       &kPosixOps,
       &notification,
       group,
+      batch,
   };
   if (backend::is_sync(opcode)) submission.length_bytes = 0;
   int error = engine->submit(submission);
@@ -158,83 +160,57 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group) {
 
 // ---- Waiting ----
 
-constexpr int64_t kPollIntervalNs = 1'000'000;  // only while all wait slots are taken
-
-// One thread's wait for some control blocks. No lock, no allocation: for signal handlers too.
-class Waiter {
+// aio_suspend: until one of some control blocks has ended.
+class BlocksWaiter final : public engine::Waiter {
  public:
-  Waiter(Engine* engine, const aiocb* const list[], int count)
-      : engine_(engine), epoch_(Engine::current_epoch()), list_(list), count_(count), slot_(engine->wait_slots.take()) {}
-
-  ~Waiter() { leave(); }
-
-  Waiter(const Waiter&) = delete;
-  Waiter& operator=(const Waiter&) = delete;
-
-  void leave() {
-    if (Engine::current_epoch() != epoch_) return;  // a signal handler forked, and this is the child
-    if (slot_ == WaitSlots::kNone) return;
-    for (int i = 0; i < count_; i++) {
-      if (list_[i] != nullptr && is_in_progress(list_[i])) engine_->unwatch(token_of(list_[i]), slot_);
-    }
-    engine_->wait_slots.give_back(slot_);
-  }
-
-  // 0: one of them has ended; -EAGAIN: the time is over; -EINTR: a signal handler ran.
-  int wait(int64_t deadline_ns) {
-    for (;;) {
-      uint32_t seen = slot_ != WaitSlots::kNone ? engine_->wait_slots.value(slot_) : 0;
-      // E-wait: register first, look at the status then.
-      if (slot_ != WaitSlots::kNone) {
-        for (int i = 0; i < count_; i++) {
-          if (list_[i] != nullptr) engine_->watch(token_of(list_[i]), slot_);
-        }
-      }
-      if (is_any_done()) return 0;
-      int error = sleep(seen, deadline_ns);
-      if (Engine::current_epoch() != epoch_) return -EINTR;  // as above
-      if (is_any_done()) return 0;
-      if (error == -ETIMEDOUT) return -EAGAIN;
-      if (error == -EINTR) return -EINTR;
-    }
-  }
+  BlocksWaiter(Engine* engine, const aiocb* const list[], int count)
+      : Waiter(engine, true), list_(list), count_(count) {}
 
  private:
-  bool is_any_done() const {
+  bool is_done() const override {
     for (int i = 0; i < count_; i++) {
       if (list_[i] != nullptr && !is_in_progress(list_[i])) return true;
     }
     return false;
   }
-
-  // aio_suspend is a cancellation point, and this is where. Asynchronous cancellation is on for the one system call that
-  // sleeps; what has to be undone then is leave(), all of it plain stores.
-  int sleep(uint32_t seen, int64_t deadline_ns) {
-    int previous;
-    int error;
-    pthread_cleanup_push(cancelled, this);
-    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
-    error = slot_ != WaitSlots::kNone ? engine_->wait_slots.sleep(slot_, seen, deadline_ns) : poll(deadline_ns);
-    pthread_setcanceltype(previous, nullptr);
-    pthread_cleanup_pop(0);
-    return error;
+  bool is_self_reaped() const override {
+    if (engine()->is_everything_self_reaped()) return true;
+    for (int i = 0; i < count_; i++) {
+      if (list_[i] == nullptr) continue;
+      Token token = token_of(list_[i]);
+      if (token != 0 && !engine()->is_self_reaped(token)) return false;
+    }
+    return true;
+  }
+  void watch(uint32_t slot) override {
+    for (int i = 0; i < count_; i++) {
+      if (list_[i] != nullptr) engine()->watch(token_of(list_[i]), slot);
+    }
+  }
+  void unwatch(uint32_t slot) override {
+    for (int i = 0; i < count_; i++) {
+      if (list_[i] != nullptr && is_in_progress(list_[i])) engine()->unwatch(token_of(list_[i]), slot);
+    }
   }
 
-  static void cancelled(void* waiter) { static_cast<Waiter*>(waiter)->leave(); }
-
-  static int poll(int64_t deadline_ns) {
-    std::atomic<uint32_t> never{0};
-    int64_t poll_ns = kernel::monotonic_now_ns() + kPollIntervalNs;
-    bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= poll_ns;
-    int error = kernel::futex_wait_until(never, 0, is_last ? deadline_ns : poll_ns);
-    return error == -ETIMEDOUT && !is_last ? 0 : error;
-  }
-
-  Engine* engine_;
-  uint32_t epoch_;
   const aiocb* const* list_;
   int count_;
-  uint32_t slot_;
+};
+
+// LIO_WAIT: until a list has ended.
+class GroupWaiter final : public engine::Waiter {
+ public:
+  GroupWaiter(Engine* engine, ListGroup* group) : Waiter(engine, false), group_(group) {}
+
+ private:
+  bool is_done() const override { return group_->remaining.load(std::memory_order_seq_cst) == 0; }  // E-list, E-wait
+  bool is_self_reaped() const override {
+    return group_->elsewhere.load(std::memory_order_relaxed) == 0;  // relaxed: a hint
+  }
+  void watch(uint32_t slot) override { group_->waiter.store(slot, std::memory_order_seq_cst); }  // E-wait
+  void unwatch(uint32_t) override { group_->waiter.store(WaitSlots::kNone, std::memory_order_relaxed); }  // saves a wake
+
+  ListGroup* group_;
 };
 
 int64_t deadline_after(const timespec* timeout) {
@@ -244,38 +220,27 @@ int64_t deadline_after(const timespec* timeout) {
   return kernel::monotonic_now_ns() + (nanoseconds > 0 ? nanoseconds : 0);
 }
 
-// LIO_WAIT: sleeps until the list has ended. 0 or -EINTR.
-int wait_for_group(Engine* engine, ListGroup* group) {
-  uint32_t epoch = Engine::current_epoch();
-  for (;;) {
-    uint32_t remaining = group->remaining.load(std::memory_order_acquire);  // E-list
-    if (remaining == 0) break;
-    int error = kernel::futex_wait_until(group->remaining, remaining, kernel::kNoTimeout);
-    if (Engine::current_epoch() != epoch) return -EINTR;  // a signal handler forked, and this is the child
-    if (error == -EINTR) {
-      engine->group_release(group);
-      return -EINTR;
-    }
-  }
-  engine->group_release(group);
-  return 0;
-}
-
 }  // namespace
 
-int submit_read(aiocb* control_block) { return submit(Opcode::kRead, control_block, nullptr); }
+int submit_read(aiocb* control_block) { return submit(Opcode::kRead, control_block); }
 
-int submit_write(aiocb* control_block) { return submit(Opcode::kWrite, control_block, nullptr); }
+int submit_write(aiocb* control_block) { return submit(Opcode::kWrite, control_block); }
 
 int submit_sync(int operation, aiocb* control_block) {
   if (operation != O_SYNC && operation != O_DSYNC) return fail(EINVAL);
   int flags = kernel::status_flags(control_block->aio_fildes);
   if (flags < 0) return fail(EBADF);
-  return submit(operation == O_DSYNC ? Opcode::kDataSync : Opcode::kSync, control_block, nullptr);
+  return submit(operation == O_DSYNC ? Opcode::kDataSync : Opcode::kSync, control_block);
 }
 
 int status_of(const aiocb* control_block) {
   int64_t state = load_state(control_block);
+  if (state < kErrorMin) {
+    // Who polls reaps: in the direct lane nobody else may be there to do it.
+    Engine* engine = Engine::running();
+    if (engine != nullptr) engine->poll_direct();
+    state = load_state(control_block);
+  }
   return status_in(control_block, state);
 }
 
@@ -301,11 +266,14 @@ int suspend(const aiocb* const list[], int count, const timespec* timeout) {
   if (engine == nullptr) return 0;  // in a child of fork: nothing is in progress
   int saved_errno = errno;
   // Who has nothing to do but wait for one request can carry it out as well as a worker: no hand-off, no wake-up.
-  if (pending_count == 1 && timeout == nullptr && engine->try_serve(token_of(pending))) {
-    errno = saved_errno;
-    return 0;
+  if (pending_count == 1 && timeout == nullptr) {
+    Token token = token_of(pending);
+    if (!engine->is_self_reaped(token) && engine->try_serve(token)) {
+      errno = saved_errno;
+      return 0;
+    }
   }
-  int error = Waiter(engine, list, count).wait(deadline_after(timeout));
+  int error = BlocksWaiter(engine, list, count).wait(deadline_after(timeout));
   errno = saved_errno;
   return error == 0 ? 0 : fail(-error);
 }
@@ -339,26 +307,32 @@ int submit_list(int mode, aiocb* const list[], int count, sigevent* event) {
   }
 
   int saved_errno = errno;
+  engine::DirectBatch batch;
   bool is_all_accepted = true;
   for (int i = 0; i < count; i++) {
     aiocb* control_block = list[i];
     if (control_block == nullptr || control_block->aio_lio_opcode == LIO_NOP) continue;
     int error = EINVAL;
     if (control_block->aio_lio_opcode == LIO_READ) {
-      error = submit(Opcode::kRead, control_block, group);
+      error = submit(Opcode::kRead, control_block, group, &batch);
     } else if (control_block->aio_lio_opcode == LIO_WRITE) {
-      error = submit(Opcode::kWrite, control_block, group);
+      error = submit(Opcode::kWrite, control_block, group, &batch);
     } else {
       answer(control_block, -EINVAL);
     }
     if (error != 0) is_all_accepted = false;
   }
+  engine->submit_batch(&batch);
   errno = saved_errno;
 
   // The call's own share of `remaining`: only now can the list end. Not notified on this thread, see Notifier::deliver.
   engine->group_child_done(group, false);
   if (mode == LIO_WAIT) {
-    int error = wait_for_group(engine, group);
+    GroupWaiter waiter(engine, group);
+    int error = waiter.wait(kernel::kNoTimeout);
+    if (waiter.is_in_child()) return fail(EINTR);
+    engine->group_release(group);
+    errno = saved_errno;
     if (error != 0) return fail(-error);
     for (int i = 0; i < count; i++) {
       if (list[i] != nullptr && list[i]->aio_lio_opcode != LIO_NOP && status_of(list[i]) != 0) is_all_accepted = false;

@@ -25,7 +25,11 @@ class Bench {
  public:
   explicit Bench(kernel::FileKind kind = kernel::FileKind::kRegular) : kind_(kind) {
     REQUIRE(shared_.open(64));
-    queue_.attach(kFd, kind, O_RDWR, true);
+    kernel::FileTraits traits;
+    traits.kind = kind;
+    traits.status_flags = O_RDWR;
+    traits.knows_nowait = true;
+    queue_.attach(kFd, traits);
   }
 
   Request* add(Opcode opcode, int64_t offset, size_t length, SerialId serial = SerialId::kNone,

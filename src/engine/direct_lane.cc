@@ -1,0 +1,349 @@
+#include "engine/direct_lane.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "engine/engine.h"
+#include "engine/inside.h"
+#include "kernel/file_io.h"
+#include "kernel/signal_hold.h"
+
+namespace aiox::engine {
+
+using backend::Opcode;
+
+namespace {
+
+constexpr uint64_t kPartBit = 1;  // of iocb::aio_data: the rest is a SplitPart, not a Request
+
+// Answers that mean "not this way": would block, or the file does not know RWF_NOWAIT.
+bool is_refusal(int64_t result) { return result == -EAGAIN || result == -EOPNOTSUPP || result == -EINTR; }
+
+// What io_submit itself says of a request is an answer to it, unless it is about the way.
+bool is_refused_by_submit(long error) {
+  return is_refusal(error) || error == -EINVAL || error == -ENOMEM || error == -EPERM || error == -EACCES ||
+         error == -ENOSYS;
+}
+
+// Only ordered against this thread's own signal handlers.
+void order_for_handlers() { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+void fill(iocb* block, const backend::Io& io, uint64_t data, uint64_t skip_bytes, uint64_t length_bytes) {
+  memset(block, 0, sizeof *block);
+  block->aio_data = data;
+  block->aio_lio_opcode = io.opcode == Opcode::kRead ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
+  block->aio_rw_flags = kernel::kRwfNowait;
+  block->aio_fildes = static_cast<uint32_t>(io.fd);
+  block->aio_buf = reinterpret_cast<uintptr_t>(io.single.iov_base) + skip_bytes;
+  block->aio_nbytes = length_bytes;
+  block->aio_offset = io.offset + static_cast<int64_t>(skip_bytes);
+}
+
+}  // namespace
+
+int64_t SplitIo::joined_result() const {
+  int64_t total = 0;
+  for (unsigned i = 0; i < count; i++) {
+    int64_t result = parts[i].result;
+    if (result < 0) return total > 0 ? total : result;
+    total += result;
+    if (result < parts[i].length) break;
+  }
+  return total;
+}
+
+bool SplitIo::has_refusal() const {
+  for (unsigned i = 0; i < count; i++) {
+    if (is_refusal(parts[i].result)) return true;
+  }
+  return false;
+}
+
+bool DirectLane::open(Engine* engine) {
+  engine_ = engine;
+  return splits_.open(1024);
+}
+
+int DirectLane::start_ring(const char** step) {
+  int error = ring_.open(kEntries, step);
+  if (error == 0) has_ring_.store(true, std::memory_order_release);  // E-probe
+  return error;
+}
+
+// ---- Submitting ----
+
+void DirectLane::start(Request* const* requests, unsigned count) {
+  iocb blocks[kBatchMax];
+  iocb* list[kBatchMax];
+  unsigned listed = 0;
+  in_flight_.fetch_add(count, std::memory_order_acq_rel);
+  for (unsigned i = 0; i < count; i++) {
+    Request* request = requests[i];
+    const backend::Io& io = request->io;
+    uint32_t chunk_bytes = request->file.load(std::memory_order_relaxed)->direct_chunk_bytes();  // relaxed: ours
+    if (io.single.iov_len > chunk_bytes) {
+      start_split(request, chunk_bytes);
+      continue;
+    }
+    fill(&blocks[listed], io, reinterpret_cast<uintptr_t>(request), 0, io.single.iov_len);
+    list[listed] = &blocks[listed];
+    listed++;
+  }
+  submit(list, listed);
+  poll(ReapBy::kSubmitter);
+}
+
+void DirectLane::start_split(Request* request, uint32_t chunk_bytes) {
+  iocb blocks[SplitIo::kPartsMax];
+  iocb* list[SplitIo::kPartsMax];
+  const uint64_t length = request->io.single.iov_len;
+  const uint64_t count = (length + chunk_bytes - 1) / chunk_bytes;
+  SplitIo* split = count <= SplitIo::kPartsMax ? splits_.allocate() : nullptr;
+  if (split == nullptr) {
+    in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+    send_elsewhere(request, -EAGAIN, ReapBy::kSubmitter);
+    return;
+  }
+  split->request = request;
+  split->count = static_cast<unsigned>(count);
+  split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
+  for (unsigned i = 0; i < split->count; i++) {
+    SplitPart& part = split->parts[i];
+    uint64_t skip = uint64_t{i} * chunk_bytes;
+    part.split = split;
+    part.length = static_cast<int64_t>(length - skip < chunk_bytes ? length - skip : chunk_bytes);
+    fill(&blocks[i], request->io, reinterpret_cast<uintptr_t>(&part) | kPartBit, skip, static_cast<uint64_t>(part.length));
+    list[i] = &blocks[i];
+  }
+  engine_->counters.direct_split.add();
+  submit(list, split->count);
+}
+
+void DirectLane::submit(iocb** list, unsigned count) {
+  for (unsigned i = 0; i < count;) {
+    long accepted = ring_.submit(list + i, count - i);
+    if (accepted > 0) {
+      i += static_cast<unsigned>(accepted);
+      continue;
+    }
+    // The first of the rest was refused, or nothing could be taken at all.
+    if (accepted == -EPERM || accepted == -EACCES || accepted == -ENOSYS) {
+      engine_->direct_refused(static_cast<int>(accepted), "io_submit");
+    }
+    int64_t result = is_refused_by_submit(accepted) ? -EAGAIN : accepted;
+    if (accepted == -EOPNOTSUPP) result = accepted;  // known of the file from now on
+    refuse(list[i]->aio_data, result);
+    i++;
+  }
+}
+
+// A request, or a part of one, that the kernel has not taken: it is in no ring, so it is this thread's.
+void DirectLane::refuse(uint64_t data, int64_t result) {
+  auto* request = reinterpret_cast<Request*>(data);
+  if ((data & kPartBit) != 0) {
+    auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
+    SplitIo* split = part->split;
+    request = split->request;
+    part->result = result;
+    if (!split->is_last(part)) return;
+    result = split->has_refusal() ? -EAGAIN : split->joined_result();
+    splits_.free(split);
+  }
+  in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+  if (is_refusal(result)) {
+    send_elsewhere(request, result, ReapBy::kSubmitter);
+  } else {
+    mark_done(request);
+    request->ops->publish(request->control_block, request->token, result);
+    conclude(request, result, ReapBy::kSubmitter, nullptr);
+  }
+}
+
+// ---- Reaping ----
+
+DirectLane::Lead DirectLane::try_lead() {
+  uintptr_t nobody = 0;
+  // E-lead: acquire, for what the last leader did; sequentially consistent, for leave().
+  if (leader_.compare_exchange_strong(nobody, this_thread_mark(), std::memory_order_seq_cst)) return Lead::kTaken;
+  return nobody == this_thread_mark() ? Lead::kNested : Lead::kBusy;
+}
+
+void DirectLane::leave() {
+  // E-lead: who wants to lead says so, then tries again; we leave, then look who said so: one of the two sees the other.
+  leader_.store(0, std::memory_order_seq_cst);
+  engine_->wait_slots.pass_lead();
+}
+
+int DirectLane::sleep(int64_t deadline_ns) {
+  int64_t timeout_ns = deadline_ns == kernel::kNoTimeout ? kernel::kNoTimeout : deadline_ns - kernel::monotonic_now_ns();
+  if (timeout_ns < 0 && deadline_ns != kernel::kNoTimeout) timeout_ns = 0;
+  return ring_.wait(timeout_ns);
+}
+
+void DirectLane::poll_events(ReapBy by) {
+  Lead lead = try_lead();
+  if (lead == Lead::kBusy) return;
+  reap(by);
+  if (lead == Lead::kTaken) leave();
+}
+
+void DirectLane::reap(ReapBy by) {
+  if (in_hand_ != nullptr) publish_for_interrupted();
+  const bool is_locked_out = t_inside != 0 && by == ReapBy::kWaiter;
+  Inside inside;
+  WakeBatch wakes;
+  InHand hand;
+  hand.outer = in_hand_;
+  if (!is_locked_out) finish_deferred(by);
+  for (;;) {
+    uint64_t index = consumed_.load(std::memory_order_relaxed);  // relaxed: this thread's, and its handlers'
+    hand.index = index;
+    hand.is_taken = hand.is_last = hand.is_published = false;
+    if (!ring_.peek(index, &hand.event)) break;
+    order_for_handlers();
+    in_hand_ = &hand;
+    order_for_handlers();
+    // A handler that comes before this has taken the event itself; one that comes after finds it in hand.
+    bool is_ours = consumed_.compare_exchange_strong(index, index + 1, std::memory_order_release);
+    if (is_ours) take(&hand, by, is_locked_out, &wakes);
+    order_for_handlers();
+    in_hand_ = hand.outer;
+    order_for_handlers();
+  }
+  ring_.set_head(consumed_.load(std::memory_order_relaxed));
+  wakes.flush(engine_->wait_slots);
+}
+
+void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wakes) {
+  ring_.set_head(consumed_.load(std::memory_order_relaxed));  // relaxed: as in reap
+  const uint64_t data = hand->event.data;
+  int64_t result = hand->event.res;
+  auto* request = reinterpret_cast<Request*>(data);
+  SplitIo* split = nullptr;
+  if ((data & kPartBit) != 0) {
+    auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
+    split = part->split;
+    part->result = result;
+    bool is_last = split->is_last(part);
+    if (!is_last && !hand->is_last) return;
+    request = split->request;
+    result = split->has_refusal() ? -EAGAIN : split->joined_result();
+  }
+  in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+  if (is_refusal(result)) {
+    if (split != nullptr) splits_.free(split);
+    if (is_locked_out) {
+      defer(request, result);
+    } else {
+      send_elsewhere(request, result, by);
+    }
+    return;
+  }
+  if (request->is_reaper_only && by != ReapBy::kReaper) {
+    if (split != nullptr) splits_.free(split);
+    defer(request, result);
+    engine_->reaper.kick();
+    return;
+  }
+  mark_done(request);
+  if (!hand->is_published) request->ops->publish(request->control_block, request->token, result);
+  order_for_handlers();
+  hand->is_published = true;
+  order_for_handlers();
+  if (split != nullptr) splits_.free(split);
+  if (is_locked_out) {
+    // Whoever waits is told at once; the rest needs locks.
+    request->is_stored = true;
+    engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
+    defer(request, result);
+  } else {
+    conclude(request, result, by, wakes);
+  }
+}
+
+// This thread's handler goes on where the thread was stopped: what it had taken from the ring nobody else can publish.
+void DirectLane::publish_for_interrupted() {
+  InHand* innermost = in_hand_;
+  if (consumed_.load(std::memory_order_relaxed) == innermost->index + 1) innermost->is_taken = true;  // relaxed: ours
+  for (InHand* hand = innermost; hand != nullptr; hand = hand->outer) {
+    if (!hand->is_taken || hand->is_published) continue;
+    const uint64_t data = hand->event.data;
+    int64_t result = hand->event.res;
+    auto* request = reinterpret_cast<Request*>(data);
+    if ((data & kPartBit) != 0) {
+      auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
+      SplitIo* split = part->split;
+      part->result = result;
+      if (split->is_last(part)) hand->is_last = true;
+      if (split->left.load(std::memory_order_acquire) != 0) continue;  // E-split
+      request = split->request;
+      result = split->has_refusal() ? -EAGAIN : split->joined_result();
+    }
+    if (is_refusal(result) || request->is_reaper_only) continue;
+    mark_done(request);
+    request->ops->publish(request->control_block, request->token, result);
+    hand->is_published = true;
+    engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
+  }
+}
+
+// ---- After publishing ----
+
+void DirectLane::conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes) {
+  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  (request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes).succeeded();
+  engine_->counters.direct_completed.add();
+  // Something is queued behind it: the lock of the file is about to be what that waits for, and no handler on this
+  // thread may come to wait for that.
+  kernel::SignalHold hold(by == ReapBy::kWaiter && file->has_waiting());
+  engine_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
+}
+
+void DirectLane::send_elsewhere(Request* request, int64_t result, ReapBy by) {
+  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: as above
+  LaneMemory& memory = request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes;
+  if (result == -EOPNOTSUPP) {
+    memory.give_up();
+  } else {
+    memory.refused();
+    file->shrink_direct_chunk(request->io.single.iov_len);
+  }
+  engine_->counters.direct_refused.add();
+  kernel::SignalHold hold(by == ReapBy::kWaiter);
+  engine_->leave_direct_lane(request, by != ReapBy::kWaiter);
+}
+
+void DirectLane::defer(Request* request, int64_t result) {
+  request->io.result = result;
+  Request* first = deferred_.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
+  do {
+    request->deferred_next = first;
+  } while (!deferred_.compare_exchange_weak(first, request, std::memory_order_acq_rel));  // E-deferred
+}
+
+void DirectLane::finish_deferred(ReapBy by) {
+  if (!has_deferred()) [[likely]] return;
+  WakeBatch wakes;
+  Request* request = deferred_.exchange(nullptr, std::memory_order_acq_rel);  // E-deferred
+  while (request != nullptr) {
+    Request* next = request->deferred_next;
+    int64_t result = request->io.result;
+    if (request->is_stored) {
+      request->is_stored = false;
+      conclude(request, result, by, &wakes);
+    } else if (is_refusal(result)) {
+      send_elsewhere(request, result, by);
+    } else if (by != ReapBy::kReaper) {
+      defer(request, result);
+    } else {
+      mark_done(request);
+      request->ops->publish(request->control_block, request->token, result);
+      conclude(request, result, by, &wakes);
+    }
+    request = next;
+  }
+  wakes.flush(engine_->wait_slots);
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,144 @@
+// direct_lane.h - the direct-block path: O_DIRECT files and raw devices, from the program's own thread to the block layer.
+//
+// A request is handed to the kernel by io_submit(2) inside aio_read, with RWF_NOWAIT so that submitting never waits for
+// the device; its completion appears in a ring in this process's memory at interrupt time. There is no thread of ours on
+// the way: who waits (aio_suspend, LIO_WAIT, close) or polls (aio_error) reaps for itself, and for everybody else.
+// What would block, or is not known to the kernel, goes on to the service pool.
+//
+// Who reaps: one thread at a time, the leader. It sleeps in the kernel until an event arrives; other waiters sleep on
+// their wait slots, are woken by the leader's publishing, and take over when it leaves. A thread that finds another one
+// leading never waits for it to get out of the way. A signal handler may interrupt the leader's thread anywhere, and may
+// itself wait: it finds that its own thread leads (kNested), goes on reaping where that was stopped, and publishes what
+// the interrupted code had already taken (see InHand).
+//
+// Inside a handler that has interrupted the engine itself (inside.h) no lock may be taken. Then a request is published,
+// which takes none, and what is left to do for it is kept (deferred) for whoever comes next.
+//
+// What nobody waits for but somebody depends on (a notification; a request ordered behind it) needs a reaper thread:
+// reaper.h. Requests with a notification are ended by that thread only, never on the program's.
+#pragma once
+
+#include "engine/request.h"
+#include "engine/pool.h"
+#include "engine/wait_slots.h"
+#include "kernel/aio_ring.h"
+#include "kernel/mutex.h"
+
+namespace aiox::engine {
+
+class Engine;
+struct SplitIo;
+
+// One child of a request that is larger than the device takes at once.
+struct SplitPart {
+  SplitIo* split = nullptr;
+  int64_t length = 0;
+  int64_t result = 0;                  // of whoever takes its bit from SplitIo::left
+};
+
+// A request cut into children that are in flight side by side; joined when the last has ended.
+struct SplitIo {
+  static constexpr unsigned kPartsMax = 64;
+  Request* request = nullptr;
+  unsigned count = 0;
+  std::atomic<uint64_t> left{0};       // (@) E-split: a bit for each part in flight
+  SplitPart parts[kPartsMax];
+  std::atomic<uint32_t> pool_next{0};  // (@) E-pool
+
+  // The part has ended. True: it was the last.
+  bool is_last(const SplitPart* part) {
+    uint64_t bit = uint64_t{1} << (part - parts);
+    return left.fetch_and(~bit, std::memory_order_acq_rel) == bit;  // E-split
+  }
+  // What one call would have answered: the bytes before the first part that failed or fell short; with none, its error.
+  int64_t joined_result() const;
+  // Whether a part must be done in another way; then all of it is.
+  bool has_refusal() const;
+};
+
+// Who reaps, and hence what the thread may do.
+enum class ReapBy : uint8_t {
+  kWaiter,     // a program thread that waits or polls, perhaps in a signal handler: starts no threads, notifies nobody
+  kSubmitter,  // a program thread in a submitting call: notifies nobody
+  kReaper,     // the reaper thread
+};
+
+class DirectLane {
+ public:
+  static constexpr unsigned kEntries = 512;
+  static constexpr unsigned kBatchMax = 64;  // requests handed over by one call
+
+  enum class Lead : uint8_t {
+    kTaken,   // this thread leads now, and must leave()
+    kNested,  // this thread led already: a signal handler has interrupted it; it reaps, and does not leave
+    kBusy,    // another thread leads
+  };
+
+  // False: no address space.
+  bool open(Engine* engine);
+  // Makes the ring. 0, or -errno with *step naming what was refused. Called once, under Engine::probe_mu_.
+  int start_ring(const char** step);
+
+  // Requests handed to the kernel and not yet taken from the ring.
+  uint32_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
+
+  // Hands requests in flight to the kernel, at most kBatchMax, and takes what has ended. Thread: any, in a submitting call.
+  void start(Request* const* requests, unsigned count);
+
+  // Takes what is in the ring, if there is something and nobody leads. Signal-safe: yes, as kWaiter. Blocks: no.
+  void poll(ReapBy by) {
+    if (has_events() || has_deferred()) [[unlikely]] poll_events(by);
+  }
+
+  Lead try_lead();
+  // Wakes a waiter that wants to lead, if there is one.
+  void leave();
+  // Takes and ends everything in the ring. Thread: the leader's. Signal-safe: yes, as kWaiter.
+  void reap(ReapBy by);
+  // Sleeps until something is in the ring: 0, -EINTR, -ETIMEDOUT. Thread: the leader's.
+  int sleep(int64_t deadline_ns);
+
+  // Whether requests that have ended, or could not be carried out, wait for a thread that can see to them.
+  // Sees to them. Thread: any, outside the engine; those with a notification are left to the reaper.
+  void finish_deferred(ReapBy by);
+  bool has_deferred() const { return deferred_.load(std::memory_order_acquire) != nullptr; }
+
+ private:
+  // An event that a frame of the leading thread has taken, or is about to take. Lives on that frame's stack; the three
+  // flags are written by a frame nested in it, too.
+  struct InHand {
+    io_event event;
+    uint64_t index;
+    InHand* outer;
+    bool is_taken;
+    bool is_last;       // of its split request
+    bool is_published;
+  };
+
+  bool has_events() const {
+    // relaxed: a hint; the leader looks again.
+    return has_ring_.load(std::memory_order_acquire) && ring_.has_event(consumed_.load(std::memory_order_relaxed));
+  }
+  void poll_events(ReapBy by);
+  void start_split(Request* request, uint32_t chunk_bytes);
+  void submit(iocb** list, unsigned count);
+  void refuse(uint64_t data, int64_t result);
+  void take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wakes);
+  void conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes);
+  void send_elsewhere(Request* request, int64_t result, ReapBy by);
+  void publish_for_interrupted();
+  void defer(Request* request, int64_t result);
+
+  Engine* engine_ = nullptr;
+  kernel::AioRing ring_;
+  Pool<SplitIo> splits_;
+  std::atomic<bool> has_ring_{false};                // (@) E-probe: ring_
+
+  alignas(64) std::atomic<uint32_t> in_flight_{0};
+  alignas(64) std::atomic<uintptr_t> leader_{0};     // (@) E-lead: this_thread_mark() of the leader
+  std::atomic<uint64_t> consumed_{0};                // events taken; changed by the leader's thread only
+  InHand* in_hand_ = nullptr;                        // the leader's thread: of the reap under way, innermost first
+  std::atomic<Request*> deferred_{nullptr};          // (@) E-deferred: a stack, by Request::deferred_next
+};
+
+}  // namespace aiox::engine

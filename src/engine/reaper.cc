@@ -1,0 +1,118 @@
+#include "engine/reaper.h"
+
+#include "engine/engine.h"
+#include "kernel/thread.h"
+
+namespace aiox::engine {
+
+bool Reaper::ensure() {
+  if (is_alive_.load(std::memory_order_seq_cst)) return true;
+  kernel::MutexLock lock(start_mu_);
+  if (is_alive_.load(std::memory_order_seq_cst)) return true;
+  if (slot_ == WaitSlots::kNone) slot_ = engine_->wait_slots.take();
+  if (slot_ == WaitSlots::kNone) return false;
+  is_alive_.store(true, std::memory_order_seq_cst);  // E-reaper
+  engine_->counters.threads_started.add();
+  engine_->counters.threads_now.add();
+  if (kernel::start_thread(thread_entry, this, kernel::kEngineStackBytes) == 0) return true;
+  is_alive_.store(false, std::memory_order_seq_cst);
+  engine_->counters.threads_started.subtract();
+  engine_->counters.threads_now.subtract();
+  return false;
+}
+
+void Reaper::add_due() {
+  // E-reaper: sequentially consistent on both sides: it says that it sleeps, then looks what is due; we count, then look
+  // whether it sleeps.
+  due_.fetch_add(1, std::memory_order_seq_cst);
+  kick();
+}
+
+void Reaper::kick() {
+  if (is_asleep_.load(std::memory_order_seq_cst) && is_asleep_.exchange(false, std::memory_order_seq_cst)) {
+    engine_->wait_slots.wake(slot_);
+  }
+}
+
+bool Reaper::summon(unsigned service) {
+  const uint32_t bit = 1u << service;
+  if (!is_alive()) return false;
+  summons_.fetch_or(bit, std::memory_order_seq_cst);
+  if (is_asleep_.load(std::memory_order_seq_cst) && is_asleep_.exchange(false, std::memory_order_seq_cst)) {
+    engine_->wait_slots.wake(slot_);
+    return true;
+  }
+  // It may be asleep in the ring, where nobody can wake it, or gone. If the summons is still there, it is taken back.
+  return (summons_.fetch_and(~bit, std::memory_order_seq_cst) & bit) == 0;
+}
+
+void* Reaper::thread_entry(void* reaper) {
+  kernel::name_this_thread("aiox-reaper");
+  static_cast<Reaper*>(reaper)->run();
+  return nullptr;
+}
+
+bool Reaper::has_work() const {
+  return due_.load(std::memory_order_seq_cst) > 0 || summons_.load(std::memory_order_seq_cst) != 0 ||
+         engine_->direct.has_deferred();
+}
+
+void Reaper::serve_summons() {
+  uint32_t mask = summons_.exchange(0, std::memory_order_seq_cst);
+  for (unsigned service = 0; mask != 0; service++, mask >>= 1) {
+    if ((mask & 1) != 0) engine_->serve_ready(service);
+  }
+}
+
+// False: there is something to do after all.
+bool Reaper::retire() {
+  is_alive_.store(false, std::memory_order_seq_cst);
+  if (!has_work() && !engine_->is_mixed()) return true;
+  // Another may have been started for it meanwhile; then that one has it.
+  bool is_alive = false;
+  return !is_alive_.compare_exchange_strong(is_alive, true, std::memory_order_seq_cst);
+}
+
+void Reaper::run() {
+  DirectLane& lane = engine_->direct;
+  WaitSlots& slots = engine_->wait_slots;
+  const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
+  for (;;) {
+    uint32_t seen = slots.value(slot_);
+    serve_summons();
+    lane.finish_deferred(ReapBy::kReaper);
+    bool is_due = due_.load(std::memory_order_seq_cst) > 0;
+    if (is_due) {
+      if (lane.try_lead() == DirectLane::Lead::kTaken) {
+        lead(kernel::monotonic_now_ns() + idle_ns);
+        continue;
+      }
+      slots.want_lead(slot_);
+      if (lane.try_lead() == DirectLane::Lead::kTaken) {  // E-lead
+        slots.unwant_lead(slot_);
+        lead(kernel::monotonic_now_ns() + idle_ns);
+        continue;
+      }
+    }
+    is_asleep_.store(true, std::memory_order_seq_cst);  // E-reaper
+    bool may_sleep = is_due ? summons_.load(std::memory_order_seq_cst) == 0 && !lane.has_deferred() : !has_work();
+    int error = may_sleep ? slots.sleep(slot_, seen, kernel::monotonic_now_ns() + idle_ns) : 0;
+    is_asleep_.store(false, std::memory_order_seq_cst);
+    slots.unwant_lead(slot_);
+    if (error == -ETIMEDOUT && !has_work() && !engine_->is_mixed() && retire()) break;
+  }
+  engine_->counters.threads_now.subtract();
+}
+
+// Reaps for everybody while something is due.
+void Reaper::lead(int64_t deadline_ns) {
+  DirectLane& lane = engine_->direct;
+  lane.reap(ReapBy::kReaper);
+  while (due_.load(std::memory_order_seq_cst) > 0) {
+    if (lane.sleep(deadline_ns) == -ETIMEDOUT) break;
+    lane.reap(ReapBy::kReaper);
+  }
+  lane.leave();
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,153 @@
+#include "engine/waiter.h"
+
+#include <pthread.h>
+
+#include <cerrno>
+
+#include "engine/engine.h"
+
+namespace aiox::engine {
+
+using Lead = DirectLane::Lead;
+
+namespace {
+
+constexpr int kGoOn = 1;
+
+// Only while all wait slots are taken, or a reaper thread cannot be had.
+constexpr int64_t kPollIntervalNs = 1'000'000;
+// A request that is still on its way into the kernel when its waiter begins to lead may yet be refused, and end without an
+// event. That is looked for from time to time.
+constexpr int64_t kLeaderLookNs = 100'000'000;
+
+int64_t sooner(int64_t deadline_ns, int64_t interval_ns) {
+  int64_t other_ns = kernel::monotonic_now_ns() + interval_ns;
+  return deadline_ns == kernel::kNoTimeout || other_ns < deadline_ns ? other_ns : deadline_ns;
+}
+
+bool is_over(int64_t deadline_ns) {
+  return deadline_ns != kernel::kNoTimeout && kernel::monotonic_now_ns() >= deadline_ns;
+}
+
+}  // namespace
+
+Waiter::Waiter(Engine* engine, bool is_cancellable)
+    : engine_(engine), epoch_(Engine::current_epoch()), is_cancellable_(is_cancellable) {}
+
+bool Waiter::is_in_child() const { return Engine::current_epoch() != epoch_; }
+
+int Waiter::wait(int64_t deadline_ns) {
+  int error = kGoOn;
+  while (error == kGoOn) {
+    Lead lead = Lead::kBusy;
+    if (engine_->direct.in_flight() > 0 && is_self_reaped()) lead = engine_->direct.try_lead();
+    if (lead == Lead::kBusy) error = follow(deadline_ns, &lead);
+    if (lead != Lead::kBusy) error = this->lead(lead, deadline_ns);
+  }
+  if (!is_in_child()) clean_up();
+  return error;
+}
+
+int Waiter::lead(Lead lead, int64_t deadline_ns) {
+  DirectLane& lane = engine_->direct;
+  is_leading_ = lead == Lead::kTaken;
+  int error = kGoOn;
+  for (;;) {
+    lane.reap(ReapBy::kWaiter);
+    if (is_done()) {
+      error = 0;
+    } else if (error == -EINTR) {
+      break;
+    } else if (is_over(deadline_ns)) {
+      error = -EAGAIN;
+    } else if (lane.in_flight() > 0 && is_self_reaped()) {
+      error = sleep(kInRing, 0, sooner(deadline_ns, kLeaderLookNs));
+      if (is_in_child()) return -EINTR;
+      continue;
+    } else {
+      error = kGoOn;  // it went to another lane
+    }
+    break;
+  }
+  if (is_leading_) {
+    is_leading_ = false;
+    lane.leave();
+  }
+  return error;
+}
+
+// Sleeps until a publisher, or a leaving leader, wakes it. *lead: it leads now; nothing has been waited for.
+int Waiter::follow(int64_t deadline_ns, Lead* lead) {
+  WaitSlots& slots = engine_->wait_slots;
+  DirectLane& lane = engine_->direct;
+  if (slot_ == WaitSlots::kNone) slot_ = slots.take();
+  uint32_t seen = slot_ != WaitSlots::kNone ? slots.value(slot_) : 0;
+  // E-wait: register first, look at the status then.
+  if (slot_ != WaitSlots::kNone) watch(slot_);
+  int64_t until_ns = slot_ != WaitSlots::kNone ? deadline_ns : sooner(deadline_ns, kPollIntervalNs);
+  if (lane.in_flight() > 0) {
+    if (is_self_reaped() && slot_ != WaitSlots::kNone) {
+      slots.want_lead(slot_);
+      *lead = lane.try_lead();  // E-lead
+      if (*lead != Lead::kBusy) {
+        slots.unwant_lead(slot_);
+        return kGoOn;
+      }
+    } else {
+      lane.poll(ReapBy::kWaiter);
+      is_due_ = true;
+      engine_->reaper.add_due();
+      if (!engine_->reaper.is_alive()) until_ns = sooner(deadline_ns, kPollIntervalNs);
+    }
+  }
+  int error = is_done() ? 0 : sleep(kOnSlot, seen, until_ns);
+  if (is_in_child()) return -EINTR;
+  leave_follow();
+  if (is_done()) return 0;
+  if (error == -ETIMEDOUT && is_over(deadline_ns)) return -EAGAIN;
+  return error == -EINTR ? -EINTR : kGoOn;
+}
+
+// aio_suspend is a cancellation point, and this is where. Asynchronous cancellation is on for the one system call that
+// sleeps; what has to be undone then is clean_up(), which takes no lock.
+int Waiter::sleep(Sleep where, uint32_t seen, int64_t deadline_ns) {
+  int previous = PTHREAD_CANCEL_DEFERRED;
+  int error = 0;
+  std::atomic<uint32_t> never{0};
+  pthread_cleanup_push(cancelled, this);
+  if (is_cancellable_) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
+  if (where == kInRing) {
+    error = engine_->direct.sleep(deadline_ns);
+  } else if (slot_ != WaitSlots::kNone) {
+    error = engine_->wait_slots.sleep(slot_, seen, deadline_ns);
+  } else {
+    error = kernel::futex_wait_until(never, 0, deadline_ns);
+  }
+  if (is_cancellable_) pthread_setcanceltype(previous, nullptr);
+  pthread_cleanup_pop(0);
+  return error;
+}
+
+void Waiter::leave_follow() {
+  if (slot_ != WaitSlots::kNone) engine_->wait_slots.unwant_lead(slot_);
+  if (is_due_) {
+    is_due_ = false;
+    engine_->reaper.remove_due();
+  }
+}
+
+void Waiter::clean_up() {
+  leave_follow();
+  if (is_leading_) {
+    is_leading_ = false;
+    engine_->direct.leave();
+  }
+  if (slot_ == WaitSlots::kNone) return;
+  unwatch(slot_);
+  engine_->wait_slots.give_back(slot_);
+  slot_ = WaitSlots::kNone;
+}
+
+void Waiter::cancelled(void* waiter) { static_cast<Waiter*>(waiter)->clean_up(); }
+
+}  // namespace aiox::engine

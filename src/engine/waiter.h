@@ -1,0 +1,56 @@
+// waiter.h - one program thread's wait for requests: it reaps the direct lane itself, or sleeps until a publisher wakes it.
+//
+// If all it waits for is in the direct lane and nobody leads there, the thread leads: it sleeps in the kernel until an
+// event arrives and ends what it finds, its own and other threads'. Otherwise it takes a wait slot, registers it with what
+// it waits for, and sleeps on that; when requests of the direct lane are among others, the reaper thread leads for it.
+//
+// Thread: the waiting one. Signal-safe: yes: no lock, no allocation; a handler may wait while the thread it interrupted
+// waits.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/direct_lane.h"
+
+namespace aiox::engine {
+
+class Waiter {
+ public:
+  // is_cancellable: the wait is a cancellation point (pthread_cancel).
+  Waiter(Engine* engine, bool is_cancellable);
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  // 0: is_done; -EAGAIN: the time is over; -EINTR: a signal handler ran (and is_done was still false).
+  int wait(int64_t deadline_ns);
+  // A signal handler forked during the wait, and this is the child: nothing of the engine is there.
+  bool is_in_child() const;
+
+ protected:
+  ~Waiter() = default;
+  virtual bool is_done() const = 0;
+  // Whether what is not done yet will end by this thread's reaping. May be wrong for a moment.
+  virtual bool is_self_reaped() const = 0;
+  // Registers the slot with what is waited for: whoever ends it from now on wakes the slot.
+  virtual void watch(uint32_t slot) = 0;
+  virtual void unwatch(uint32_t slot) = 0;
+  Engine* engine() const { return engine_; }
+
+ private:
+  enum Sleep : uint8_t { kInRing, kOnSlot };
+  int lead(DirectLane::Lead lead, int64_t deadline_ns);
+  int follow(int64_t deadline_ns, DirectLane::Lead* lead);
+  int sleep(Sleep where, uint32_t seen, int64_t deadline_ns);
+  void leave_follow();
+  void clean_up();
+  static void cancelled(void* waiter);
+
+  Engine* engine_;
+  uint32_t epoch_;
+  bool is_cancellable_;
+  bool is_leading_ = false;   // and must leave
+  bool is_due_ = false;       // counted in Reaper::add_due
+  uint32_t slot_ = 0;         // taken at the first need
+};
+
+}  // namespace aiox::engine

@@ -1,4 +1,4 @@
-# lib.sh - what scripts/try and scripts/test share: messages, and long steps that show that they are alive.
+# lib.sh - what the scripts share: messages, long steps that show that they are alive, and what measuring with fio needs.
 # Sourced by bash; never run by itself.
 # shellcheck shell=bash
 
@@ -65,3 +65,61 @@ run_step() {
   fi
   return "$status"
 }
+
+# --- what scripts/try and scripts/compare share
+
+is_number() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]; }
+
+# What is measured is said on the command line; settings left in the shell would change it unseen.
+drop_settings() {
+  local variable
+  for variable in ${!AIOX_@} LD_PRELOAD; do
+    [[ -z ${!variable:-} ]] || say "Leaving $variable=${!variable} out of account."
+    unset "$variable"
+  done
+}
+
+# build_libraries DIR LOGS - builds the libraries and the aiox command in DIR, with the output in the directory LOGS.
+build_libraries() {
+  local dir=$1 logs=$2 settings=()
+  # A tree that builds the tests too keeps them; one that was made here never needs Catch2.
+  grep -qs '^AIOX_BUILD_TESTS:BOOL=ON' "$dir/CMakeCache.txt" || settings=(-DAIOX_BUILD_TESTS=OFF -DAIOX_BUILD_BENCH=OFF)
+  # A tree configured at another path (the checkout was moved) cannot be configured again.
+  if [[ -f $dir/CMakeCache.txt ]] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$dir/CMakeCache.txt"; then
+    [[ $dir == build/* ]] || die "$dir was configured for another checkout"
+    rm -rf "$dir"
+  fi
+  run_step "Configuring" "$logs/configure.log" cmake --preset release -B "$dir" "${settings[@]}" || return 1
+  run_step "Building the libraries and the aiox command" "$logs/build.log" \
+    cmake --build "$dir" -j "$(nproc)" --target aiox aiox-preload aiox-cli || return 1
+  [[ -f $dir/lib/libaiox-preload.so ]] || die "the build did not make $dir/lib/libaiox-preload.so"
+}
+
+free_mib() { echo $(($(df -kP "$1" | awk 'NR == 2 { print $4 }') / 1024)); }
+
+# fitting_mib DIR MIB - MIB, halved until DIR and the memory have twice as much: a file that is to be cached has to fit,
+# and nothing here may fill somebody's disk.
+fitting_mib() {
+  local mib=$2 disk memory
+  disk=$(free_mib "$1")
+  memory=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+  while ((mib > 64 && (mib > disk / 2 || mib > memory / 2))); do ((mib /= 2)); done
+  echo "$mib"
+}
+
+# write_whole TITLE WORK FILE MIB [FIO-OPTION...] - has fio write all of FILE, to the disk.
+write_whole() {
+  local title=$1 work=$2 file=$3 mib=$4
+  shift 4
+  run_step "$title" "$work/layout.log" fio --name=layout --ioengine=psync --rw=write --bs=1M --filename="$file" \
+    --size="${mib}M" --end_fsync=1 --output="$work/layout.out" "$@"
+}
+
+filesystem_of() {
+  local type
+  type=$(findmnt -n -o FSTYPE -T "$1" 2>/dev/null | tail -n 1)
+  [[ -n $type ]] || type=$(stat -f -c %T "$1")
+  echo "$type"
+}
+
+takes_direct() { dd if="$1" of=/dev/null iflag=direct bs=4096 count=1 2>/dev/null; }

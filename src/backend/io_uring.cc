@@ -159,8 +159,10 @@ Io* IoUring::salvage() {
     if (data == kWakeTag || (data & kCancelBit) != 0) continue;
     Io* io = reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
     flight_.remove(io);
-    // Cancelled by the exit of its thread, not by anybody's wish: as good as never begun.
-    io->result = total_result(*io, result == -ECANCELED || result == -EINTR ? -EAGAIN : result);
+    // Cancelled by the exit of its thread, not by anybody's wish: as good as never begun. The kernel says -EFAULT of what
+    // was to go on in that thread (io_req_task_submit); a buffer that is really bad will say so again.
+    bool is_undone = result == -ECANCELED || result == -EINTR || result == -EFAULT;
+    io->result = total_result(*io, is_undone ? -EAGAIN : result);
     return io;
   }
   if (Io* io = flight_.pop_front()) {

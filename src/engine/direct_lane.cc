@@ -240,7 +240,7 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     }
     return;
   }
-  if (request->is_reaper_only && by != ReapBy::kReaper) {
+  if (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) {
     if (split != nullptr) splits_.free(split);
     defer(request, result);
     engine_->reaper.kick();
@@ -280,7 +280,7 @@ void DirectLane::publish_for_interrupted() {
       request = split->request;
       result = split->has_refusal() ? -EAGAIN : split->joined_result();
     }
-    if (is_refusal(result) || request->is_reaper_only) continue;
+    if (is_refusal(result) || request->is_reaper_only.load(std::memory_order_relaxed)) continue;
     mark_done(request);
     request->ops->publish(request->control_block, request->token, result);
     hand->is_published = true;

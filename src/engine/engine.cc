@@ -196,12 +196,12 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, ServiceMa
   bool may_be_direct = may_go_direct(request, file);
   // Counted before anybody can end it; what turns out to be the waiter's own to reap is counted out again.
   add_foreign(request);
-  request->is_due = may_be_direct && request->is_reaper_only;
+  request->is_due = may_be_direct && request->is_reaper_only.load(std::memory_order_relaxed);
   if (request->is_due) reaper.add_due();
   FileQueue::Enqueued outcome = file->enqueue(request, may_be_direct, wake);
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
-      if (!request->is_reaper_only) remove_foreign(request);
+      if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
       if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();
       break;
@@ -241,7 +241,7 @@ bool Engine::may_go_direct(const Request* request, FileQueue* file) {
   bool is_read = request->io.opcode == Opcode::kRead;
   if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !is_direct_usable()) return false;
   // Who is to be notified must not depend on a program thread to come by.
-  return !request->is_reaper_only || reaper.ensure();
+  return !request->is_reaper_only.load(std::memory_order_relaxed) || reaper.ensure();
 }
 
 Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
@@ -298,8 +298,8 @@ Request* Engine::make_request(const Submission& submission) {
     request->notification = *submission.notification;
     request->notification.release = release_request;
   }
-  request->is_reaper_only =
-      has_notification || (submission.group != nullptr && submission.group->notification.kind != NotificationKind::kNone);
+  bool is_list_notified = submission.group != nullptr && submission.group->notification.kind != NotificationKind::kNone;
+  request->is_reaper_only.store(has_notification || is_list_notified, std::memory_order_relaxed);  // relaxed: ours
   if (submission.group != nullptr) submission.group->remaining.fetch_add(1, std::memory_order_relaxed);  // caller's one
   request->holds.store(has_notification ? 2 : 1, std::memory_order_relaxed);  // relaxed: enqueue comes after
   return request;
@@ -549,7 +549,7 @@ bool Engine::is_self_reaped(Token token) {
   uint32_t generation;
   Request* request = follow(token, &generation);
   // relaxed: a hint; read of a request that may be another by now.
-  return request != nullptr && request->is_direct.load(std::memory_order_relaxed) && !request->is_reaper_only;
+  return request != nullptr && request->is_direct.load(std::memory_order_relaxed) && !request->is_reaper_only.load(std::memory_order_relaxed);
 }
 
 bool Engine::try_serve(Token token) {

@@ -79,7 +79,7 @@ struct Request {
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)
   std::atomic<bool> is_direct{false};               // (@) changed under (q): in flight in the direct lane
-  bool is_reaper_only = false;                      // (s) somebody is to be notified: not on a program thread
+  std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: there is somebody to notify, so not by them
   bool is_due = false;                              // (s), or (q) at once: counted in Reaper::add_due
   bool is_foreign = false;                          // (s), then (o): counted in Engine::foreign_in_flight_
   bool is_stored = false;                           // (o) published, the rest deferred (DirectLane)

@@ -89,6 +89,7 @@ void DirectLane::start(Request* const* requests, unsigned count) {
     fill(&blocks[listed], io, reinterpret_cast<uintptr_t>(request), 0, io.single.iov_len);
     list[listed] = &blocks[listed];
     listed++;
+    request->is_handed_over.store(1, std::memory_order_release);  // E-event: it may end, and be another, from the submit on
   }
   submit(list, listed);
   poll(ReapBy::kSubmitter);
@@ -107,17 +108,17 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes) {
   }
   split->request = request;
   split->count = static_cast<unsigned>(count);
-  split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
   for (unsigned i = 0; i < split->count; i++) {
     SplitPart& part = split->parts[i];
     uint64_t skip = uint64_t{i} * chunk_bytes;
-    part.split = split;
+    part.split.store(split, std::memory_order_release);  // E-split
     part.length = static_cast<int64_t>(length - skip < chunk_bytes ? length - skip : chunk_bytes);
     fill(&blocks[i], request->io, reinterpret_cast<uintptr_t>(&part) | kPartBit, skip, static_cast<uint64_t>(part.length));
     list[i] = &blocks[i];
   }
+  split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
   engine_->counters.direct_split.add();
-  submit(list, split->count);
+  submit(list, static_cast<unsigned>(count));
 }
 
 void DirectLane::submit(iocb** list, unsigned count) {
@@ -143,7 +144,7 @@ void DirectLane::refuse(uint64_t data, int64_t result) {
   auto* request = reinterpret_cast<Request*>(data);
   if ((data & kPartBit) != 0) {
     auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
-    SplitIo* split = part->split;
+    SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
     request = split->request;
     part->result = result;
     if (!split->is_last(part)) return;
@@ -223,12 +224,14 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
   SplitIo* split = nullptr;
   if ((data & kPartBit) != 0) {
     auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
-    split = part->split;
+    split = part->split.load(std::memory_order_acquire);  // E-split
     part->result = result;
     bool is_last = split->is_last(part);
     if (!is_last && !hand->is_last) return;
     request = split->request;
     result = split->has_refusal() ? -EAGAIN : split->joined_result();
+  } else {
+    request->is_handed_over.load(std::memory_order_acquire);  // E-event
   }
   in_flight_.fetch_sub(1, std::memory_order_acq_rel);
   if (is_refusal(result)) {
@@ -273,7 +276,7 @@ void DirectLane::publish_for_interrupted() {
     auto* request = reinterpret_cast<Request*>(data);
     if ((data & kPartBit) != 0) {
       auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
-      SplitIo* split = part->split;
+      SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
       part->result = result;
       if (split->is_last(part)) hand->is_last = true;
       if (split->left.load(std::memory_order_acquire) != 0) continue;  // E-split

@@ -31,7 +31,7 @@ struct SplitIo;
 
 // One child of a request that is larger than the device takes at once.
 struct SplitPart {
-  SplitIo* split = nullptr;
+  std::atomic<SplitIo*> split{nullptr};  // (@) E-split
   int64_t length = 0;
   int64_t result = 0;                  // of whoever takes its bit from SplitIo::left
 };

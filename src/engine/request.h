@@ -97,6 +97,7 @@ struct Request {
   std::atomic<uint32_t> generation{0};              // (@) E-token
   std::atomic<uint32_t> waiter{0};                  // (@) E-wait
   std::atomic<uint32_t> is_published{0};            // (@) E-published
+  std::atomic<uint32_t> is_handed_over{0};          // (@) E-event
   std::atomic<uint32_t> holds{0};                   // (@) E-holds: file bookkeeping, notification
   std::atomic<uint32_t> pool_next{0};               // (@) E-pool
 };

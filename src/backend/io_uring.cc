@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "kernel/file_io.h"
+#include "kernel/futex.h"
 
 namespace aiox::backend {
 
@@ -13,6 +14,8 @@ namespace {
 // user_data: the address of an Io; of a Cancellation with the low bit set; or kWakeTag.
 constexpr uint64_t kWakeTag = 2;
 constexpr uint64_t kCancelBit = 1;
+constexpr int64_t kSalvageLookNs = 1'000'000;
+constexpr int64_t kSalvageOverflowNs = 200'000'000;
 
 // Answers of io_uring_enter that the next one will give too.
 bool is_final(int error) {
@@ -29,6 +32,7 @@ int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
   is_broken_ = false;
   in_flight_ = bounded_in_flight_ = 0;
   answered_ = nullptr;
+  is_salvaging_ = false;
   return ring_.open(step);
 }
 
@@ -70,7 +74,7 @@ void IoUring::start(Io* io) {
     io_uring_prep_writev(entry, io->fd, io->vectors, io->vector_count, offset);
   }
   io_uring_sqe_set_data(entry, io);
-  flight_.push_back(io);
+  (entry == &discarded_ ? discarded_units_ : flight_).push_back(io);
   in_flight_++;
   if (is_bounded(io)) bounded_in_flight_++;
 }
@@ -150,9 +154,48 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
   }
 }
 
+// Takes out of the flight what the kernel never took from the submission queue, one at a time. nullptr: no more.
+Io* IoUring::take_unsubmitted() {
+  const io_uring_sq& queue = ring_.get()->sq;
+  if (!is_salvaging_) {
+    is_salvaging_ = true;
+    salvaged_entry_ = std::atomic_ref<unsigned>(*queue.khead).load(std::memory_order_acquire);
+  }
+  while (salvaged_entry_ != queue.sqe_tail) {
+    uint64_t data = queue.sqes[salvaged_entry_ & queue.ring_mask].user_data;
+    salvaged_entry_++;
+    if (data != kWakeTag && (data & kCancelBit) == 0) return reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
+  }
+  return nullptr;
+}
+
 Io* IoUring::salvage() {
-  io_uring_cqe* completion;
-  while (io_uring_cq_ready(ring_.get()) > 0 && io_uring_peek_cqe(ring_.get(), &completion) == 0) {
+  if (Io* io = discarded_units_.pop_front()) {
+    io->result = total_result(*io, -EAGAIN);
+    return io;
+  }
+  if (Io* io = take_unsubmitted()) {
+    flight_.remove(io);
+    io->result = total_result(*io, -EAGAIN);
+    return io;
+  }
+  // All the others end with a completion. Those that were under way when the thread went come from a kernel thread, in
+  // their own time: until then their buffers are not free, and they must not be begun anew.
+  int64_t since_ns = kernel::monotonic_now_ns();
+  while (!flight_.empty()) {
+    io_uring_cqe* completion;
+    if (io_uring_cq_ready(ring_.get()) == 0 || io_uring_peek_cqe(ring_.get(), &completion) != 0) {
+      // More cancelled streams than the ring has room for: the kernel drops what it could not put there.
+      bool is_overflown = io_uring_cq_has_overflow(ring_.get());
+      if (is_overflown && kernel::monotonic_now_ns() - since_ns > kSalvageOverflowNs) {
+        Io* io = flight_.pop_front();
+        io->result = total_result(*io, -EAGAIN);
+        return io;
+      }
+      std::atomic<uint32_t> never{0};
+      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kSalvageLookNs);
+      continue;
+    }
     uint64_t data = completion->user_data;
     int result = completion->res;
     io_uring_cq_advance(ring_.get(), 1);
@@ -163,10 +206,6 @@ Io* IoUring::salvage() {
     // was to go on in that thread (io_req_task_submit); a buffer that is really bad will say so again.
     bool is_undone = result == -ECANCELED || result == -EINTR || result == -EFAULT;
     io->result = total_result(*io, is_undone ? -EAGAIN : result);
-    return io;
-  }
-  if (Io* io = flight_.pop_front()) {
-    io->result = total_result(*io, -EAGAIN);
     return io;
   }
   in_flight_ = bounded_in_flight_ = 0;

@@ -29,6 +29,7 @@ class IoUring final : public Backend {
   // in the ring's memory. salvage() is for the thread that takes over, after that.
   bool is_broken() const { return is_broken_; }
   // Gives out one unit that was in flight, with its result; -EAGAIN: not carried out. nullptr: no more, the memory is free.
+  // Blocks: until the kernel has let go of what it had begun.
   Io* salvage();
 
   // Thread: owner. Asks the kernel to cancel cancel->io, which must be in flight; the answer is found by
@@ -39,6 +40,7 @@ class IoUring final : public Backend {
  private:
   io_uring_sqe* next_entry();
   bool finish(Io* io, int result);
+  Io* take_unsubmitted();
 
   kernel::Ring ring_;
   io_uring_sqe discarded_ = {};
@@ -46,6 +48,9 @@ class IoUring final : public Backend {
   bool is_wake_armed_ = false;
   bool is_broken_ = false;
   base::IntrusiveList<Io, &Io::flight_link> flight_;
+  base::IntrusiveList<Io, &Io::flight_link> discarded_units_;  // started when the ring was broken
+  bool is_salvaging_ = false;
+  unsigned salvaged_entry_ = 0;     // submission entries before this one have been looked at
   unsigned in_flight_ = 0;          // all units
   unsigned bounded_in_flight_ = 0;  // of them those on seekable files
   Cancellation* answered_ = nullptr;

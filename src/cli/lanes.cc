@@ -1,5 +1,7 @@
 // lanes.cc - aiox lanes: which roads a request can take on this machine, which it cannot, and why.
+#include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include <fmt/format.h>
@@ -12,13 +14,17 @@
 namespace aiox::cli {
 namespace {
 
-constexpr const char* kFooter = R"(Asks the kernel as a program on aiox would, under the AIOX_ variables that are set. A lane that is not available is left
-out, never an error: the next one carries the requests.
+constexpr const char* kFooter = R"(Asks the kernel as a program on aiox would, under the AIOX_ variables that are set. The lanes stand
+in the order in which they are tried. One that is not available is left out, never an error: the next one carries the
+requests.
 
 Examples:
   aiox lanes
-  AIOX_BACKEND=threads aiox lanes
+  AIOX_BACKEND=threads AIOX_DIRECT=0 aiox lanes
   aiox lanes --json | jq '.lanes[] | select(.available | not) | .reason')";
+
+constexpr unsigned kInOrderOfTrying[] = {AIOX_LANE_INLINE, AIOX_LANE_DIRECT, AIOX_LANE_IO_URING, AIOX_LANE_THREADS};
+static_assert(std::size(kInOrderOfTrying) == AIOX_LANE_COUNT);
 
 using LaneInfo = ::aiox_lane_info;
 using Config = ::aiox_config;
@@ -30,16 +36,20 @@ using Config = ::aiox_config;
 
 std::vector<LaneInfo> all_lanes() {
   std::vector<LaneInfo> lanes;
-  for (unsigned lane = 0;; ++lane) {
+  // False: the library does not know the lane.
+  const auto add = [&lanes](unsigned lane) {
     LaneInfo info{};
     info.size = sizeof info;
-    // A library newer than this command may know more lanes: ask until it says that there are no more.
-    if (const int error = ::aiox_get_lane(lane, &info); error != 0) {
-      if (lane < AIOX_LANE_COUNT) fail("aiox_get_lane", error);
-      return lanes;
-    }
+    const int error = ::aiox_get_lane(lane, &info);
+    if (error == -EINVAL) return false;
+    if (error != 0) fail("aiox_get_lane", error);
     lanes.push_back(info);
-  }
+    return true;
+  };
+  for (const unsigned lane : kInOrderOfTrying) add(lane);
+  // A library newer than this command may know more lanes.
+  for (unsigned lane = AIOX_LANE_COUNT; add(lane);) ++lane;
+  return lanes;
 }
 
 Config configuration() {
@@ -64,7 +74,8 @@ void print_json() {
                    {"workers_max", config.workers_max},
                    {"queue_max", config.queue_max},
                    {"idle_timeout_ms", config.idle_timeout_ms},
-                   {"verbose", config.verbose}};
+                   {"verbose", config.verbose},
+                   {"direct", config.direct}};
   fmt::print("{}\n", out.dump(2));
 }
 
@@ -75,8 +86,8 @@ void print_table() {
                lane.reason);
   }
   const Config config = configuration();
-  fmt::print("\nAIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_IDLE_MS={}\n", config.backend,
-             config.workers_max, config.queue_max, config.idle_timeout_ms);
+  fmt::print("\nAIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={}\n",
+             config.backend, config.workers_max, config.queue_max, config.idle_timeout_ms, config.direct);
 }
 
 }  // namespace

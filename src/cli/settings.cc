@@ -26,6 +26,8 @@ constexpr NumberSetting kNumbers[] = {
     {"--queue-max", "AIOX_QUEUE_MAX", 1, 16777216, "Requests accepted and not yet complete; one more gets EAGAIN"},
     {"--idle-ms", "AIOX_IDLE_MS", 0, 3600000, "Milliseconds after which an idle service thread retires"},
     {"--inline", "AIOX_INLINE", 0, 1, "1: try to complete inside the submitting call; 0: never"},
+    {"--direct", "AIOX_DIRECT", 0, 1,
+     "1: try to hand O_DIRECT and raw-device requests to the device inside the submitting call; 0: never"},
 };
 
 void set_variable(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
@@ -56,8 +58,8 @@ void add_setting(CLI::App& command, const char* option, const char* variable, co
 }  // namespace
 
 void add_settings(CLI::App& command) {
-  add_setting(command, "--backend", "AIOX_BACKEND", "auto|io_uring|threads", "What carries out requests that would block",
-              check_backend);
+  add_setting(command, "--backend", "AIOX_BACKEND", "auto|io_uring|threads",
+              "What carries out requests that neither the inline nor the direct lane does", check_backend);
   for (const NumberSetting& setting : kNumbers) {
     add_setting(command, setting.option, setting.variable, fmt::format("{}..{}", setting.min, setting.max), setting.help,
                 [&setting](const std::string& text) { return check_number(setting, text); });

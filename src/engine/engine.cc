@@ -36,6 +36,11 @@ struct Root {
 std::atomic<Root*> g_root{nullptr};
 
 constexpr int64_t kCloseSliceNs = 2'000'000;
+
+// How often a request that nobody else sees to is asked for before something is done for it. A program that looks at many
+// requests, finds some that have ended, and waits when it finds none, should not pay for each of them at each look.
+constexpr uint32_t kPollsPerTry = 16;
+constexpr uint32_t kPollsUntilCall = 256;
 constexpr uint64_t kAddressesMax = uint64_t{1} << 56;  // more than a process can map on any 64-bit Linux
 
 // Sleeps until the worker has answered; then the ticket is the asker's again.
@@ -111,8 +116,7 @@ bool Engine::open() {
   uint32_t rings_max = kernel::processor_count();
   if (rings_max > workers_max) rings_max = workers_max;
   notifier.open(&counters, config.notifiers_max, config.idle_timeout_ms);
-  reaper.open(this);
-  return direct.open(this) && requests.open(config.queue_max) && groups.open(config.queue_max) && shared_ios.open(1024) &&
+  return reaper.open(this) && direct.open(this) && requests.open(config.queue_max) && groups.open(config.queue_max) && shared_ios.open(1024) &&
          workers.open(2 * workers_max + config.queue_max) && files.open() &&
          services[static_cast<unsigned>(ServiceId::kRing)].open(this, ServiceId::kRing, rings_max) &&
          services[static_cast<unsigned>(ServiceId::kThreads)].open(this, ServiceId::kThreads, workers_max) &&
@@ -127,6 +131,8 @@ bool Engine::prepare_file(FileQueue* queue) {
     if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
     service.reserve_node();
   }
+  if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
+  engine->reaper.reserve_node();
   queue->has_ready_nodes = true;
   return true;
 }
@@ -159,7 +165,7 @@ int Engine::submit(const Submission& submission) {
   for (;;) {
     choose_road(request, file, inline_outcome);
     ServiceMask wake = 0;
-    FileQueue::Enqueued outcome = enqueue(request, file, &wake);
+    FileQueue::Enqueued outcome = enqueue(request, file, inline_outcome, &wake);
     if (outcome == FileQueue::Enqueued::kDirect) {
       if (submission.batch == nullptr) {
         direct.start(&request, 1);
@@ -192,13 +198,15 @@ void Engine::submit_batch(DirectBatch* batch) {
 }
 
 // Puts the request into its file's queue, and counts it where it is in flight from then on.
-FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, ServiceMask* wake) {
-  bool may_be_direct = may_go_direct(request, file);
+FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake) {
+  const FileQueue::Start start = choose_start(request, file, inline_outcome);
+  bool may_be_direct = start == FileQueue::Start::kDirect;
   // Counted before anybody can end it; what turns out to be the waiter's own to reap is counted out again.
   add_foreign(request);
   request->is_due = may_be_direct && request->is_reaper_only.load(std::memory_order_relaxed);
   if (request->is_due) reaper.add_due();
-  FileQueue::Enqueued outcome = file->enqueue(request, may_be_direct, wake);
+  request->withheld_tick = reaper.now();
+  FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
       if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);
@@ -213,6 +221,10 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, ServiceMa
       reaper.ensure();
       reaper.add_due();
       break;
+    case FileQueue::Enqueued::kWithheldFirst:
+      if (!reaper.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_withheld());
+      break;
+    case FileQueue::Enqueued::kWithheld: break;
     case FileQueue::Enqueued::kStale:
       if (request->is_due) reaper.remove_due();
       remove_foreign(request);
@@ -235,6 +247,24 @@ void Engine::remove_foreign(Request* request) {
   if (request->group != nullptr) request->group->elsewhere.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
 }
 
+FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+  using Start = FileQueue::Start;
+  if (may_go_direct(request, file)) return Start::kDirect;
+  // relaxed: ours
+  if (request->is_reaper_only.load(std::memory_order_relaxed) || request->group != nullptr) return Start::kWorker;
+  if (config.backend != BackendChoice::kAuto || !config.is_inline_enabled) return Start::kWorker;
+  // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: whoever waits does that
+  // as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough when its
+  // waiter comes.
+  Start start = Start::kWorker;
+  if (inline_outcome == InlineOutcome::kMissed) {
+    start = Start::kWaiter;
+  } else if (request->service == ServiceId::kThreads && !is_sync(request->io.opcode) && file->is_quick()) {
+    start = Start::kWaiterIfLone;
+  }
+  return start != Start::kWorker && reaper.ensure() ? start : Start::kWorker;
+}
+
 bool Engine::may_go_direct(const Request* request, FileQueue* file) {
   if (!file->can_go_direct() || !config.is_direct_enabled || is_sync(request->io.opcode)) return false;
   if (request->serial != SerialId::kNone) return false;
@@ -245,9 +275,9 @@ bool Engine::may_go_direct(const Request* request, FileQueue* file) {
 }
 
 Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
-  if (submission.opcode != Opcode::kRead || !config.is_inline_enabled) return InlineOutcome::kMissed;
-  if (submission.length_bytes > backend::kInlineBytesMax) return InlineOutcome::kMissed;
-  if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kMissed;
+  if (submission.opcode != Opcode::kRead || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
+  if (submission.length_bytes > backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
+  if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
   if (file->has_outstanding_writes()) return InlineOutcome::kNotTried;
   // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
   if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) {
@@ -291,6 +321,8 @@ Request* Engine::make_request(const Submission& submission) {
   request->is_due = false;
   request->is_foreign = false;
   request->is_stored = false;
+  request->polls.store(0, std::memory_order_relaxed);                        // relaxed: ours
+  request->is_sync.store(is_sync(io.opcode), std::memory_order_relaxed);     // relaxed: ours
   request->notification.kind = NotificationKind::kNone;
   bool has_notification =
       submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
@@ -552,20 +584,72 @@ bool Engine::is_self_reaped(Token token) {
   return request != nullptr && request->is_direct.load(std::memory_order_relaxed) && !request->is_reaper_only.load(std::memory_order_relaxed);
 }
 
-bool Engine::try_serve(Token token) {
-  if (t_inside != 0) return false;  // a handler has interrupted the engine itself
-  // From the claim on, the request is this thread's alone: a handler on it that waits for the same one must not come between.
-  kernel::SignalHold hold;
+bool Engine::is_servable(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  // relaxed: a hint
+  return t_inside == 0 && request != nullptr && request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
+}
+
+bool Engine::is_sync_request(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  return request != nullptr && request->is_sync.load(std::memory_order_relaxed);  // relaxed: a hint
+}
+
+Engine::Served Engine::try_serve(Token token, Serve how) {
+  if (t_inside != 0) return Served::kNot;  // a handler has interrupted the engine itself
   Inside inside;
   uint32_t generation;
   Request* request = follow(token, &generation);
   FileQueue* file = request != nullptr ? request->file.load(std::memory_order_acquire) : nullptr;  // E-token
-  if (file == nullptr || !file->try_claim(request, generation)) return false;
-  int64_t result = backend::perform(request->io);
+  if (file == nullptr) return Served::kNot;
+  bool can_try = file->knows_nowait() && !file->opened_direct();
+  if ((how == Serve::kTry && !can_try) || !file->try_claim(request, generation)) return Served::kNot;
+  backend::Io& io = request->io;
+  int64_t result;
+  if (how == Serve::kTry) {
+    if (io.opcode != Opcode::kRead || backend::read_inline(io.fd, io.single.iov_base, io.single.iov_len, io.offset,
+                                                           &result) != backend::InlineAnswer::kDone) {
+      schedule(file, file->unclaim(request), false);
+      return Served::kMissed;
+    }
+  } else {
+    int64_t begin_ns = kernel::monotonic_now_ns();
+    result = backend::perform(io);
+    file->note_duration(kernel::monotonic_now_ns() - begin_ns);
+  }
   // Threads are not started from here: this may be a signal handler, and pthread_create is not for those.
-  if (!complete_or_reroute(request, result, false)) return false;
+  if (!complete_or_reroute(request, result, false)) return Served::kNot;
   counters.waiter_completed.add();
-  return true;
+  return Served::kDone;
+}
+
+void Engine::call_workers(Token token) {
+  if (t_inside != 0) return;
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  if (request == nullptr || !request->is_withheld.load(std::memory_order_relaxed)) return;  // relaxed: a hint
+  kernel::SignalHold hold;
+  Inside inside;
+  FileQueue* file = request->file.load(std::memory_order_acquire);  // E-token
+  if (file != nullptr) schedule(file, file->release_withheld(), false);
+}
+
+void Engine::poll_withheld(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  // relaxed: hints and figures all of them
+  if (request == nullptr || !request->is_withheld.load(std::memory_order_relaxed)) return;
+  uint32_t polls = request->polls.load(std::memory_order_relaxed) + 1;
+  request->polls.store(polls, std::memory_order_relaxed);
+  if (polls % kPollsPerTry != 0) return;
+  Served served;
+  {
+    kernel::SignalHold hold;
+    served = try_serve(token, Serve::kTry);
+  }
+  if (served == Served::kNot || polls >= kPollsUntilCall) call_workers(token);
 }
 
 // ---- Cancelling and closing ----
@@ -611,6 +695,10 @@ bool Engine::has_direct_in_flight(FileQueue* file) {
 
 // Sleeps until nothing is outstanding on the file, reaping the direct lane where nobody else does.
 void Engine::wait_until_idle(FileQueue* file) {
+  {
+    Inside inside;
+    schedule(file, file->release_withheld(), false);
+  }
   for (;;) {
     DirectLane::Lead lead = direct.in_flight() > 0 ? direct.try_lead() : DirectLane::Lead::kBusy;
     // Requests of both kinds may be outstanding, and only one of them can be slept for: a little at a time.

@@ -81,9 +81,23 @@ class Engine {
   // Whether the direct lane and another one have requests in flight.
   bool is_mixed() const { return direct.in_flight() > 0 && foreign_in_flight_.load(std::memory_order_seq_cst) > 0; }
 
-  // A program thread wants to wait for `token`'s request and has nothing else to do: carries it out itself, if it stands
-  // unstarted in a queue. True: it has ended. Blocks: as the plain call would. Signal-safe: yes.
-  bool try_serve(Token token);
+  // Who waits may serve: a program thread that wants to wait for `token`'s request, and has nothing else to do, carries it
+  // out itself, if it stands unstarted in a queue. kTry: only if that does not block. Signal-safe: yes, inside a
+  // kernel::SignalHold (from the claim on, the request is this thread's alone: a handler on it must not come between).
+  enum class Serve : uint8_t { kTry, kBlock };
+  enum class Served : uint8_t {
+    kNot,     // it is not to be had, or not in this way
+    kMissed,  // it would have blocked
+    kDone,    // it has ended
+  };
+  Served try_serve(Token token, Serve how);
+  // Whether try_serve is worth calling. A hint. Signal-safe: yes.
+  bool is_servable(Token token);
+  bool is_sync_request(Token token);
+  // Workers are told of the request, if they were not. Signal-safe: yes.
+  void call_workers(Token token);
+  // Somebody asks, and not for the first time, for a request that no worker was told of. Signal-safe: yes.
+  void poll_withheld(Token token);
   // Registers `slot` as the waiter of the request. Signal-safe: yes.
   void watch(Token token, uint32_t slot);
   void unwatch(Token token, uint32_t slot);
@@ -139,6 +153,7 @@ class Engine {
 
  private:
   enum class RingState : uint32_t { kUnknown, kUsable, kRefused };
+  enum class InlineOutcome : uint8_t { kNotForIt, kNotTried, kMissed, kDone };
 
   bool open();
   static bool prepare_file(FileQueue* queue);
@@ -146,14 +161,14 @@ class Engine {
   RingState probe_ring();
   RingState probe_direct();
   void serve_in_this_thread(unsigned service);
-  FileQueue::Enqueued enqueue(Request* request, FileQueue* file, ServiceMask* wake);
+  FileQueue::Enqueued enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake);
   bool may_go_direct(const Request* request, FileQueue* file);
+  FileQueue::Start choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome);
   void add_foreign(Request* request);
   void remove_foreign(Request* request);
   static bool has_direct_in_flight(FileQueue* file);
   void wait_until_idle(FileQueue* file);
   FileQueue* find_file(int fd, int* error);
-  enum class InlineOutcome : uint8_t { kNotTried, kMissed, kDone };
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
   void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);

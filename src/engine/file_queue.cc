@@ -42,35 +42,46 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits) {
   uint32_t chunk_bytes = kDirectChunkMax;
   if (traits.transfer_bytes_max != 0 && traits.transfer_bytes_max < chunk_bytes) chunk_bytes = traits.transfer_bytes_max;
   direct_chunk_bytes_.store(chunk_bytes, std::memory_order_relaxed);  // relaxed: not reachable yet
+  mean_duration_ns_.store(UINT32_MAX, std::memory_order_relaxed);     // relaxed: as above
   direct_reads.reset();
   direct_writes.reset();
   is_detached_.store(false, std::memory_order_relaxed);  // relaxed: a hint
   is_attached_ = true;
 }
 
-FileQueue::Enqueued FileQueue::enqueue(Request* request, bool may_go_direct, ServiceMask* wake) {
+FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMask* wake) {
   MutexLock lock(mu_);
   if (!is_attached_ || fd_ != request->io.fd) return Enqueued::kStale;
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   // E-writes: a later read of the same thread must find the count raised.
   if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_add(1, std::memory_order_release);
   waiting_count_.fetch_add(1, std::memory_order_release);
+  if (start == Start::kWaiterIfLone) start = order_.empty() ? Start::kWaiter : Start::kWorker;
+  const ServiceMask withheld_before = withheld_;
   order_.push_back(request);
   waiting_.push_back(request);
   set_place(request, QueuePlace::kWaiting);
   admit();
   Enqueued outcome = Enqueued::kQueued;
   bool is_runnable = place_of(request) == QueuePlace::kRunnable;
-  if (is_runnable && may_go_direct) {
+  if (is_runnable && start == Start::kDirect) {
     runnable_[static_cast<unsigned>(request->service)].remove(request);
     begin_flight(request, nullptr);
     request->is_direct.store(true, std::memory_order_relaxed);  // relaxed: the lock orders it; to others a hint
     direct_in_flight_++;
     outcome = Enqueued::kDirect;
+    withheld_ = withheld_before;
+  } else if (is_runnable && start == Start::kWaiter && !is_scheduled_[static_cast<unsigned>(request->service)]) {
+    withheld_ = static_cast<ServiceMask>(withheld_before | 1u << static_cast<unsigned>(request->service));
+    request->is_withheld.store(true, std::memory_order_relaxed);  // relaxed: a hint
+    outcome = is_ticking_ ? Enqueued::kWithheld : Enqueued::kWithheldFirst;
+    is_ticking_ = true;
+    was_withheld_since_tick_ = true;
   } else if (!is_runnable && direct_in_flight_ > 0) {
     request->is_due = true;
     outcome = Enqueued::kDependent;
   }
+  if (!is_runnable) withheld_ = 0;  // it may wait for what was withheld
   *wake = take_wake_mask();
   return outcome;
 }
@@ -121,6 +132,7 @@ bool FileQueue::overlaps_admitted(const Request* request) const {
 void FileQueue::make_runnable(Request* request) {
   set_place(request, QueuePlace::kRunnable);
   runnable_[static_cast<unsigned>(request->service)].push_back(request);
+  withheld_ = static_cast<ServiceMask>(withheld_ & ~(1u << static_cast<unsigned>(request->service)));
 }
 
 void FileQueue::start_serial(SerialRun& run) {
@@ -140,7 +152,7 @@ void FileQueue::release_barrier() {
 ServiceMask FileQueue::take_wake_mask() {
   ServiceMask mask = 0;
   for (unsigned service = 0; service < kServiceCount; service++) {
-    if (runnable_[service].empty() || is_scheduled_[service]) continue;
+    if (runnable_[service].empty() || is_scheduled_[service] || (withheld_ & 1u << service) != 0) continue;
     is_scheduled_[service] = true;
     mask = static_cast<ServiceMask>(mask | 1u << service);
   }
@@ -149,6 +161,7 @@ ServiceMask FileQueue::take_wake_mask() {
 
 void FileQueue::begin_flight(Request* request, Worker* worker) {
   set_place(request, QueuePlace::kNone);
+  request->is_withheld.store(false, std::memory_order_relaxed);  // relaxed: a hint
   waiting_count_.fetch_sub(1, std::memory_order_release);
   request->worker = worker;
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
@@ -258,6 +271,42 @@ bool FileQueue::try_claim(Request* request, uint32_t generation) {
   }
   mu_.unlock();
   return is_ours;
+}
+
+ServiceMask FileQueue::unclaim(Request* request) {
+  MutexLock lock(mu_);
+  change_state(request, RequestState::kInFlight, RequestState::kQueued);
+  waiting_count_.fetch_add(1, std::memory_order_release);
+  set_place(request, QueuePlace::kRunnable);
+  request->is_withheld.store(true, std::memory_order_relaxed);  // relaxed: a hint
+  runnable_[static_cast<unsigned>(request->service)].push_front(request);
+  return take_wake_mask();
+}
+
+ServiceMask FileQueue::release_withheld() {
+  MutexLock lock(mu_);
+  withheld_ = 0;
+  return take_wake_mask();
+}
+
+bool FileQueue::tick(uint32_t now, ServiceMask* wake) {
+  MutexLock lock(mu_);
+  for (unsigned service = 0; service < kServiceCount; service++) {
+    if ((withheld_ & 1u << service) == 0) continue;
+    Request* oldest = runnable_[service].front();
+    bool is_over = oldest == nullptr || now - oldest->withheld_tick > 1;
+    if (is_over) withheld_ = static_cast<ServiceMask>(withheld_ & ~(1u << service));
+  }
+  *wake = take_wake_mask();
+  is_ticking_ = withheld_ != 0 || was_withheld_since_tick_;
+  was_withheld_since_tick_ = false;
+  return is_ticking_;
+}
+
+void FileQueue::note_duration(int64_t duration_ns) {
+  uint32_t mean = mean_duration_ns_.load(std::memory_order_relaxed);  // relaxed: a figure, and so below
+  uint32_t last = duration_ns < INT32_MAX ? static_cast<uint32_t>(duration_ns) : INT32_MAX;
+  mean_duration_ns_.store(mean == UINT32_MAX ? last : mean - mean / 8 + last / 8, std::memory_order_relaxed);
 }
 
 void FileQueue::leave_direct(Request* request) {
@@ -426,7 +475,7 @@ bool FileQueue::has_direct_in_flight() {
 
 bool FileQueue::try_retire() {
   MutexLock lock(mu_);
-  if (is_attached_ || !order_.empty() || idle_waiters_ > 0 || fd_ < 0) return false;
+  if (is_attached_ || !order_.empty() || idle_waiters_ > 0 || is_ticking_ || fd_ < 0) return false;
   for (bool is_scheduled : is_scheduled_) {
     if (is_scheduled) return false;
   }

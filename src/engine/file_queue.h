@@ -63,6 +63,7 @@ class FileQueue {
   // Requests admitted at a time: bounds the overlap check, and how far a merge can look.
   static constexpr uint32_t kAdmittedMax = 256;
   static constexpr uint64_t kMergedBytesMax = 1 << 20;
+  static constexpr uint32_t kQuickNs = 20'000;
 
   static constexpr uint32_t kDirectChunkMax = 1 << 20;   // bytes; 256 pages are what one bio holds (BIO_MAX_VECS)
   static constexpr uint32_t kDirectChunkMin = 64 << 10;
@@ -78,16 +79,25 @@ class FileQueue {
 
   // Takes the request in (kPrepared -> kQueued). False: this queue does not stand for that descriptor any more.
   bool enqueue(Request* request, ServiceMask* wake) AIOX_EXCLUDES(mu_) {
-    return enqueue(request, false, wake) != Enqueued::kStale;
+    return enqueue(request, Start::kWorker, wake) != Enqueued::kStale;
   }
   enum class Enqueued : uint8_t {
     kStale,      // as false
     kQueued,     // a worker will take it; *wake says whom to tell
     kDependent,  // the same, and it waits, or may wait, for a request of the direct lane (Request::is_due is set)
-    kDirect,     // nothing holds it back: it is in flight, and the caller hands it to the kernel
+    kDirect,     // it is in flight, and the caller hands it to the kernel
+    kWithheld,   // it can run, and no worker is told
+    kWithheldFirst,  // the same; the caller sees to it that tick is called from time to time while that says so
   };
-  // The same; with may_go_direct, a request that may run at once is left to the caller.
-  Enqueued enqueue(Request* request, bool may_go_direct, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+  // How a request that nothing holds back is begun.
+  enum class Start : uint8_t {
+    kWorker,        // a worker is told
+    kDirect,        // the caller hands it to the kernel
+    kWaiter,        // nobody is told: whoever waits for it carries it out; see release_withheld
+    kWaiterIfLone,  // the same, if it is the only one of its file
+  };
+  // The same, with a choice.
+  Enqueued enqueue(Request* request, Start start, ServiceMask* wake) AIOX_EXCLUDES(mu_);
 
   // ---- The direct lane of this file: whether it is there, how much it takes at once, whether it pays. ----
   bool can_go_direct() const { return can_go_direct_; }
@@ -107,6 +117,19 @@ class FileQueue {
   // Takes one request that has not been taken yet, for a thread that waits for it. False: somebody else has it, it may
   // not run yet, or the lock is held (perhaps by the code this thread interrupted). Signal-safe: yes.
   bool try_claim(Request* request, uint32_t generation) AIOX_EXCLUDES(mu_);
+
+  // Puts back, in its old place, what try_claim took.
+  ServiceMask unclaim(Request* request) AIOX_EXCLUDES(mu_);
+
+  // Workers are told of what was withheld from them. Returns the services that now have work.
+  ServiceMask release_withheld() AIOX_EXCLUDES(mu_);
+  // The same for what has been withheld for more than a tick. now: counts ticks. False: tick need not be called until
+  // enqueue says kWithheldFirst again.
+  bool tick(uint32_t now, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+
+  // How long a blocking call on this file took, in nanoseconds. Quick: as if it never waited for a device.
+  void note_duration(int64_t duration_ns);
+  bool is_quick() const { return mean_duration_ns_.load(std::memory_order_relaxed) < kQuickNs; }  // relaxed: a figure
 
   // The request has been published: frees its place. Returns the services that now have work.
   // *ticket: who waits for its cancellation, if anybody.
@@ -165,6 +188,7 @@ class FileQueue {
   bool knows_nowait_ = false;
   bool can_go_direct_ = false;
   std::atomic<uint32_t> direct_chunk_bytes_{kDirectChunkMax};  // (@) a figure
+  std::atomic<uint32_t> mean_duration_ns_{UINT32_MAX};         // (@) a figure
 
   std::atomic<bool> is_detached_{false};         // (@) a hint, set under mu_: try_retire decides
   std::atomic<uint32_t> outstanding_writes_{0};  // (@) E-writes; changed under mu_
@@ -174,6 +198,9 @@ class FileQueue {
   kernel::Mutex mu_;
   bool is_attached_ AIOX_GUARDED_BY(mu_) = false;
   bool is_scheduled_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};
+  ServiceMask withheld_ AIOX_GUARDED_BY(mu_) = 0;   // services that are not told of what is runnable
+  bool is_ticking_ AIOX_GUARDED_BY(mu_) = false;    // somebody calls tick
+  bool was_withheld_since_tick_ AIOX_GUARDED_BY(mu_) = false;
   uint32_t idle_waiters_ AIOX_GUARDED_BY(mu_) = 0;
   uint32_t admitted_count_ AIOX_GUARDED_BY(mu_) = 0;
   uint32_t direct_in_flight_ AIOX_GUARDED_BY(mu_) = 0;

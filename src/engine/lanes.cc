@@ -31,22 +31,37 @@ int io_uring_disabled() {
   return count > 0 && text[0] >= '0' && text[0] <= '2' ? text[0] - '0' : -1;
 }
 
-void explain_ring_error(int error, const char* step, char* reason, size_t reason_bytes) {
+// What a lane needs of the kernel, in the words of the answers that mean the same for each.
+struct Needs {
+  const char* absent;  // what a kernel that does not know the call is
+  const char* calls;   // what a sandbox has to allow
+};
+constexpr Needs kRingNeeds = {"this kernel has no io_uring", "io_uring_setup, io_uring_enter and io_uring_register"};
+constexpr Needs kDirectNeeds = {"this kernel has no AIO (CONFIG_AIO) or is older than Linux 4.18",
+                                "io_setup, io_submit and io_pgetevents"};
+
+void explain_error(const Needs& needs, int error, const char* step, char* reason, size_t reason_bytes) {
   switch (-error) {
     case ENOSYS:
-      snprintf(reason, reason_bytes, "%s is not there: this kernel has no io_uring, or a sandbox hides it", step);
+      snprintf(reason, reason_bytes, "%s is not there: %s, or a sandbox hides it", step, needs.absent);
       return;
+    case EPERM:
+    case EACCES:
+      snprintf(reason, reason_bytes, "%s is forbidden, as by a container's seccomp profile: allow %s there", step,
+               needs.calls);
+      return;
+    default: snprintf(reason, reason_bytes, "%s: %s", step, strerrordesc_np(-error)); return;
+  }
+}
+
+void explain_ring_error(int error, const char* step, char* reason, size_t reason_bytes) {
+  switch (-error) {
     case EPERM:
     case EACCES: {
       int disabled = io_uring_disabled();
-      if (disabled > 0) {
-        snprintf(reason, reason_bytes, "kernel.io_uring_disabled=%d forbids it: sysctl -w kernel.io_uring_disabled=0",
-                 disabled);
-      } else {
-        snprintf(reason, reason_bytes,
-                 "%s is forbidden, as by a container's seccomp profile: allow io_uring_setup, io_uring_enter and "
-                 "io_uring_register there", step);
-      }
+      if (disabled <= 0) break;
+      snprintf(reason, reason_bytes, "kernel.io_uring_disabled=%d forbids it: sysctl -w kernel.io_uring_disabled=0",
+               disabled);
       return;
     }
     case EINVAL:
@@ -61,31 +76,42 @@ void explain_ring_error(int error, const char* step, char* reason, size_t reason
     case EAGAIN:
       snprintf(reason, reason_bytes, "no thread could be started: raise ulimit -u or the cgroup's pids.max");
       return;
-    default:
-      snprintf(reason, reason_bytes, "%s: %s", step, strerrordesc_np(-error));
-      return;
+    default: break;
   }
+  explain_error(kRingNeeds, error, step, reason, reason_bytes);
 }
 
 void explain_direct_error(int error, const char* step, char* reason, size_t reason_bytes) {
   switch (-error) {
-    case ENOSYS:
-      snprintf(reason, reason_bytes, "%s is not there: this kernel has no AIO (CONFIG_AIO), or a sandbox hides it", step);
-      return;
-    case EPERM:
-    case EACCES:
-      snprintf(reason, reason_bytes, "%s is forbidden, as by a seccomp profile: allow io_setup, io_submit and io_pgetevents "
-               "there", step);
-      return;
     case EAGAIN:
-      snprintf(reason, reason_bytes, "%s: all of fs.aio-max-nr is in use: sysctl -w fs.aio-max-nr=1048576", step);
+      snprintf(reason, reason_bytes, "%s: fs.aio-max-nr is used up: sysctl -w fs.aio-max-nr=1048576, or more", step);
       return;
-    case ENOMEM: snprintf(reason, reason_bytes, "%s: no memory", step); return;
+    case ENOMEM:
+      snprintf(reason, reason_bytes, "%s: no memory; raise the address-space limit (ulimit -v) or free memory", step);
+      return;
     case EOPNOTSUPP:
-      snprintf(reason, reason_bytes, "%s has not the layout that Linux gives it (gVisor, or a kernel before 3.10)", step);
+      snprintf(reason, reason_bytes, "%s has not the layout that Linux gives it: this is another kernel, such as gVisor",
+               step);
       return;
-    default: snprintf(reason, reason_bytes, "%s: %s", step, strerrordesc_np(-error)); return;
+    default: break;
   }
+  explain_error(kDirectNeeds, error, step, reason, reason_bytes);
+}
+
+// Whether this process may make the calls of the direct lane at all: 0, or -errno with *step naming the first that it may
+// not. What is asked of them is nothing, and of no context: allowed, they say that this is wrong. A lane that could
+// submit, but not sleep until the end, would be worse than none.
+int try_direct_calls(const char** step) {
+  static constexpr struct {
+    long number;
+    const char* name;
+  } kCalls[] = {{SYS_io_setup, "io_setup"}, {SYS_io_submit, "io_submit"}, {SYS_io_pgetevents, "io_pgetevents"}};
+  for (const auto& call : kCalls) {
+    long error = kernel::raw_syscall(call.number, 0, 0, 0, 0, 0, 0);
+    *step = call.name;
+    if (error == -ENOSYS || error == -EPERM || error == -EACCES) return static_cast<int>(error);
+  }
+  return 0;
 }
 
 }  // namespace
@@ -133,7 +159,8 @@ Engine::RingState Engine::probe_direct() {
   RingState state = direct_state_.load(std::memory_order_acquire);
   if (state != RingState::kUnknown) return state;
   const char* step = "";
-  direct_error_ = direct.start_ring(&step);
+  direct_error_ = try_direct_calls(&step);
+  if (direct_error_ == 0) direct_error_ = direct.start_ring(&step);
   direct_step_ = step;
   state = direct_error_ == 0 ? RingState::kUsable : RingState::kRefused;
   direct_state_.store(state, std::memory_order_release);  // E-probe
@@ -170,9 +197,17 @@ LaneStatus Engine::lane_status(LaneId lane) {
       if (!status.is_enabled) snprintf(status.reason, sizeof status.reason, "AIOX_INLINE=0 turns it off");
       break;
     case LaneId::kDirect:
-      status.is_enabled = config.is_direct_enabled;
-      if (!status.is_enabled) {
-        snprintf(status.reason, sizeof status.reason, "AIOX_DIRECT=0 turns it off");
+      if (!config.is_direct_enabled) {
+        // No context is made for a lane that is off, so that fs.aio-max-nr is not asked: ending one takes 40 ms.
+        const char* step = "";
+        int error = try_direct_calls(&step);
+        status.is_available = error == 0;
+        status.is_enabled = false;
+        if (!status.is_available) {
+          explain_direct_error(error, step, status.reason, sizeof status.reason);
+        } else {
+          snprintf(status.reason, sizeof status.reason, "AIOX_DIRECT=0 turns it off");
+        }
       } else if (!is_direct_usable()) {
         status.is_available = status.is_enabled = false;
         MutexLock lock(probe_mu_);

@@ -1,9 +1,55 @@
 #include "engine/reaper.h"
 
+#include <cerrno>
+#include <new>
+
 #include "engine/engine.h"
 #include "kernel/thread.h"
 
 namespace aiox::engine {
+
+bool Reaper::open(Engine* engine) {
+  engine_ = engine;
+  if (!NodeArena::current->ensure(2 * ReadyQueue::kNodeBytes)) return false;
+  ticking_ = new (ticking_storage_) ReadyQueue();
+  return true;
+}
+
+bool Reaper::watch(FileQueue* file) {
+  ticking_->push(file);
+  // E-reaper: it says that it will be away, then looks at the queue; we push, then look whether it is away.
+  if (!is_away_.load(std::memory_order_seq_cst)) return is_alive();
+  kick();
+  return !is_away_.load(std::memory_order_seq_cst) && is_alive();
+}
+
+// Ticks, if it is time, for every file that asks for it. True: there are such.
+bool Reaper::tick() {
+  if (ticking_->empty()) return false;
+  int64_t now_ns = kernel::monotonic_now_ns();
+  if (now_ns - tick_ns_ < kTickNs) return true;
+  tick_ns_ = now_ns;
+  uint32_t now = now_.fetch_add(1, std::memory_order_relaxed) + 1;
+  FileQueue* first_kept = nullptr;
+  while (FileQueue* file = ticking_->pop()) {
+    if (file == first_kept) {
+      ticking_->push(file);  // once round
+      break;
+    }
+    ServiceMask wake = 0;
+    bool is_kept = file->tick(now, &wake);
+    if (is_kept) {
+      if (first_kept == nullptr) first_kept = file;
+      ticking_->push(file);
+    }
+    if (wake != 0) {
+      engine_->schedule(file, wake);
+    } else if (!is_kept && file->is_detached()) {
+      engine_->files.retire(file);
+    }
+  }
+  return true;
+}
 
 bool Reaper::ensure() {
   if (is_alive_.load(std::memory_order_seq_cst)) return true;
@@ -54,7 +100,7 @@ void* Reaper::thread_entry(void* reaper) {
 
 bool Reaper::has_work() const {
   return due_.load(std::memory_order_seq_cst) > 0 || summons_.load(std::memory_order_seq_cst) != 0 ||
-         engine_->direct.has_deferred();
+         engine_->direct.has_deferred() || !ticking_->empty();
 }
 
 void Reaper::serve_summons() {
@@ -81,35 +127,46 @@ void Reaper::run() {
     uint32_t seen = slots.value(slot_);
     serve_summons();
     lane.finish_deferred(ReapBy::kReaper);
+    bool is_ticking = tick();
     bool is_due = due_.load(std::memory_order_seq_cst) > 0;
     if (is_due) {
       if (lane.try_lead() == DirectLane::Lead::kTaken) {
-        lead(kernel::monotonic_now_ns() + idle_ns);
+        lead();
         continue;
       }
       slots.want_lead(slot_);
       if (lane.try_lead() == DirectLane::Lead::kTaken) {  // E-lead
         slots.unwant_lead(slot_);
-        lead(kernel::monotonic_now_ns() + idle_ns);
+        lead();
         continue;
       }
     }
-    is_asleep_.store(true, std::memory_order_seq_cst);  // E-reaper
-    bool may_sleep = is_due ? summons_.load(std::memory_order_seq_cst) == 0 && !lane.has_deferred() : !has_work();
-    int error = may_sleep ? slots.sleep(slot_, seen, kernel::monotonic_now_ns() + idle_ns) : 0;
+    is_asleep_.store(true, std::memory_order_seq_cst);           // E-reaper
+    if (!is_ticking) is_away_.store(true, std::memory_order_seq_cst);
+    bool has_news = summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred() ||
+                    (!is_due && due_.load(std::memory_order_seq_cst) > 0) || (!is_ticking && !ticking_->empty());
+    int64_t sleep_ns = is_ticking ? kTickNs : idle_ns;
+    int error = has_news ? 0 : slots.sleep(slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
     is_asleep_.store(false, std::memory_order_seq_cst);
+    is_away_.store(false, std::memory_order_seq_cst);
     slots.unwant_lead(slot_);
-    if (error == -ETIMEDOUT && !has_work() && !engine_->is_mixed() && retire()) break;
+    if (error == -ETIMEDOUT && !is_ticking && !has_work() && !engine_->is_mixed() && retire()) break;
   }
   engine_->counters.threads_now.subtract();
 }
 
 // Reaps for everybody while something is due.
-void Reaper::lead(int64_t deadline_ns) {
+void Reaper::lead() {
   DirectLane& lane = engine_->direct;
+  const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
   lane.reap(ReapBy::kReaper);
-  while (due_.load(std::memory_order_seq_cst) > 0) {
-    if (lane.sleep(deadline_ns) == -ETIMEDOUT) break;
+  int error = 0;
+  while (due_.load(std::memory_order_seq_cst) > 0 && error != -ETIMEDOUT) {
+    is_away_.store(true, std::memory_order_seq_cst);  // E-reaper
+    bool is_ticking = tick();
+    error = lane.sleep(kernel::monotonic_now_ns() + (is_ticking ? kTickNs : idle_ns));
+    is_away_.store(false, std::memory_order_seq_cst);
+    if (is_ticking) error = 0;
     lane.reap(ReapBy::kReaper);
   }
   lane.leave();

@@ -3,11 +3,15 @@
 // Due are: requests with a notification, requests ordered behind one of the direct lane, and threads that wait for
 // requests of several lanes at once. Started by a submitting call (never by a waiter, which may be a signal handler),
 // asleep while nothing is due, gone after AIOX_IDLE_MS. It also starts workers for those that may not start threads.
+//
+// And it is who comes by for requests that no worker was told of, because whoever waits for them can carry them out as
+// well (FileQueue::Enqueued::kWithheld): after a tick or two (kTickNs) a worker is told after all.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
+#include "engine/ready_queue.h"
 #include "kernel/mutex.h"
 
 namespace aiox::engine {
@@ -16,7 +20,8 @@ class Engine;
 
 class Reaper {
  public:
-  void open(Engine* engine) { engine_ = engine; }
+  // False: no memory. NodeArena::current must be set.
+  bool open(Engine* engine);
 
   // Sees to it that there is a reaper thread. False: none can be had. Thread: any that may start threads.
   bool ensure();
@@ -26,25 +31,37 @@ class Reaper {
   void add_due();
   void remove_due() { due_.fetch_sub(1, std::memory_order_acq_rel); }
 
+  // Ticks since the engine began, while there is something to tick for.
+  uint32_t now() const { return now_.load(std::memory_order_relaxed); }  // relaxed: a figure
+  // Calls tick of the file from now on. False: it cannot be relied upon now. Thread: any in a submitting call.
+  bool watch(FileQueue* file);
+  void reserve_node() { ticking_->reserve(); }
+
   // Makes it look: something was deferred. Signal-safe: yes.
   void kick();
   // Asks it to start a worker of that service, or to serve in its place. False: there is no reaper. Signal-safe: yes.
   bool summon(unsigned service);
 
  private:
+  static constexpr int64_t kTickNs = 1'000'000;
   static void* thread_entry(void* reaper);
   void run();
   bool has_work() const;
-  bool must_stay() const;
   bool retire();
   void serve_summons();
-  void lead(int64_t deadline_ns);
+  void lead();
+  bool tick();
 
   Engine* engine_ = nullptr;
   kernel::Mutex start_mu_;                 // one thread at a time starts it
   uint32_t slot_ = 0;                      // the thread's own; written, under start_mu_, before is_alive_
   std::atomic<bool> is_alive_{false};      // (@) E-reaper
-  std::atomic<bool> is_asleep_{false};     // (@) E-reaper
+  std::atomic<bool> is_asleep_{false};     // (@) E-reaper: on its slot
+  std::atomic<bool> is_away_{false};       // (@) E-reaper: longer than a tick, on its slot or in the ring
+  std::atomic<uint32_t> now_{0};
+  int64_t tick_ns_ = 0;                    // the thread's: when it last ticked
+  ReadyQueue* ticking_ = nullptr;          // files to tick for
+  alignas(ReadyQueue) char ticking_storage_[sizeof(ReadyQueue)];
   std::atomic<int32_t> due_{0};            // may be below zero for a moment: the end of a request can overtake its count
   std::atomic<uint32_t> summons_{0};       // (@) E-reaper: a bit for each service
 };

@@ -79,6 +79,10 @@ struct Request {
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)
   std::atomic<bool> is_direct{false};               // (@) changed under (q): in flight in the direct lane
+  std::atomic<bool> is_withheld{false};             // (@) a hint to pollers: no worker has been told of it
+  std::atomic<bool> is_sync{false};                 // (s), to waiters a hint
+  std::atomic<uint32_t> polls{0};                   // (@) a figure: how often it was asked for while withheld
+  uint32_t withheld_tick = 0;                       // (s) Reaper::now at submit
   std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: there is somebody to notify, so not by them
   bool is_due = false;                              // (s), or (q) at once: counted in Reaper::add_due
   bool is_foreign = false;                          // (s), then (o): counted in Engine::foreign_in_flight_

@@ -256,7 +256,11 @@ void Worker::start(Io* io) {
     return;
   }
   if (is_counted_) service_->enter_blocked();
+  const bool is_timed = !io->is_shared && !backend::is_sync(io->opcode) && kernel::is_seekable(io->file_kind);
+  FileQueue* file = is_timed ? request_of(io)->file.load(std::memory_order_relaxed) : nullptr;  // relaxed: ours
+  int64_t begin_ns = is_timed ? kernel::monotonic_now_ns() : 0;
   backend_->start(io);
+  if (is_timed) file->note_duration(kernel::monotonic_now_ns() - begin_ns);
   if (is_counted_) service_->leave_blocked();
 }
 

@@ -41,6 +41,10 @@ int Waiter::wait(int64_t deadline_ns) {
   while (error == kGoOn) {
     Lead lead = Lead::kBusy;
     if (engine_->direct.in_flight() > 0 && is_self_reaped()) lead = engine_->direct.try_lead();
+    if (lead == Lead::kBusy && serve(deadline_ns == kernel::kNoTimeout)) {
+      error = 0;
+      break;
+    }
     if (lead == Lead::kBusy) error = follow(deadline_ns, &lead);
     if (lead != Lead::kBusy) error = this->lead(lead, deadline_ns);
   }

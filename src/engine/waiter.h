@@ -31,6 +31,8 @@ class Waiter {
   virtual bool is_done() const = 0;
   // Whether what is not done yet will end by this thread's reaping. May be wrong for a moment.
   virtual bool is_self_reaped() const = 0;
+  // Carries out what this thread can of what it waits for. True: is_done. may_block: it may take a plain call's time.
+  virtual bool serve(bool may_block) = 0;
   // Registers the slot with what is waited for: whoever ends it from now on wakes the slot.
   virtual void watch(uint32_t slot) = 0;
   virtual void unwatch(uint32_t slot) = 0;

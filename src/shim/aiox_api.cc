@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 
 using aiox::engine::Engine;
+using aiox::engine::LaneId;
 
 namespace {
 
@@ -25,18 +26,27 @@ int give(const T& from, T* to) {
   return 0;
 }
 
+// By enum aiox_lane_id, whose numbers stay as they were given; the engine's are in the order of trying.
+constexpr struct {
+  const char* name;
+  LaneId id;
+} kLanes[] = {{"inline", LaneId::kInline},
+              {"io_uring", LaneId::kIoUring},
+              {"threads", LaneId::kThreads},
+              {"direct", LaneId::kDirect}};
+static_assert(sizeof kLanes / sizeof *kLanes == AIOX_LANE_COUNT);
+
 }  // namespace
 
 AIOX_EXPORT const char* aiox_version(void) { return AIOX_VERSION_STRING; }
 
 AIOX_EXPORT int aiox_get_lane(unsigned lane, struct aiox_lane_info* info) {
-  static constexpr const char* kNames[AIOX_LANE_COUNT] = {"inline", "io_uring", "threads"};
   if (lane >= AIOX_LANE_COUNT) return -EINVAL;
   Engine* engine = Engine::get();
   if (engine == nullptr) return -EAGAIN;
-  aiox::engine::LaneStatus status = engine->lane_status(static_cast<aiox::engine::LaneId>(lane));
+  aiox::engine::LaneStatus status = engine->lane_status(kLanes[lane].id);
   struct aiox_lane_info answer = {};
-  answer.name = kNames[lane];
+  answer.name = kLanes[lane].name;
   answer.available = status.is_available;
   answer.enabled = status.is_enabled;
   static_assert(sizeof answer.reason == sizeof status.reason);
@@ -53,6 +63,7 @@ AIOX_EXPORT int aiox_get_config(struct aiox_config* config) {
   answer.queue_max = engine->config.queue_max;
   answer.idle_timeout_ms = engine->config.idle_timeout_ms;
   answer.verbose = engine->config.is_verbose;
+  answer.direct = engine->config.is_direct_enabled;
   return give(answer, config);
 }
 
@@ -68,6 +79,9 @@ AIOX_EXPORT int aiox_get_counters(struct aiox_counters* counters) {
     answer.waiter_completed = from.waiter_completed.read();
     answer.io_uring_completed = from.ring_completed.read();
     answer.threads_completed = from.threads_completed.read();
+    answer.direct_completed = from.direct_completed.read();
+    answer.direct_refused = from.direct_refused.read();
+    answer.direct_split = from.direct_split.read();
     answer.writes_merged = from.writes_merged.read();
     answer.threads_started = from.threads_started.read();
     answer.threads_now = static_cast<uint32_t>(from.threads_now.read());

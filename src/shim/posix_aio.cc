@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "engine/waiter.h"
 #include "kernel/descriptor.h"
+#include "kernel/signal_hold.h"
 
 namespace aiox::shim {
 
@@ -182,6 +183,38 @@ class BlocksWaiter final : public engine::Waiter {
     }
     return true;
   }
+  bool serve(bool may_block) override {
+    bool is_any_servable = false;
+    int pending_count = 0;
+    int fd = -1;
+    bool is_one_file = true;
+    for (int i = 0; i < count_; i++) {
+      Token token = list_[i] != nullptr ? token_of(list_[i]) : 0;
+      if (token == 0) continue;
+      pending_count++;
+      if (pending_count == 1) fd = list_[i]->aio_fildes;
+      is_one_file = is_one_file && list_[i]->aio_fildes == fd;
+      is_any_servable = is_any_servable || engine()->is_servable(token);
+    }
+    if (!is_any_servable) return false;
+    kernel::SignalHold hold;
+    if (try_all()) return true;
+    // To block in a call for one of them is to wait for that one. What else is waited for must be of its kind.
+    if (may_block && is_one_file) {
+      for (int i = 0; i < count_; i++) {
+        Token token = list_[i] != nullptr ? token_of(list_[i]) : 0;
+        if (token == 0 || !engine()->is_servable(token)) continue;
+        if (pending_count > 1 && engine()->is_sync_request(token)) continue;
+        if (engine()->try_serve(token, Engine::Serve::kBlock) != Engine::Served::kDone) continue;
+        try_all();  // the others were under way as long as this one
+        return true;
+      }
+    }
+    for (int i = 0; i < count_; i++) {
+      if (list_[i] != nullptr) engine()->call_workers(token_of(list_[i]));
+    }
+    return false;
+  }
   void watch(uint32_t slot) override {
     for (int i = 0; i < count_; i++) {
       if (list_[i] != nullptr) engine()->watch(token_of(list_[i]), slot);
@@ -193,6 +226,23 @@ class BlocksWaiter final : public engine::Waiter {
     }
   }
 
+  // Carries out what does not block, until two have. True: some were carried out.
+  bool try_all() {
+    bool is_any_done = false;
+    int missed_count = 0;
+    for (int i = 0; i < count_ && missed_count < kMissesMax; i++) {
+      Token token = list_[i] != nullptr ? token_of(list_[i]) : 0;
+      if (token == 0 || !engine()->is_servable(token)) continue;
+      switch (engine()->try_serve(token, Engine::Serve::kTry)) {
+        case Engine::Served::kDone: is_any_done = true; break;
+        case Engine::Served::kMissed: missed_count++; break;
+        case Engine::Served::kNot: break;
+      }
+    }
+    return is_any_done;
+  }
+
+  static constexpr int kMissesMax = 2;
   const aiocb* const* list_;
   int count_;
 };
@@ -207,6 +257,7 @@ class GroupWaiter final : public engine::Waiter {
   bool is_self_reaped() const override {
     return group_->elsewhere.load(std::memory_order_relaxed) == 0;  // relaxed: a hint
   }
+  bool serve(bool) override { return false; }
   void watch(uint32_t slot) override { group_->waiter.store(slot, std::memory_order_seq_cst); }  // E-wait
   void unwatch(uint32_t) override { group_->waiter.store(WaitSlots::kNone, std::memory_order_relaxed); }  // saves a wake
 
@@ -238,7 +289,10 @@ int status_of(const aiocb* control_block) {
   if (state < kErrorMin) {
     // Who polls reaps: in the direct lane nobody else may be there to do it.
     Engine* engine = Engine::running();
-    if (engine != nullptr) engine->poll_direct();
+    if (engine != nullptr && is_ours(control_block)) {
+      engine->poll_direct();
+      engine->poll_withheld(token_of(control_block));
+    }
     state = load_state(control_block);
   }
   return status_in(control_block, state);
@@ -252,27 +306,17 @@ ssize_t result_of(aiocb* control_block) {
 
 int suspend(const aiocb* const list[], int count, const timespec* timeout) {
   if (count < 0) return fail(EINVAL);
-  const aiocb* pending = nullptr;
-  int pending_count = 0;
+  bool is_any_pending = false;
   for (int i = 0; i < count; i++) {
     if (list[i] == nullptr) continue;
     if (!is_in_progress(list[i])) return 0;
-    pending = list[i];
-    pending_count++;
+    is_any_pending = true;
   }
-  if (pending_count == 0) return 0;
+  if (!is_any_pending) return 0;
   if (timeout != nullptr && (timeout->tv_nsec < 0 || timeout->tv_nsec >= 1'000'000'000)) return fail(EINVAL);
   Engine* engine = Engine::running();
   if (engine == nullptr) return 0;  // in a child of fork: nothing is in progress
   int saved_errno = errno;
-  // Who has nothing to do but wait for one request can carry it out as well as a worker: no hand-off, no wake-up.
-  if (pending_count == 1 && timeout == nullptr) {
-    Token token = token_of(pending);
-    if (!engine->is_self_reaped(token) && engine->try_serve(token)) {
-      errno = saved_errno;
-      return 0;
-    }
-  }
   int error = BlocksWaiter(engine, list, count).wait(deadline_after(timeout));
   errno = saved_errno;
   return error == 0 ? 0 : fail(-error);

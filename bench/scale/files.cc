@@ -6,7 +6,8 @@
 //                         pays to know a descriptor and to forget it
 //
 // Files of one block, in the current directory, without names.
-#include <memory>
+#include <string>
+#include <vector>
 
 #include "support/rows.h"
 
@@ -16,58 +17,64 @@ using namespace bench;
 
 constexpr size_t kWindow = 32;
 
-// The files of the row; kept from one call of it to the next, as making 10,000 takes a second.
+// All rows share the files, since making 10,000 takes a disk seconds. For each row they are opened anew and the old
+// descriptors closed one by one, so the row's files are the only ones that have seen AIO.
 class Files {
  public:
-  Files(Road road, size_t count) : road_(road), count_(count) {
-    Buffer block;
-    for (size_t i = 0; i < count && error_ == 0; i++) {
-      char path[] = "aio_bench.XXXXXX";
-      int fd = mkostemp(path, O_CLOEXEC);
-      if (fd < 0 || write(fd, block.data(), kBlockBytes) != static_cast<ssize_t>(kBlockBytes)) error_ = errno;
-      if (error_ == 0 && is_direct(road)) {
-        int direct_fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
-        if (direct_fd < 0) error_ = errno;
-        close(fd);
-        fd = direct_fd;
-      }
-      unlink(path);
-      if (fd >= 0) fds_.push_back(fd);
-    }
-    if (!fds_.empty()) syncfs(fds_[0]);
-    // Each is used once, so that rows do not time first acquaintance.
-    for (int fd : fds_) {
-      if (error_ != 0) break;
-      aiocb first = make_block(LIO_READ, fd, 0, block.data(), kBlockBytes);
-      error_ = start_and_finish(&first);
-    }
-  }
   ~Files() {
     for (int fd : fds_) close(fd);
   }
-  Files(const Files&) = delete;
-  Files& operator=(const Files&) = delete;
-
-  bool are(Road road, size_t count) const { return road == road_ && count == count_; }
-  int error() const { return error_; }
-  int fd(size_t i) const { return fds_[i % fds_.size()]; }
+  // Makes the first `count` ready for a row, each used once, so that rows do not time first acquaintance. 0 or errno.
+  int prepare(Road road, size_t count) {
+    if (is_prepared_ && road == road_ && count == count_) return 0;  // a further call of the same row
+    is_prepared_ = false;
+    road_ = road;
+    count_ = count;
+    int error = 0;
+    while (fds_.size() < count && error == 0) error = add();
+    for (size_t i = 0; i < fds_.size() && error == 0; i++) error = renew(i);
+    for (size_t i = 0; i < count && error == 0; i++) {
+      aiocb first = make_block(LIO_READ, fds_[i], 0, block_.data(), kBlockBytes);
+      error = start_and_finish(&first);
+    }
+    is_prepared_ = error == 0;
+    return error;
+  }
+  int fd(size_t i) const { return fds_[i % count_]; }
 
  private:
-  Road road_;
-  size_t count_;
+  int add() {
+    char path[] = "aio_bench.XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0) return errno;
+    int direct_fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+    unlink(path);
+    fds_.push_back(fd);
+    int error = fill_file(fd, direct_fd, block_, kBlockBytes);
+    if (direct_fd >= 0) close(direct_fd);
+    return error;
+  }
+  int renew(size_t i) {
+    std::string path = "/proc/self/fd/" + std::to_string(fds_[i]);
+    int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | (is_direct(road_) ? O_DIRECT : 0));
+    if (fd < 0) return errno;
+    close(fds_[i]);
+    fds_[i] = fd;
+    return 0;
+  }
+
+  Buffer block_;
   std::vector<int> fds_;
-  int error_ = 0;
+  Road road_ = Road::kCachedRead;
+  size_t count_ = 0;
+  bool is_prepared_ = false;
 };
 
 // nullptr: the row has been told why.
 const Files* files(benchmark::State& state, Road road) {
-  static std::unique_ptr<Files> current;
-  auto count = static_cast<size_t>(state.range(0));
-  if (current == nullptr || !current->are(road, count)) {
-    current = nullptr;  // the old ones' descriptors first
-    current = std::make_unique<Files>(road, count);
-  }
-  return failed(state, current->error(), "cannot make that many files") ? nullptr : current.get();
+  static Files all;
+  int error = all.prepare(road, static_cast<size_t>(state.range(0)));
+  return failed(state, error, "cannot prepare the files") ? nullptr : &all;
 }
 
 void files_in_turn(benchmark::State& state, Road road) {

@@ -24,14 +24,15 @@ class OwnFiles {
     for (int i = 0; i < kThreadsMax; i++) {
       char path[] = "aio_bench.XXXXXX";
       fds_[i] = mkostemp(path, O_CLOEXEC);
-      if (fds_[i] < 0 || write(fds_[i], data.data(), kOwnBlocks * kBlockBytes) < 0) {
-        perror("bench: cannot make a file in the current directory");
-        exit(1);
-      }
+      int error = fds_[i] < 0 ? errno : 0;
       direct_fds_[i] = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
       unlink(path);
+      if (error == 0) error = fill_file(fds_[i], direct_fds_[i], data, kOwnBlocks * kBlockBytes);
+      if (error != 0) {
+        fprintf(stderr, "bench: cannot make a file in the current directory: %s\n", strerror(error));
+        exit(1);
+      }
     }
-    syncfs(fds_[0]);
   }
   int fd(int thread, Road road) const { return is_direct(road) ? direct_fds_[thread] : fds_[thread]; }
 

@@ -26,8 +26,7 @@ constexpr NumberSetting kNumbers[] = {
     {"--queue-max", "AIOX_QUEUE_MAX", 1, 16777216, "Requests accepted and not yet complete; one more gets EAGAIN"},
     {"--idle-ms", "AIOX_IDLE_MS", 0, 3600000, "Milliseconds after which an idle service thread retires"},
     {"--inline", "AIOX_INLINE", 0, 1, "1: try to complete inside the submitting call; 0: never"},
-    {"--direct", "AIOX_DIRECT", 0, 1,
-     "1: try to hand O_DIRECT and raw-device requests to the device inside the submitting call; 0: never"},
+    {"--direct", "AIOX_DIRECT", 0, 1, "1: try to hand O_DIRECT I/O to the device inside the submitting call; 0: never"},
 };
 
 void set_variable(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }

@@ -198,7 +198,7 @@ LaneStatus Engine::lane_status(LaneId lane) {
       break;
     case LaneId::kDirect:
       if (!config.is_direct_enabled) {
-        // No context is made for a lane that is off, so that fs.aio-max-nr is not asked: ending one takes 40 ms.
+        // No context is made for a lane that is off, so fs.aio-max-nr is not asked: to end one takes tens of milliseconds.
         const char* step = "";
         int error = try_direct_calls(&step);
         status.is_available = error == 0;

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "engine/engine.h"
+#include "kernel/signal_actions.h"
 
 namespace aiox::engine {
 
@@ -67,6 +68,8 @@ int Waiter::lead(Lead lead, int64_t deadline_ns) {
     } else if (lane.in_flight() > 0 && is_self_reaped()) {
       error = sleep(kInRing, 0, sooner(deadline_ns, kLeaderLookNs));
       if (is_in_child()) return -EINTR;
+      // The kernel's AIO never restarts a wait; where no time limit is set, glibc's futex does, and so do we.
+      if (error == -EINTR && deadline_ns == kernel::kNoTimeout && kernel::do_all_handlers_restart()) error = 0;
       continue;
     } else {
       error = kGoOn;  // it went to another lane

@@ -28,27 +28,31 @@ extern "C" {
  * Thread-safe, async-signal-safe, never fails, starts nothing. */
 const char* aiox_version(void);
 
-/* The roads a request can take, in the order in which they are tried. */
+/* The roads a request can take. They are tried in the order inline, direct, io_uring, threads; a number, once given, stays,
+ * and new lanes are numbered on from the last. */
 enum aiox_lane_id {
   AIOX_LANE_INLINE = 0,   /* completes inside the submitting call, when the page cache can answer (RWF_NOWAIT) */
   AIOX_LANE_IO_URING = 1, /* a worker's private io_uring */
   AIOX_LANE_THREADS = 2,  /* a worker's blocking pread/pwrite; always works */
-  AIOX_LANE_COUNT = 3
+  AIOX_LANE_DIRECT = 3,   /* O_DIRECT, files and block devices: the submitting call hands it to the device (io_submit) */
+  AIOX_LANE_COUNT = 4     /* as far as this header knows: a newer library may have more, an older one has fewer */
 };
 
 enum { AIOX_REASON_BYTES_MAX = 200 };
 
 struct aiox_lane_info {
   size_t size;                        /* in: sizeof(struct aiox_lane_info) */
-  const char* name;                   /* "inline", "io_uring", "threads"; static storage */
+  const char* name;                   /* "inline", "io_uring", "threads", "direct"; static storage */
   int available;                      /* 1: the kernel lets this process use it; 0: it does not, see reason */
   int enabled;                        /* 1: requests may take it under the present configuration */
   char reason[AIOX_REASON_BYTES_MAX]; /* why it is not available or not enabled and what would change that; "" if both */
 };
 
-/* Describes one lane. Probes the kernel on the first call of the process (a few system calls, one private ring set up
- * and torn down on a helper thread), later calls answer from memory.
- * Returns 0, -EINVAL (lane not below AIOX_LANE_COUNT, info NULL, or info->size too small to hold `size` itself).
+/* Describes one lane. Probes the kernel on the first call of the process (a few system calls; one private ring set up
+ * and torn down on a helper thread; the direct lane's AIO context, which is kept for use; none with AIOX_DIRECT=0), later
+ * calls answer from memory.
+ * Returns 0, -EINVAL (the library that answers knows no such lane, info NULL, or info->size too small to hold `size`
+ * itself), or -EAGAIN (no memory).
  * Thread-safe. Not async-signal-safe. May block for the time of the probe. */
 int aiox_get_lane(unsigned lane, struct aiox_lane_info* info);
 
@@ -58,11 +62,13 @@ struct aiox_config {
   uint32_t workers_max;     /* AIOX_WORKERS_MAX: service threads at the same time, 1..1024 */
   uint32_t queue_max;       /* AIOX_QUEUE_MAX: requests accepted and not yet complete; one more gets EAGAIN */
   uint32_t idle_timeout_ms; /* AIOX_IDLE_MS: an idle service thread retires after this many milliseconds */
-  uint32_t verbose;         /* AIOX_VERBOSE */
+  uint32_t verbose;         /* AIOX_VERBOSE: 1: one line on stderr at the first request; 0: none */
+  uint32_t direct;          /* AIOX_DIRECT: 1: requests may take the direct lane; 0: none does */
 };
 
 /* The configuration in force: the AIOX_ variables as they were at first use, bad values replaced by their defaults.
- * Returns 0 or -EINVAL. Thread-safe, not async-signal-safe. */
+ * Returns 0, -EINVAL (config NULL, or config->size too small to hold `size` itself), or -EAGAIN (no memory).
+ * Thread-safe, not async-signal-safe. */
 int aiox_get_config(struct aiox_config* config);
 
 struct aiox_counters {
@@ -79,6 +85,9 @@ struct aiox_counters {
   uint64_t threads_started;   /* service and notification threads created */
   uint32_t threads_now;       /* of them alive */
   uint32_t outstanding;       /* submitted and neither completed nor cancelled */
+  uint64_t direct_completed;  /* of completed: by the direct lane */
+  uint64_t direct_refused;    /* requests that it handed on, to a service thread: there they are counted as well */
+  uint64_t direct_split;      /* requests that it cut into parts, being larger than the device takes at once */
 };
 
 /* A snapshot of the counters; each figure is exact, their sum need not be from one instant.

@@ -1,8 +1,9 @@
 #!/bin/sh
-# command.sh AIOX - the aiox command: what it passes on, what it refuses and in which words, with which exit status.
+# command.sh AIOX REFUSE - the aiox command: what it passes on, what it refuses and in which words, with which exit status.
 # shellcheck disable=SC2016  # the programs that are started expand their own variables
 set -u
 aiox=$1
+refuse=$2
 failures=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -23,6 +24,7 @@ expect() {
 expect 0 '^aiox [0-9]+\.[0-9]+\.[0-9]+' "$aiox" --version
 expect 0 '^Examples:' "$aiox" --help
 expect 0 '^Examples:' "$aiox" run --help
+expect 0 '--direct 0\.\.1 ' "$aiox" run --help
 expect 0 '^Examples:' "$aiox" lanes --help
 expect 2 'Subcommands:' "$aiox"
 expect 2 '"nonsense" is no command' "$aiox" nonsense
@@ -31,6 +33,28 @@ expect 0 '^threads +yes' "$aiox" lanes
 expect 0 '"available": true' "$aiox" lanes --json
 expect 0 'AIOX_BACKEND=threads' env AIOX_BACKEND=threads "$aiox" lanes
 
+# Each lane is turned off by its own variable, and by no other one's.
+expect 0 '^inline +yes +no +AIOX_INLINE=0 turns it off' env AIOX_INLINE=0 "$aiox" lanes
+expect 0 '^direct +(yes|no) +no ' env AIOX_DIRECT=0 "$aiox" lanes
+expect 0 '^io_uring +(yes|no) +no ' env AIOX_BACKEND=threads "$aiox" lanes
+expect 0 ' AIOX_DIRECT=0$' env AIOX_DIRECT=0 "$aiox" lanes
+expect 0 ' AIOX_DIRECT=1$' env AIOX_DIRECT=2 "$aiox" lanes
+expect 0 '"name": "direct"' "$aiox" lanes --json
+expect 0 '"direct": 0' env AIOX_DIRECT=0 "$aiox" lanes --json
+
+# Why the kernel keeps the direct lane from a process: a sandbox, of any of the calls that it takes.
+"$refuse" EPERM io_setup -- true
+if [ $? -ne 77 ]; then
+  for call in io_setup io_submit io_pgetevents; do
+    expect 0 "^direct +no +no +$call is forbidden.* allow io_setup, io_submit and io_pgetevents there" \
+      "$refuse" EPERM $call -- "$aiox" lanes
+    expect 0 "^direct +no +no +$call is not there" "$refuse" ENOSYS $call -- "$aiox" lanes
+    expect 0 "^direct +no +no +$call is forbidden" env AIOX_DIRECT=0 "$refuse" EPERM $call -- "$aiox" lanes
+  done
+  expect 0 '^io_uring +no +no +(io_uring_setup is forbidden|kernel.io_uring_disabled=)' \
+    "$refuse" EPERM io_uring_setup -- "$aiox" lanes
+fi
+
 # Refused before anything runs, with the accepted values.
 expect 125 'which program' "$aiox" run
 expect 125 '--nonsense' "$aiox" run --nonsense -- true
@@ -38,6 +62,8 @@ expect 125 'give auto, io_uring or threads' "$aiox" run --backend fast -- true
 expect 125 'from 1 to 1024' "$aiox" run --workers-max 0 -- true
 expect 125 'from 1 to ' "$aiox" run --queue-max=none -- true
 expect 125 'from 0 to ' "$aiox" run --idle-ms=-1 -- true
+expect 125 'from 0 to 1' "$aiox" run --direct 2 -- true
+expect 125 'from 0 to 1' "$aiox" run --direct=no -- true
 expect 125 '--backend wants a value' "$aiox" run --backend
 expect 125 'AIOX_PRELOAD names /nonexistent' env AIOX_PRELOAD=/nonexistent "$aiox" run true
 
@@ -57,6 +83,9 @@ else
   expect 0 '^threads 3 9 7 0 1 1$' "$aiox" run --backend threads --workers-max 3 --queue-max=9 --idle-ms 7 --inline 0 \
     --notifiers-max 1 --verbose -- sh -c 'echo $AIOX_BACKEND $AIOX_WORKERS_MAX $AIOX_QUEUE_MAX $AIOX_IDLE_MS $AIOX_INLINE \
     $AIOX_NOTIFIERS_MAX $AIOX_VERBOSE'
+  expect 0 '^0$' "$aiox" run --direct 0 -- sh -c 'echo $AIOX_DIRECT'
+  expect 0 '^1$' env AIOX_DIRECT=0 "$aiox" run --direct=1 sh -c 'echo $AIOX_DIRECT'
+  expect 0 '^$' env -u AIOX_DIRECT "$aiox" run sh -c 'echo $AIOX_DIRECT'
   expect 0 '^threads$' env AIOX_BACKEND=threads "$aiox" run sh -c 'echo $AIOX_BACKEND'
   # In front of what was there, and once only.
   other=$(ldd /bin/sh | sed -n 's/.*=> \(\/.*libc\.so[^ ]*\) .*/\1/p')

@@ -22,6 +22,8 @@ TEST_CASE("without variables the defaults are in force") {
   Config config = read_config();
   CHECK(config.backend == BackendChoice::kAuto);
   CHECK(config.queue_max >= 65536);
+  CHECK(config.is_inline_enabled);
+  CHECK(config.is_direct_enabled);
   CHECK_FALSE(config.is_verbose);
 }
 
@@ -30,11 +32,15 @@ TEST_CASE("good values are taken") {
   Variable workers("AIOX_WORKERS_MAX", "3");
   Variable queue("AIOX_QUEUE_MAX", "1");
   Variable idle("AIOX_IDLE_MS", "0");
+  Variable inline_lane("AIOX_INLINE", "0");
+  Variable direct_lane("AIOX_DIRECT", "0");
   Config config = read_config();
   CHECK(config.backend == BackendChoice::kThreads);
   CHECK(config.workers_max == 3);
   CHECK(config.queue_max == 1);
   CHECK(config.idle_timeout_ms == 0);
+  CHECK_FALSE(config.is_inline_enabled);
+  CHECK_FALSE(config.is_direct_enabled);
 }
 
 TEST_CASE("bad values leave the default") {
@@ -43,6 +49,11 @@ TEST_CASE("bad values leave the default") {
     INFO(text);
     Variable workers("AIOX_WORKERS_MAX", text);
     CHECK(read_config().workers_max == defaults.workers_max);
+  }
+  for (const char* text : {"2", "no", "-0"}) {
+    INFO(text);
+    Variable direct("AIOX_DIRECT", text);
+    CHECK(read_config().is_direct_enabled);
   }
   Variable backend("AIOX_BACKEND", "IO_URING");
   CHECK(read_config().backend == BackendChoice::kAuto);

@@ -6,6 +6,7 @@
 
 #include <sys/uio.h>
 
+#include <cerrno>
 #include <cstdint>
 
 #include "base/intrusive_list.h"
@@ -27,12 +28,12 @@ struct Io {
   const iovec* vectors = nullptr;   // stays valid until reaped
   int64_t offset = 0;
   int64_t result = 0;               // out: bytes, or -errno
-  int64_t done_bytes = 0;           // what earlier rounds of a write have moved, for one that goes on where it stopped
+  int64_t done_bytes = 0;           // what earlier rounds have moved, for a unit that goes on where it stopped
   iovec single = {};                // storage for `vectors` when one is enough
   base::ListLink<Io> flight_link;   // backend: its units in flight
 };
 
-// A write has moved `bytes` and goes on behind them.
+// A unit has moved `bytes` and goes on behind them.
 inline void advance(Io* io, int64_t bytes) {
   io->done_bytes += bytes;
   io->offset += bytes;
@@ -40,9 +41,9 @@ inline void advance(Io* io, int64_t bytes) {
   io->single.iov_len -= static_cast<size_t>(bytes);
 }
 
-// The answer to the whole of a write whose last round ended with `result`.
+// The answer to the whole of a unit whose last round ended with `result`. -EAGAIN stays: that round was not carried out.
 inline int64_t total_result(const Io& io, int64_t result) {
-  if (io.done_bytes == 0) return result;
+  if (io.done_bytes == 0 || result == -EAGAIN) return result;
   return io.done_bytes + (result > 0 ? result : 0);
 }
 

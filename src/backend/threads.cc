@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "backend/inline_read.h"
+#include "backend/inline_io.h"
 #include "base/assert.h"
 #include "kernel/file_io.h"
 
@@ -39,9 +39,11 @@ void Threads::start(Io* io) {
 
 bool Threads::start_without_blocking(Io* io) {
   if (!io->try_nowait) return false;
-  if (read_inline(io->fd, io->single.iov_base, io->single.iov_len, io->offset, &io->result) != InlineAnswer::kDone) {
-    return false;
-  }
+  int64_t result;
+  InlineAnswer answer = read_inline(io->fd, io->single.iov_base, io->single.iov_len, io->offset, &result);
+  if (answer == InlineAnswer::kPartly) advance(io, result);
+  if (answer != InlineAnswer::kDone) return false;
+  io->result = total_result(*io, result);
   finished_ = io;
   return true;
 }

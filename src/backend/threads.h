@@ -18,7 +18,7 @@ class Threads final : public Backend {
   unsigned room() const override { return finished_ == nullptr ? 1 : 0; }
   unsigned in_flight() const override { return finished_ == nullptr ? 0 : 1; }
   void start(Io* io) override;
-  // Carries out what can be done without waiting for a device. False: not this unit; nothing has happened.
+  // Carries out what can be done without waiting for a device. False: not, or not wholly, for this unit.
   bool start_without_blocking(Io* io);
   unsigned reap(Io** done, unsigned done_max, bool may_block) override;
   void close() override { poll_.close(); }

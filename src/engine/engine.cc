@@ -7,7 +7,7 @@
 #include <csignal>
 #include <new>
 
-#include "backend/inline_read.h"
+#include "backend/inline_io.h"
 #include "base/owner_of.h"
 #include "engine/inside.h"
 #include "kernel/descriptor.h"
@@ -159,7 +159,12 @@ int Engine::submit(const Submission& submission) {
   }
 
   Request* request = make_request(submission);
-  if (request == nullptr) return -EAGAIN;
+  if (request == nullptr) {
+    // What has been written has been written: a short count says so.
+    bool is_partly_written = inline_outcome == InlineOutcome::kPartly && submission.opcode == Opcode::kWrite;
+    return is_partly_written ? complete_at_once(submission, result) : -EAGAIN;
+  }
+  if (inline_outcome == InlineOutcome::kPartly) backend::advance(&request->io, result);
   submission.ops->begin(submission.control_block, request->token);
   counters.submitted.add();
   for (;;) {
@@ -257,7 +262,8 @@ FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, I
   // as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough when its
   // waiter comes.
   Start start = Start::kWorker;
-  if (inline_outcome == InlineOutcome::kMissed) {
+  bool is_read = request->io.opcode == Opcode::kRead;
+  if (is_read && (inline_outcome == InlineOutcome::kMissed || inline_outcome == InlineOutcome::kPartly)) {
     start = Start::kWaiter;
   } else if (request->service == ServiceId::kThreads && !is_sync(request->io.opcode) && file->is_quick()) {
     start = Start::kWaiterIfLone;
@@ -275,17 +281,36 @@ bool Engine::may_go_direct(const Request* request, FileQueue* file) {
 }
 
 Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
-  if (submission.opcode != Opcode::kRead || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
+  if (is_sync(submission.opcode) || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
   if (submission.length_bytes > backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
   if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
-  if (file->has_outstanding_writes()) return InlineOutcome::kNotTried;
+  const bool is_read = submission.opcode == Opcode::kRead;
+  // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
+  if (!is_read && (file->syncs_writes() || !file->inline_writes.should_try())) return InlineOutcome::kNotForIt;
+  // A read must not overtake a write, nor a write anything.
+  if (is_read ? file->has_outstanding_writes() : file->has_outstanding()) {
+    return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
+  }
   // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
   if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) {
-    return InlineOutcome::kNotTried;
+    return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
   }
+  const int fd = submission.fd;
   backend::InlineAnswer answer =
-      backend::read_inline(submission.fd, submission.buffer, submission.length_bytes, submission.offset, result);
-  return answer == backend::InlineAnswer::kDone ? InlineOutcome::kDone : InlineOutcome::kMissed;
+      is_read ? backend::read_inline(fd, submission.buffer, submission.length_bytes, submission.offset, result)
+              : backend::write_inline(fd, submission.buffer, submission.length_bytes, submission.offset, result);
+  if (!is_read) {
+    switch (answer) {
+      case backend::InlineAnswer::kDone: file->inline_writes.succeeded(); break;
+      case backend::InlineAnswer::kUnsupported: file->inline_writes.give_up(); break;
+      default: file->inline_writes.refused(); break;
+    }
+  }
+  switch (answer) {
+    case backend::InlineAnswer::kDone: return InlineOutcome::kDone;
+    case backend::InlineAnswer::kPartly: return InlineOutcome::kPartly;
+    default: return is_read ? InlineOutcome::kMissed : InlineOutcome::kNotForIt;
+  }
 }
 
 Request* Engine::make_request(const Submission& submission) {
@@ -497,6 +522,7 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
       return false;
     }
   }
+  if (result == -EAGAIN && io.done_bytes > 0) result = io.done_bytes;
   if (result == -EFBIG && io.opcode == Opcode::kWrite && kernel::file_size_limit_bytes() != UINT64_MAX) {
     // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked.
     kernel::raise_in_process(SIGXFSZ);
@@ -609,8 +635,12 @@ Engine::Served Engine::try_serve(Token token, Serve how) {
   backend::Io& io = request->io;
   int64_t result;
   if (how == Serve::kTry) {
-    if (io.opcode != Opcode::kRead || backend::read_inline(io.fd, io.single.iov_base, io.single.iov_len, io.offset,
-                                                           &result) != backend::InlineAnswer::kDone) {
+    backend::InlineAnswer answer = backend::InlineAnswer::kWouldBlock;
+    if (io.opcode == Opcode::kRead) {
+      answer = backend::read_inline(io.fd, io.single.iov_base, io.single.iov_len, io.offset, &result);
+    }
+    if (answer == backend::InlineAnswer::kPartly) backend::advance(&io, result);
+    if (answer != backend::InlineAnswer::kDone) {
       schedule(file, file->unclaim(request), false);
       return Served::kMissed;
     }
@@ -620,7 +650,7 @@ Engine::Served Engine::try_serve(Token token, Serve how) {
     file->note_duration(kernel::monotonic_now_ns() - begin_ns);
   }
   // Threads are not started from here: this may be a signal handler, and pthread_create is not for those.
-  if (!complete_or_reroute(request, result, false)) return Served::kNot;
+  if (!complete_or_reroute(request, backend::total_result(io, result), false)) return Served::kNot;
   counters.waiter_completed.add();
   return Served::kDone;
 }

@@ -153,7 +153,13 @@ class Engine {
 
  private:
   enum class RingState : uint32_t { kUnknown, kUsable, kRefused };
-  enum class InlineOutcome : uint8_t { kNotForIt, kNotTried, kMissed, kDone };
+  enum class InlineOutcome : uint8_t {
+    kNotForIt,
+    kNotTried,  // it may well be cached, but something must come first
+    kMissed,    // a read: its I/O is under way now
+    kPartly,    // the first bytes of it are done
+    kDone,
+  };
 
   bool open();
   static bool prepare_file(FileQueue* queue);

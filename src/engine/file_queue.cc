@@ -43,6 +43,8 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits) {
   if (traits.transfer_bytes_max != 0 && traits.transfer_bytes_max < chunk_bytes) chunk_bytes = traits.transfer_bytes_max;
   direct_chunk_bytes_.store(chunk_bytes, std::memory_order_relaxed);  // relaxed: not reachable yet
   mean_duration_ns_.store(UINT32_MAX, std::memory_order_relaxed);     // relaxed: as above
+  syncs_writes_ = (traits.status_flags & (O_SYNC | O_DSYNC)) != 0;
+  inline_writes.reset();
   direct_reads.reset();
   direct_writes.reset();
   is_detached_.store(false, std::memory_order_relaxed);  // relaxed: a hint
@@ -55,6 +57,7 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   // E-writes: a later read of the same thread must find the count raised.
   if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_add(1, std::memory_order_release);
+  outstanding_.fetch_add(1, std::memory_order_release);
   waiting_count_.fetch_add(1, std::memory_order_release);
   if (start == Start::kWaiterIfLone) start = order_.empty() ? Start::kWaiter : Start::kWorker;
   const ServiceMask withheld_before = withheld_;
@@ -318,6 +321,7 @@ void FileQueue::leave_direct(Request* request) {
 // Takes an ended request out of everything but run_link's list.
 void FileQueue::unlink(Request* request) {
   order_.remove(request);
+  outstanding_.fetch_sub(1, std::memory_order_release);  // E-writes
   leave_direct(request);
   if (request->range_link.is_linked) {
     (request->io.opcode == Opcode::kRead ? admitted_reads_ : admitted_writes_).remove(request);

@@ -77,6 +77,13 @@ class FileQueue {
   // Writes accepted and not yet ended. A read may be answered inside the call only when there is none.
   bool has_outstanding_writes() const { return outstanding_writes_.load(std::memory_order_acquire) != 0; }
 
+  // Requests accepted and not yet ended.
+  bool has_outstanding() const { return outstanding_.load(std::memory_order_acquire) != 0; }
+  // Opened with O_SYNC or O_DSYNC: a write waits for the disk, RWF_NOWAIT or not.
+  bool syncs_writes() const { return syncs_writes_; }
+  // Whether it pays to try buffered writes inside the call.
+  LaneMemory inline_writes;
+
   // Takes the request in (kPrepared -> kQueued). False: this queue does not stand for that descriptor any more.
   bool enqueue(Request* request, ServiceMask* wake) AIOX_EXCLUDES(mu_) {
     return enqueue(request, Start::kWorker, wake) != Enqueued::kStale;
@@ -187,11 +194,13 @@ class FileQueue {
   bool opened_direct_ = false;
   bool knows_nowait_ = false;
   bool can_go_direct_ = false;
+  bool syncs_writes_ = false;
   std::atomic<uint32_t> direct_chunk_bytes_{kDirectChunkMax};  // (@) a figure
   std::atomic<uint32_t> mean_duration_ns_{UINT32_MAX};         // (@) a figure
 
   std::atomic<bool> is_detached_{false};         // (@) a hint, set under mu_: try_retire decides
   std::atomic<uint32_t> outstanding_writes_{0};  // (@) E-writes; changed under mu_
+  std::atomic<uint32_t> outstanding_{0};         // (@) E-writes; changed under mu_
   std::atomic<uint32_t> waiting_count_{0};       // (@) a hint; changed under mu_
   std::atomic<uint32_t> idle_sequence_{0};       // (@) futex word of wait_until_idle; changed under mu_
 

@@ -20,7 +20,8 @@ struct Options {
   // Of one thread, over all streams: so few that streams which nobody reads at the moment cannot fill the library's
   // queue, nor stop the thread.
   unsigned streams_max = 10;
-  unsigned stall_seconds = 60;  // no progress for so long is a hang
+  // No progress for so long is a hang. Kernel workers have been seen to get no processor for 47 s on a loaded machine.
+  unsigned stall_seconds = 150;
   std::string directory;        // on a real file system
   std::string expect;           // "aiox" or "glibc": who must answer; empty: whoever does
   Canary canary = Canary::kNone;

@@ -12,7 +12,7 @@
 #include <string>
 #include <thread>
 
-#include "backend/inline_read.h"
+#include "backend/inline_io.h"
 #include "backend/io_uring.h"
 #include "backend/threads.h"
 #include "catch.h"
@@ -196,6 +196,8 @@ TEST_CASE("a read is answered inside the call from the page cache, and never fro
   CHECK(result == 4096);
   CHECK(read_inline(file.fd(), buffer, 4096, 4096, &result) == InlineAnswer::kDone);
   CHECK(result == 0);
-  CHECK(read_inline(file.fd(), buffer, 8192, 0, &result) == InlineAnswer::kWouldBlock);
+  // A short count whose next byte is the end of the file is the whole answer.
+  CHECK(read_inline(file.fd(), buffer, 8192, 0, &result) == InlineAnswer::kDone);
+  CHECK(result == 4096);
   CHECK(read_inline(1 << 20, buffer, 1, 0, &result) == InlineAnswer::kWouldBlock);
 }

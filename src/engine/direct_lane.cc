@@ -42,22 +42,25 @@ void fill(iocb* block, const backend::Io& io, uint64_t data, uint64_t skip_bytes
 
 }  // namespace
 
-int64_t SplitIo::joined_result() const {
+int64_t SplitIo::joined_bytes(int64_t* error) const {
   int64_t total = 0;
+  *error = 0;
   for (unsigned i = 0; i < count; i++) {
     int64_t result = parts[i].result;
-    if (result < 0) return total > 0 ? total : result;
+    if (result < 0) *error = result;
+    if (result <= 0) break;
     total += result;
     if (result < parts[i].length) break;
   }
   return total;
 }
 
-bool SplitIo::has_refusal() const {
-  for (unsigned i = 0; i < count; i++) {
-    if (is_refusal(parts[i].result)) return true;
-  }
-  return false;
+DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int64_t error) {
+  if (is_refusal(error)) return {false, error, bytes};
+  if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
+  // RWF_NOWAIT may stop in the middle (btrfs does), and nothing but the blocking call tells that from the end of the file.
+  bool is_cut = bytes > 0 && bytes < static_cast<int64_t>(request->io.single.iov_len);
+  return {!is_cut, is_cut ? 0 : bytes, bytes};
 }
 
 bool DirectLane::open(Engine* engine) {
@@ -103,7 +106,7 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes) {
   SplitIo* split = count <= SplitIo::kPartsMax ? splits_.allocate() : nullptr;
   if (split == nullptr) {
     in_flight_.fetch_sub(1, std::memory_order_acq_rel);
-    send_elsewhere(request, -EAGAIN, ReapBy::kSubmitter);
+    send_elsewhere(request, {false, -EAGAIN, 0}, ReapBy::kSubmitter);
     return;
   }
   split->request = request;
@@ -142,23 +145,25 @@ void DirectLane::submit(iocb** list, unsigned count) {
 // A request, or a part of one, that the kernel has not taken: it is in no ring, so it is this thread's.
 void DirectLane::refuse(uint64_t data, int64_t result) {
   auto* request = reinterpret_cast<Request*>(data);
+  int64_t bytes = 0;
   if ((data & kPartBit) != 0) {
     auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
     SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
-    request = split->request;
     part->result = result;
     if (!split->is_last(part)) return;
-    result = split->has_refusal() ? -EAGAIN : split->joined_result();
+    request = split->request;
+    bytes = split->joined_bytes(&result);
     splits_.free(split);
   }
   in_flight_.fetch_sub(1, std::memory_order_acq_rel);
-  if (is_refusal(result)) {
-    send_elsewhere(request, result, ReapBy::kSubmitter);
-  } else {
-    mark_done(request);
-    request->ops->publish(request->control_block, request->token, result);
-    conclude(request, result, ReapBy::kSubmitter, nullptr);
+  Outcome outcome = judge(request, bytes, result);
+  if (!outcome.is_answer) {
+    send_elsewhere(request, outcome, ReapBy::kSubmitter);
+    return;
   }
+  mark_done(request);
+  request->ops->publish(request->control_block, request->token, outcome.result);
+  conclude(request, outcome.result, ReapBy::kSubmitter, nullptr);
 }
 
 // ---- Reaping ----
@@ -219,38 +224,41 @@ void DirectLane::reap(ReapBy by) {
 void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wakes) {
   ring_.set_head(consumed_.load(std::memory_order_relaxed));  // relaxed: as in reap
   const uint64_t data = hand->event.data;
-  int64_t result = hand->event.res;
+  int64_t error = hand->event.res < 0 ? hand->event.res : 0;
+  int64_t bytes = hand->event.res < 0 ? 0 : hand->event.res;
   auto* request = reinterpret_cast<Request*>(data);
   SplitIo* split = nullptr;
   if ((data & kPartBit) != 0) {
     auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
     split = part->split.load(std::memory_order_acquire);  // E-split
-    part->result = result;
+    part->result = hand->event.res;
     bool is_last = split->is_last(part);
     if (!is_last && !hand->is_last) return;
     request = split->request;
-    result = split->has_refusal() ? -EAGAIN : split->joined_result();
+    bytes = split->joined_bytes(&error);
   } else {
     request->is_handed_over.load(std::memory_order_acquire);  // E-event
   }
   in_flight_.fetch_sub(1, std::memory_order_acq_rel);
-  if (is_refusal(result)) {
+  const Outcome outcome = judge(request, bytes, error);
+  if (!outcome.is_answer) {
     if (split != nullptr) splits_.free(split);
     if (is_locked_out) {
-      defer(request, result);
+      backend::advance(&request->io, outcome.bytes);
+      defer(request, -EAGAIN);
     } else {
-      send_elsewhere(request, result, by);
+      send_elsewhere(request, outcome, by);
     }
     return;
   }
   if (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) {
     if (split != nullptr) splits_.free(split);
-    defer(request, result);
+    defer(request, outcome.result);
     engine_->reaper.kick();
     return;
   }
   mark_done(request);
-  if (!hand->is_published) request->ops->publish(request->control_block, request->token, result);
+  if (!hand->is_published) request->ops->publish(request->control_block, request->token, outcome.result);
   order_for_handlers();
   hand->is_published = true;
   order_for_handlers();
@@ -259,9 +267,9 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     // Whoever waits is told at once; the rest needs locks.
     request->is_stored = true;
     engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
-    defer(request, result);
+    defer(request, outcome.result);
   } else {
-    conclude(request, result, by, wakes);
+    conclude(request, outcome.result, by, wakes);
   }
 }
 
@@ -272,20 +280,22 @@ void DirectLane::publish_for_interrupted() {
   for (InHand* hand = innermost; hand != nullptr; hand = hand->outer) {
     if (!hand->is_taken || hand->is_published) continue;
     const uint64_t data = hand->event.data;
-    int64_t result = hand->event.res;
+    int64_t error = hand->event.res < 0 ? hand->event.res : 0;
+    int64_t bytes = hand->event.res < 0 ? 0 : hand->event.res;
     auto* request = reinterpret_cast<Request*>(data);
     if ((data & kPartBit) != 0) {
       auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
       SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
-      part->result = result;
+      part->result = hand->event.res;
       if (split->is_last(part)) hand->is_last = true;
       if (split->left.load(std::memory_order_acquire) != 0) continue;  // E-split
       request = split->request;
-      result = split->has_refusal() ? -EAGAIN : split->joined_result();
+      bytes = split->joined_bytes(&error);
     }
-    if (is_refusal(result) || request->is_reaper_only.load(std::memory_order_relaxed)) continue;
+    const Outcome outcome = judge(request, bytes, error);
+    if (!outcome.is_answer || request->is_reaper_only.load(std::memory_order_relaxed)) continue;
     mark_done(request);
-    request->ops->publish(request->control_block, request->token, result);
+    request->ops->publish(request->control_block, request->token, outcome.result);
     hand->is_published = true;
     engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
   }
@@ -303,16 +313,17 @@ void DirectLane::conclude(Request* request, int64_t result, ReapBy by, WakeBatch
   engine_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
 }
 
-void DirectLane::send_elsewhere(Request* request, int64_t result, ReapBy by) {
+void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy by) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: as above
   LaneMemory& memory = request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes;
-  if (result == -EOPNOTSUPP) {
+  if (outcome.result == -EOPNOTSUPP) {
     memory.give_up();
-  } else {
+  } else if (outcome.result < 0) {
     memory.refused();
     file->shrink_direct_chunk(request->io.single.iov_len);
   }
   engine_->counters.direct_refused.add();
+  backend::advance(&request->io, outcome.bytes);
   kernel::SignalHold hold(by == ReapBy::kWaiter);
   engine_->leave_direct_lane(request, by != ReapBy::kWaiter);
 }
@@ -336,7 +347,7 @@ void DirectLane::finish_deferred(ReapBy by) {
       request->is_stored = false;
       conclude(request, result, by, &wakes);
     } else if (is_refusal(result)) {
-      send_elsewhere(request, result, by);
+      send_elsewhere(request, {false, result, 0}, by);
     } else if (by != ReapBy::kReaper) {
       defer(request, result);
     } else {

@@ -50,10 +50,9 @@ struct SplitIo {
     uint64_t bit = uint64_t{1} << (part - parts);
     return left.fetch_and(~bit, std::memory_order_acq_rel) == bit;  // E-split
   }
-  // What one call would have answered: the bytes before the first part that failed or fell short; with none, its error.
-  int64_t joined_result() const;
-  // Whether a part must be done in another way; then all of it is.
-  bool has_refusal() const;
+  // What one call would have answered: the bytes before the first part that failed or fell short (*error: 0, or -errno of
+  // the part that ended them).
+  int64_t joined_bytes(int64_t* error) const;
 };
 
 // Who reaps, and hence what the thread may do.
@@ -124,8 +123,15 @@ class DirectLane {
   void submit(iocb** list, unsigned count);
   void refuse(uint64_t data, int64_t result);
   void take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wakes);
+  // What an ended request's bytes and error mean.
+  struct Outcome {
+    bool is_answer;   // of the request; otherwise the rest of it must be carried out elsewhere
+    int64_t result;   // the answer, or what the kernel said against going on: 0, it just stopped
+    int64_t bytes;    // done, if it is not an answer
+  };
+  static Outcome judge(const Request* request, int64_t bytes, int64_t error);
   void conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes);
-  void send_elsewhere(Request* request, int64_t result, ReapBy by);
+  void send_elsewhere(Request* request, const Outcome& outcome, ReapBy by);
   void publish_for_interrupted();
   void defer(Request* request, int64_t result);
 

@@ -26,6 +26,8 @@ bool is_refused_by_submit(long error) {
          error == -ENOSYS;
 }
 
+constexpr int64_t kLookNs = 500'000;
+
 // Only ordered against this thread's own signal handlers.
 void order_for_handlers() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
@@ -184,7 +186,14 @@ void DirectLane::leave() {
 int DirectLane::sleep(int64_t deadline_ns) {
   int64_t timeout_ns = deadline_ns == kernel::kNoTimeout ? kernel::kNoTimeout : deadline_ns - kernel::monotonic_now_ns();
   if (timeout_ns < 0 && deadline_ns != kernel::kNoTimeout) timeout_ns = 0;
-  return ring_.wait(timeout_ns);
+  int error = ring_.wait(timeout_ns);
+  if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
+  // The kernel has begun to refuse the wait (a seccomp filter set since). Events still come: they are looked for.
+  std::atomic<uint32_t> never{0};
+  int64_t look_ns = kernel::monotonic_now_ns() + kLookNs;
+  bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= look_ns;
+  error = kernel::futex_wait_until(never, 0, is_last ? deadline_ns : look_ns);
+  return error == -ETIMEDOUT && !is_last ? 0 : error;
 }
 
 void DirectLane::poll_events(ReapBy by) {

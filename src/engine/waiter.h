@@ -28,14 +28,15 @@ class Waiter {
 
  protected:
   ~Waiter() = default;
-  virtual bool is_done() const = 0;
+  // With bodies, though never called: a pure virtual function needs the C++ runtime.
+  virtual bool is_done() const { return true; }
   // Whether what is not done yet will end by this thread's reaping. May be wrong for a moment.
-  virtual bool is_self_reaped() const = 0;
+  virtual bool is_self_reaped() const { return false; }
   // Carries out what this thread can of what it waits for. True: is_done. may_block: it may take a plain call's time.
-  virtual bool serve(bool may_block) = 0;
+  virtual bool serve([[maybe_unused]] bool may_block) { return false; }
   // Registers the slot with what is waited for: whoever ends it from now on wakes the slot.
-  virtual void watch(uint32_t slot) = 0;
-  virtual void unwatch(uint32_t slot) = 0;
+  virtual void watch([[maybe_unused]] uint32_t slot) {}
+  virtual void unwatch([[maybe_unused]] uint32_t slot) {}
   Engine* engine() const { return engine_; }
 
  private:

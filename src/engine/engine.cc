@@ -499,6 +499,23 @@ void Engine::conclude(Request* request, int64_t result, bool may_send_here, bool
   }
 }
 
+void Engine::publish_in_flight(Request* request, int64_t result, WakeBatch* wakes) {
+  mark_done(request);
+  request->ops->publish(request->control_block, request->token, result);
+  announce(request, result, true, wakes);
+}
+
+void Engine::settle_all(FileQueue* file, Request* const* ended, unsigned count, Worker* by) {
+  if (count == 0) return;
+  ServiceMask wake = file->finish_all(ended, count);
+  for (unsigned i = 0; i < count; i++) release_hold(ended[i]);
+  if (wake != 0) {
+    schedule(file, wake, true, by);
+  } else if (file->is_detached()) {
+    files.retire(file);
+  }
+}
+
 void Engine::leave_direct_lane(Request* request, bool may_start_threads) {
   if (!request->is_foreign) add_foreign(request);
   if (may_start_threads && direct.in_flight() > 0) reaper.ensure();

@@ -117,6 +117,9 @@ class Engine {
   // What complete does after the result has been stored. wakes: nullptr: waiters are woken at once.
   void conclude(Request* request, int64_t result, bool may_send_here, bool may_start_threads, Worker* by,
                 WakeBatch* wakes);
+  // The two halves of complete, for a worker that has several requests of one file to end.
+  void publish_in_flight(Request* request, int64_t result, WakeBatch* wakes);
+  void settle_all(FileQueue* file, Request* const* ended, unsigned count, Worker* by);
   // A request in flight in the direct lane must go another way.
   void leave_direct_lane(Request* request, bool may_start_threads);
   // As complete, after a look at the answers that mean "not this way": those send the request to another service.

@@ -182,6 +182,7 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
     SharedIo* shared = nullptr;
     if (request->serial == SerialId::kWrites) {
       shared = merge_writes(request, worker, shared_pool);
+      if (shared == nullptr && service == ServiceId::kThreads) shared = chain_writes(request, worker, shared_pool);
     } else if (is_sync(request->io.opcode) && kernel::is_seekable(kind_)) {
       shared = join_syncs(request, worker, shared_pool);
     }
@@ -214,6 +215,7 @@ SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>
     if (shared == nullptr) {
       shared = pool.allocate();
       if (shared == nullptr) return nullptr;
+      shared->is_chain = false;
       shared->members[0] = first;
       shared->vectors[0] = first->io.single;
       shared->count = 1;
@@ -236,6 +238,31 @@ SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>
   return shared;
 }
 
+// Where many wait for their turn, a worker takes some at once: they stay in order, and its way to this queue is paid once.
+SharedIo* FileQueue::chain_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) {
+  SerialRun& run = serials_[static_cast<unsigned>(SerialId::kWrites)];
+  unsigned waiting = 0;
+  for (Request* request = run.waiting.front(); request != nullptr && waiting < SharedIo::kChainMax; waiting++) {
+    request = run.waiting.next(request);
+  }
+  // Half of them at most: what has been taken can no longer be merged, or cancelled.
+  if (waiting < SharedIo::kChainMax) return nullptr;
+  SharedIo* shared = pool.allocate();
+  if (shared == nullptr) return nullptr;
+  shared->is_chain = true;
+  shared->members[0] = first;
+  shared->count = 1;
+  while (shared->count <= SharedIo::kChainMax / 2) {
+    Request* request = run.waiting.pop_front();
+    run.started++;
+    begin_flight(request, worker);
+    shared->members[shared->count++] = request;
+  }
+  shared->io = first->io;
+  shared->io.is_shared = true;
+  return shared;
+}
+
 // Takes along the fsyncs that stand directly behind the first: all they wait for has ended too.
 SharedIo* FileQueue::join_syncs(Request* first, Worker* worker, Pool<SharedIo>& pool) {
   SharedIo* shared = nullptr;
@@ -246,6 +273,7 @@ SharedIo* FileQueue::join_syncs(Request* first, Worker* worker, Pool<SharedIo>& 
     if (shared == nullptr) {
       shared = pool.allocate();
       if (shared == nullptr) return nullptr;
+      shared->is_chain = false;
       shared->members[0] = first;
       shared->count = 1;
     }
@@ -334,18 +362,28 @@ void FileQueue::unlink(Request* request) {
   }
 }
 
-ServiceMask FileQueue::finish(Request* request, CancelTicket** ticket) {
-  MutexLock lock(mu_);
-  *ticket = request->ticket;
+void FileQueue::remove_ended(Request* request) {
   request->ticket = nullptr;
   request->worker = nullptr;
   unlink(request);
-  if (request->serial != SerialId::kNone) {
-    SerialRun& run = serials_[static_cast<unsigned>(request->serial)];
-    AIOX_ASSERT(run.started > 0);
-    run.started--;
-    start_serial(run);
-  }
+  if (request->serial == SerialId::kNone) return;
+  SerialRun& run = serials_[static_cast<unsigned>(request->serial)];
+  AIOX_ASSERT(run.started > 0);
+  run.started--;
+  start_serial(run);
+}
+
+ServiceMask FileQueue::finish(Request* request, CancelTicket** ticket) {
+  MutexLock lock(mu_);
+  *ticket = request->ticket;
+  remove_ended(request);
+  admit();
+  return take_wake_mask();
+}
+
+ServiceMask FileQueue::finish_all(Request* const* requests, unsigned count) {
+  MutexLock lock(mu_);
+  for (unsigned i = 0; i < count; i++) remove_ended(requests[i]);
   admit();
   return take_wake_mask();
 }

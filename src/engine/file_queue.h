@@ -23,9 +23,12 @@
 
 namespace aiox::engine {
 
-// A unit that several requests share: neighbouring writes as one pwritev, fsyncs that arrived together as one.
+// A unit that several requests share: neighbouring writes as one pwritev, fsyncs that arrived together as one; or a
+// chain: writes that are carried out one after the other by the same worker, which takes and finishes them together.
 struct SharedIo {
   static constexpr uint32_t kMembersMax = 64;
+  static constexpr uint32_t kChainMax = 8;
+  bool is_chain = false;
   backend::Io io;
   uint32_t count = 0;
   Request* members[kMembersMax];
@@ -142,6 +145,9 @@ class FileQueue {
   // *ticket: who waits for its cancellation, if anybody.
   ServiceMask finish(Request* request, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
 
+  // The same for several of one file, none of which was to be cancelled.
+  ServiceMask finish_all(Request* const* requests, unsigned count) AIOX_EXCLUDES(mu_);
+
   // Back from in flight to runnable, for another service. *ticket: who waits for its cancellation, if anybody.
   ServiceMask reroute(Request* request, ServiceId service, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
 
@@ -181,6 +187,8 @@ class FileQueue {
   void release_barrier() AIOX_REQUIRES(mu_);
   void begin_flight(Request* request, Worker* worker) AIOX_REQUIRES(mu_);
   SharedIo* merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
+  SharedIo* chain_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
+  void remove_ended(Request* request) AIOX_REQUIRES(mu_);
   SharedIo* join_syncs(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
   void leave_direct(Request* request) AIOX_REQUIRES(mu_);
   void unlink(Request* request) AIOX_REQUIRES(mu_);

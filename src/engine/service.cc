@@ -255,6 +255,10 @@ void Worker::start(Io* io) {
     engine->reroute(request_of(io), ServiceId::kRing, true);
     return;
   }
+  if (io->is_shared && shared_of(io)->is_chain) {
+    run_chain(shared_of(io));
+    return;
+  }
   if (is_counted_) service_->enter_blocked();
   const bool is_timed = !io->is_shared && !backend::is_sync(io->opcode) && kernel::is_seekable(io->file_kind);
   FileQueue* file = is_timed ? request_of(io)->file.load(std::memory_order_relaxed) : nullptr;  // relaxed: ours
@@ -303,6 +307,30 @@ void Worker::complete_shared(SharedIo* shared) {
   (has_ring() ? engine->counters.ring_completed : engine->counters.threads_completed).add(ended);
   if (is_write && ended > 1) engine->counters.writes_merged.add(ended - 1);
   engine->shared_ios.free(shared);
+}
+
+void Worker::run_chain(SharedIo* shared) {
+  Engine* engine = service_->engine();
+  FileQueue* file = shared->members[0]->file.load(std::memory_order_relaxed);  // relaxed: ours
+  Request* ended[SharedIo::kChainMax];
+  unsigned ended_count = 0;
+  if (is_counted_) service_->enter_blocked();
+  for (uint32_t i = 0; i < shared->count; i++) {
+    Request* request = shared->members[i];
+    int64_t result = backend::total_result(request->io, backend::perform(request->io));
+    if (result < 0) {
+      engine->complete_or_reroute(request, result, true, this);
+      continue;
+    }
+    engine->publish_in_flight(request, result, &wakes_);
+    ended[ended_count++] = request;
+    if (i % 4 == 3) wakes_.flush(engine->wait_slots);
+  }
+  if (is_counted_) service_->leave_blocked();
+  engine->counters.threads_completed.add(ended_count);
+  engine->shared_ios.free(shared);
+  engine->settle_all(file, ended, ended_count, this);
+  wakes_.flush(engine->wait_slots);
 }
 
 backend::CancelAnswer Worker::cancel(CancelTicket* ticket) {

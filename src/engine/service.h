@@ -51,6 +51,7 @@ class Worker {
   bool prepare_to_sleep();
   void complete(backend::Io* io);
   void complete_shared(SharedIo* shared);
+  void run_chain(SharedIo* shared);
   void serve_cancellations();
   static void answer(CancelTicket* ticket);
   static void refuse(CancelTicket* ticket);

@@ -155,6 +155,7 @@ void DirectLane::refuse(uint64_t data, int64_t result) {
     if (!split->is_last(part)) return;
     request = split->request;
     bytes = split->joined_bytes(&result);
+    request->has_begun = true;
     splits_.free(split);
   }
   in_flight_.fetch_sub(1, std::memory_order_acq_rel);
@@ -245,6 +246,7 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     if (!is_last && !hand->is_last) return;
     request = split->request;
     bytes = split->joined_bytes(&error);
+    request->has_begun = true;
   } else {
     request->is_handed_over.load(std::memory_order_acquire);  // E-event
   }
@@ -253,6 +255,7 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
   if (!outcome.is_answer) {
     if (split != nullptr) splits_.free(split);
     if (is_locked_out) {
+      if (outcome.bytes > 0) request->has_begun = true;
       backend::advance(&request->io, outcome.bytes);
       defer(request, -EAGAIN);
     } else {
@@ -332,6 +335,7 @@ void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy
     file->shrink_direct_chunk(request->io.single.iov_len);
   }
   engine_->counters.direct_refused.add();
+  if (outcome.bytes > 0) request->has_begun = true;
   backend::advance(&request->io, outcome.bytes);
   kernel::SignalHold hold(by == ReapBy::kWaiter);
   engine_->leave_direct_lane(request, by != ReapBy::kWaiter);

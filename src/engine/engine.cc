@@ -164,7 +164,10 @@ int Engine::submit(const Submission& submission) {
     bool is_partly_written = inline_outcome == InlineOutcome::kPartly && submission.opcode == Opcode::kWrite;
     return is_partly_written ? complete_at_once(submission, result) : -EAGAIN;
   }
-  if (inline_outcome == InlineOutcome::kPartly) backend::advance(&request->io, result);
+  if (inline_outcome == InlineOutcome::kPartly) {
+    request->has_begun = true;
+    backend::advance(&request->io, result);
+  }
   submission.ops->begin(submission.control_block, request->token);
   counters.submitted.add();
   for (;;) {
@@ -345,6 +348,7 @@ Request* Engine::make_request(const Submission& submission) {
   request->worker = nullptr;
   request->is_due = false;
   request->is_foreign = false;
+  request->has_begun = false;
   request->is_stored = false;
   request->polls.store(0, std::memory_order_relaxed);                        // relaxed: ours
   request->is_sync.store(is_sync(io.opcode), std::memory_order_relaxed);     // relaxed: ours
@@ -656,7 +660,10 @@ Engine::Served Engine::try_serve(Token token, Serve how) {
     if (io.opcode == Opcode::kRead) {
       answer = backend::read_inline(io.fd, io.single.iov_base, io.single.iov_len, io.offset, &result);
     }
-    if (answer == backend::InlineAnswer::kPartly) backend::advance(&io, result);
+    if (answer == backend::InlineAnswer::kPartly) {
+      request->has_begun = true;
+      backend::advance(&io, result);
+    }
     if (answer != backend::InlineAnswer::kDone) {
       schedule(file, file->unclaim(request), false);
       return Served::kMissed;
@@ -714,14 +721,21 @@ void Engine::end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_t
   }
 }
 
-CancelOutcome Engine::cancel(int fd, const void* control_block) {
+CancelOutcome Engine::cancel(int fd, Token token) {
   direct.poll(ReapBy::kSubmitter);
   FileQueue* file = files.find(fd);
   if (file == nullptr) return CancelOutcome::kAllDone;
   Inside inside;
   CancelSweep sweep;
   ServiceMask wake = 0;
-  file->cancel(control_block, &sweep, &wake);
+  if (token == 0) {
+    file->cancel(nullptr, &sweep, &wake);
+  } else {
+    uint32_t generation;
+    Request* request = follow(token, &generation);
+    if (request == nullptr) return CancelOutcome::kAllDone;
+    file->cancel_one(request, generation, &sweep, &wake);
+  }
   schedule(file, wake);
   bool is_any_cancelled = !sweep.cancelled.empty();
   end_cancelled(file, &sweep, true);

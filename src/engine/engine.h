@@ -64,8 +64,8 @@ class Engine {
   // Hands over what submit has put into the batch, and empties it.
   void submit_batch(DirectBatch* batch);
 
-  // Cancels what can be cancelled of the requests of `fd`: all (control_block nullptr) or that block's.
-  CancelOutcome cancel(int fd, const void* control_block);
+  // Cancels what can be cancelled of the requests of `fd`: all (token 0) or that one.
+  CancelOutcome cancel(int fd, Token token);
 
   // A list for lio_listio. nullptr: too many at once. remaining and refs start at 1.
   ListGroup* make_group(const Notification* notification, bool has_waiter);

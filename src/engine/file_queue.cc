@@ -62,6 +62,7 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   if (start == Start::kWaiterIfLone) start = order_.empty() ? Start::kWaiter : Start::kWorker;
   const ServiceMask withheld_before = withheld_;
   order_.push_back(request);
+  request->is_listed.store(1, std::memory_order_release);  // E-token
   waiting_.push_back(request);
   set_place(request, QueuePlace::kWaiting);
   admit();
@@ -349,6 +350,7 @@ void FileQueue::leave_direct(Request* request) {
 // Takes an ended request out of everything but run_link's list.
 void FileQueue::unlink(Request* request) {
   order_.remove(request);
+  request->is_listed.store(0, std::memory_order_release);  // E-token
   outstanding_.fetch_sub(1, std::memory_order_release);  // E-writes
   leave_direct(request);
   if (request->range_link.is_linked) {
@@ -455,29 +457,52 @@ bool FileQueue::try_cancel_running(Request* request, CancelSweep* sweep) {
   return true;
 }
 
+void FileQueue::cancel_this(Request* request, CancelSweep* sweep) {
+  switch (request->state.load(std::memory_order_acquire)) {
+    case RequestState::kQueued:
+      if (request->has_begun) {
+        sweep->running_count++;
+        break;
+      }
+      remove_queued(request);
+      change_state(request, RequestState::kQueued, RequestState::kDone);
+      sweep->cancelled.push_back(request);
+      break;
+    case RequestState::kInFlight:
+      if (!try_cancel_running(request, sweep)) sweep->running_count++;
+      break;
+    case RequestState::kDone: wait_until_published(request); break;
+    default: sweep->running_count++; break;
+  }
+}
+
+// Room has been made: what stood behind the cancelled ones may go on.
+ServiceMask FileQueue::go_on_after_cancel() {
+  for (SerialRun& run : serials_) start_serial(run);
+  admit();
+  return take_wake_mask();
+}
+
 void FileQueue::cancel(const void* control_block, CancelSweep* sweep, ServiceMask* wake) {
   MutexLock lock(mu_);
   Request* next = nullptr;
   for (Request* request = order_.front(); request != nullptr; request = next) {
     next = order_.next(request);
-    if (control_block != nullptr && request->control_block != control_block) continue;
-    switch (request->state.load(std::memory_order_acquire)) {
-      case RequestState::kQueued:
-        remove_queued(request);
-        change_state(request, RequestState::kQueued, RequestState::kDone);
-        sweep->cancelled.push_back(request);
-        break;
-      case RequestState::kInFlight:
-        if (!try_cancel_running(request, sweep)) sweep->running_count++;
-        break;
-      case RequestState::kDone: wait_until_published(request); break;
-      default: sweep->running_count++; break;
-    }
+    if (control_block == nullptr || request->control_block == control_block) cancel_this(request, sweep);
   }
-  // Room has been made: what stood behind the cancelled ones may go on.
-  for (SerialRun& run : serials_) start_serial(run);
-  admit();
-  *wake = take_wake_mask();
+  *wake = go_on_after_cancel();
+}
+
+void FileQueue::cancel_one(Request* request, uint32_t generation, CancelSweep* sweep, ServiceMask* wake) {
+  MutexLock lock(mu_);
+  // E-token: as in try_claim. What has this generation and stands in a list of this file cannot leave it before the lock
+  // is released.
+  bool is_ours = request->file.load(std::memory_order_acquire) == this &&
+                 request->generation.load(std::memory_order_acquire) == generation &&
+                 request->is_listed.load(std::memory_order_acquire) != 0 &&
+                 request->generation.load(std::memory_order_acquire) == generation;
+  if (is_ours) cancel_this(request, sweep);
+  *wake = go_on_after_cancel();
 }
 
 void FileQueue::cancel_refused(Request* request, CancelTicket* ticket) {

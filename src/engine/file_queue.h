@@ -28,8 +28,8 @@ namespace aiox::engine {
 struct SharedIo {
   static constexpr uint32_t kMembersMax = 64;
   static constexpr uint32_t kChainMax = 8;
-  bool is_chain = false;
   backend::Io io;
+  bool is_chain = false;
   uint32_t count = 0;
   Request* members[kMembersMax];
   iovec vectors[kMembersMax];
@@ -155,6 +155,8 @@ class FileQueue {
   // the streams under way. The cancelled ones stay outstanding until finish_cancelled, so that another canceller, an
   // fsync or a close cannot be through before they are published.
   void cancel(const void* control_block, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+  // The same for one request, if it is of this file and has that generation: without a look at the others.
+  void cancel_one(Request* request, uint32_t generation, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
 
   // A request of CancelSweep::cancelled has been published: frees its place.
   ServiceMask finish_cancelled(Request* request) AIOX_EXCLUDES(mu_);
@@ -193,6 +195,8 @@ class FileQueue {
   void leave_direct(Request* request) AIOX_REQUIRES(mu_);
   void unlink(Request* request) AIOX_REQUIRES(mu_);
   void remove_queued(Request* request) AIOX_REQUIRES(mu_);
+  void cancel_this(Request* request, CancelSweep* sweep) AIOX_REQUIRES(mu_);
+  ServiceMask go_on_after_cancel() AIOX_REQUIRES(mu_);
   bool try_cancel_running(Request* request, CancelSweep* sweep) AIOX_REQUIRES(mu_);
   ServiceMask take_wake_mask() AIOX_REQUIRES(mu_);
 

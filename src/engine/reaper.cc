@@ -150,6 +150,8 @@ void Reaper::run() {
     is_asleep_.store(false, std::memory_order_seq_cst);
     is_away_.store(false, std::memory_order_seq_cst);
     slots.unwant_lead(slot_);
+    // It may have been chosen to lead, and have nothing to lead for any more.
+    if (is_due && due_.load(std::memory_order_seq_cst) <= 0) slots.pass_lead();
     if (error == -ETIMEDOUT && !is_ticking && !has_work() && !engine_->is_mixed() && retire()) break;
   }
   engine_->counters.threads_now.subtract();

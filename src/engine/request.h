@@ -85,6 +85,7 @@ struct Request {
   uint32_t withheld_tick = 0;                       // (s) Reaper::now at submit
   std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: there is somebody to notify, so not by them
   bool is_due = false;                              // (s), or (q) at once: counted in Reaper::add_due
+  bool has_begun = false;                           // (s), then (o): some of it may be done; not to be cancelled any more
   bool is_foreign = false;                          // (s), then (o): counted in Engine::foreign_in_flight_
   bool is_stored = false;                           // (o) published, the rest deferred (DirectLane)
   bool has_range = false;                           // (s) takes part in the overlap rule, with:
@@ -101,6 +102,7 @@ struct Request {
   std::atomic<uint32_t> generation{0};              // (@) E-token
   std::atomic<uint32_t> waiter{0};                  // (@) E-wait
   std::atomic<uint32_t> is_published{0};            // (@) E-published
+  std::atomic<uint32_t> is_listed{0};               // (@) E-token; changed under (q): in its file's list of all
   std::atomic<uint32_t> is_handed_over{0};          // (@) E-event
   std::atomic<uint32_t> holds{0};                   // (@) E-holds: file bookkeeping, notification
   std::atomic<uint32_t> pool_next{0};               // (@) E-pool

@@ -39,6 +39,11 @@ bool Waiter::is_in_child() const { return Engine::current_epoch() != epoch_; }
 
 int Waiter::wait(int64_t deadline_ns) {
   int error = kGoOn;
+  if (deadline_ns == 0) {
+    // It is only asked, not waited for.
+    engine_->direct.poll(ReapBy::kWaiter);
+    return is_done() || serve(false) ? 0 : -EAGAIN;
+  }
   while (error == kGoOn) {
     Lead lead = Lead::kBusy;
     if (engine_->direct.in_flight() > 0 && is_self_reaped()) lead = engine_->direct.try_lead();
@@ -94,6 +99,7 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
   int64_t until_ns = slot_ != WaitSlots::kNone ? deadline_ns : sooner(deadline_ns, kPollIntervalNs);
   if (lane.in_flight() > 0) {
     if (is_self_reaped() && slot_ != WaitSlots::kNone) {
+      was_follower_ = true;
       slots.want_lead(slot_);
       *lead = lane.try_lead();  // E-lead
       if (*lead != Lead::kBusy) {
@@ -145,6 +151,8 @@ void Waiter::leave_follow() {
 
 void Waiter::clean_up() {
   leave_follow();
+  // It may have been chosen to lead while it was on its way out: the next one, then.
+  if (was_follower_) engine_->wait_slots.pass_lead();
   if (is_leading_) {
     is_leading_ = false;
     engine_->direct.leave();

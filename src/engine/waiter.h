@@ -21,6 +21,7 @@ class Waiter {
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
+  // deadline_ns: on CLOCK_MONOTONIC; 0: do not wait; kernel::kNoTimeout: no limit.
   // 0: is_done; -EAGAIN: the time is over; -EINTR: a signal handler ran (and is_done was still false).
   int wait(int64_t deadline_ns);
   // A signal handler forked during the wait, and this is the child: nothing of the engine is there.
@@ -52,6 +53,7 @@ class Waiter {
   uint32_t epoch_;
   bool is_cancellable_;
   bool is_leading_ = false;   // and must leave
+  bool was_follower_ = false;  // wanted to lead, at least once
   bool is_due_ = false;       // counted in Reaper::add_due
   uint32_t slot_ = 0;         // taken at the first need
 };

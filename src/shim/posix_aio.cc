@@ -268,6 +268,7 @@ int64_t deadline_after(const timespec* timeout) {
   if (timeout == nullptr) return kernel::kNoTimeout;
   int64_t seconds = timeout->tv_sec > 1'000'000'000 ? 1'000'000'000 : timeout->tv_sec;
   int64_t nanoseconds = seconds * 1'000'000'000 + timeout->tv_nsec;
+  if (nanoseconds <= 0) return 0;
   return kernel::monotonic_now_ns() + (nanoseconds > 0 ? nanoseconds : 0);
 }
 
@@ -325,12 +326,14 @@ int suspend(const aiocb* const list[], int count, const timespec* timeout) {
 int cancel(int fd, aiocb* control_block) {
   if (kernel::status_flags(fd) < 0) return fail(EBADF);
   Engine* engine = Engine::running();
+  Token token = 0;
   if (control_block != nullptr) {
     if (control_block->aio_fildes != fd) return fail(EINVAL);
-    if (!is_in_progress(control_block)) return AIO_ALLDONE;
+    if (is_in_progress(control_block)) token = token_of(control_block);
+    if (token == 0) return AIO_ALLDONE;
   }
   if (engine == nullptr) return AIO_ALLDONE;
-  switch (engine->cancel(fd, control_block)) {
+  switch (engine->cancel(fd, token)) {
     case engine::CancelOutcome::kAllDone: return AIO_ALLDONE;
     case engine::CancelOutcome::kCanceled: return AIO_CANCELED;
     case engine::CancelOutcome::kNotCanceled: return AIO_NOTCANCELED;

@@ -1,0 +1,104 @@
+// lane_memory_test.cc - when a lane is tried, and for how long it is left alone after refusals.
+
+#include "engine/lane_memory.h"
+
+#include "catch.h"
+
+using aiox::engine::LaneMemory;
+
+namespace {
+
+// How many requests in a row are not tried, up to `most`.
+uint32_t pause_length(LaneMemory& memory, uint32_t most = 100000) {
+  uint32_t count = 0;
+  while (count < most && !memory.should_try()) count++;
+  return count;
+}
+
+void refuse_until_pause(LaneMemory& memory) {
+  for (uint32_t i = 0; i < LaneMemory::kRefusalsInARow; i++) memory.refused();
+}
+
+}  // namespace
+
+TEST_CASE("a new lane memory tries, and goes on trying until the refusals in a row are full") {
+  LaneMemory memory;
+  CHECK(memory.should_try());
+  for (uint32_t i = 1; i < LaneMemory::kRefusalsInARow; i++) {
+    memory.refused();
+    CHECK(memory.should_try());
+  }
+  memory.refused();
+  CHECK_FALSE(memory.should_try());
+}
+
+TEST_CASE("the first pause has its length, and then the lane is tried again") {
+  LaneMemory memory;
+  refuse_until_pause(memory);
+  CHECK(pause_length(memory) == LaneMemory::kPauseMin);
+  CHECK(memory.should_try());
+  CHECK(memory.should_try());
+}
+
+TEST_CASE("each refusal after a pause doubles the next one, up to the longest") {
+  LaneMemory memory;
+  refuse_until_pause(memory);
+  uint32_t expected = LaneMemory::kPauseMin;
+  for (int i = 0; i < 12; i++) {
+    CHECK(pause_length(memory) == expected);
+    memory.refused();  // one try decides
+    expected = expected * 2 < LaneMemory::kPauseMax ? expected * 2 : LaneMemory::kPauseMax;
+  }
+  CHECK(expected == LaneMemory::kPauseMax);
+}
+
+TEST_CASE("one success after a pause forgets all refusals") {
+  LaneMemory memory;
+  refuse_until_pause(memory);
+  for (int i = 0; i < 5; i++) {
+    pause_length(memory);
+    memory.refused();
+  }
+  pause_length(memory);
+  memory.succeeded();
+  for (uint32_t i = 1; i < LaneMemory::kRefusalsInARow; i++) {
+    memory.refused();
+    CHECK(memory.should_try());
+  }
+  memory.refused();
+  CHECK(pause_length(memory) == LaneMemory::kPauseMin);
+}
+
+TEST_CASE("refusals that are not in a row never make a pause") {
+  LaneMemory memory;
+  for (int i = 0; i < 1000; i++) {
+    for (uint32_t k = 1; k < LaneMemory::kRefusalsInARow; k++) memory.refused();
+    memory.succeeded();
+    REQUIRE(memory.should_try());
+  }
+}
+
+TEST_CASE("a lane that was given up is not tried again, until the memory is reset") {
+  LaneMemory memory;
+  memory.give_up();
+  CHECK(pause_length(memory) == 100000);
+  memory.succeeded();  // of a request that was on its way
+  CHECK_FALSE(memory.should_try());
+  memory.reset();
+  CHECK(memory.should_try());
+}
+
+TEST_CASE("a reset forgets pauses, refusals and the doubling") {
+  LaneMemory memory;
+  for (int i = 0; i < 4; i++) {
+    refuse_until_pause(memory);
+    pause_length(memory);
+  }
+  refuse_until_pause(memory);
+  memory.reset();
+  CHECK(memory.should_try());
+  for (uint32_t i = 1; i < LaneMemory::kRefusalsInARow; i++) memory.refused();
+  CHECK(memory.should_try());
+  memory.refused();
+  CHECK(pause_length(memory) == LaneMemory::kPauseMin);
+}

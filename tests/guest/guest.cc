@@ -16,6 +16,8 @@
 #include <cstdarg>
 #include <random>
 
+#include "aiox/aiox.h"
+
 extern char** environ;
 
 namespace guest {
@@ -179,6 +181,19 @@ void Request::check_pattern(unsigned salt) const {
     if (buffer[i] != block_byte((uint64_t(block.aio_offset) + i) / kBlockBytes, salt))
       FAIL("byte %zu of the read at %lld is %d", i, static_cast<long long>(block.aio_offset), buffer[i]);
 }
+
+namespace {
+aiox_counters counters() {
+  aiox_counters result{};
+  result.size = sizeof result;
+  auto get = reinterpret_cast<decltype(&aiox_get_counters)>(dlsym(RTLD_DEFAULT, "aiox_get_counters"));
+  if (get != nullptr) CHECK(get(&result) == 0);
+  return result;
+}
+}  // namespace
+
+uint64_t outstanding_requests() { return counters().outstanding; }
+uint64_t direct_completions() { return counters().direct_completed; }
 
 unsigned thread_count() {
   unsigned count = 0;

@@ -94,6 +94,8 @@ class Load {
   std::vector<std::unique_ptr<Request>> file_requests_, pipe_requests_;
 };
 
+uint64_t outstanding_requests();  // as aiox counts; 0 when the C library answers
+uint64_t direct_completions();    // requests that the direct lane has ended, likewise
 unsigned thread_count();          // of this process, as the kernel counts
 std::string descriptor_table();   // "0 1 2 5": what is open, without the descriptor that looks
 void sleep_ms(unsigned milliseconds);

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,8 @@ namespace {
 constexpr size_t kOpCount = 4;
 constexpr size_t kEventsMax = 4096;
 constexpr size_t kRequestBytesMax = (1 << 20) + 4096;
+// A process that dies with kernel AIO in flight waits for it, unkillably: a failed case must not do so for ever.
+constexpr std::chrono::seconds kHoldMax{45};
 
 std::size_t index_of(SlowOp op) { return static_cast<std::size_t>(op); }
 }  // namespace
@@ -48,6 +51,7 @@ struct Held {
   std::uint64_t offset;
   std::uint32_t bytes;
   std::string data;
+  std::chrono::steady_clock::time_point arrival = std::chrono::steady_clock::now();
 };
 
 // The server's own state, in its own process.
@@ -94,7 +98,7 @@ class Server {
 
   void answer_released() {
     for (size_t i = 0; i < waiting_.size();) {
-      if (held_[index_of(waiting_[i].op)]) {
+      if (held_[index_of(waiting_[i].op)] && std::chrono::steady_clock::now() - waiting_[i].arrival < kHoldMax) {
         ++i;
         continue;
       }

@@ -803,6 +803,98 @@ GUEST_PROPERTY(handlers_end_waits_for_direct_reads_as_they_do_for_others) {
   }
 }
 
+namespace {
+
+std::vector<const aiocb*> g_handlers_list;
+std::atomic<int> g_handlers_answer{-1};
+
+void wait_in_handler(int) {
+  int saved_errno = errno;
+  int result = aio_suspend(g_handlers_list.data(), int(g_handlers_list.size()), nullptr);
+  g_handlers_answer = result == 0 ? 0 : errno;
+  errno = saved_errno;
+}
+
+}  // namespace
+
+// The interrupted wait may be the one that sleeps for all; then the handler's must not be without anybody who looks.
+GUEST_PROPERTY(a_handler_in_a_wait_for_direct_reads_may_wait_for_several_kinds) {
+  SlowDevice device;
+  int slow = device.open_direct();
+  struct sigaction action {};
+  action.sa_handler = wait_in_handler;
+  sigaction(SIGUSR1, &action, nullptr);
+  for (unsigned round = 0; round < trials(8); ++round) {
+    Request first, second, stream(16);
+    Pipe pipe;
+    const bool has_other_waiter = round % 2, is_stream_first = round % 4 >= 2;
+    device.hold();
+    first.read(slow, 0);
+    second.read(slow, 4096);
+    stream.read(pipe.ends[0], 0);
+    g_handlers_list = {&stream.block, &second.block};
+    g_handlers_answer = -1;
+    pthread_t waiter = pthread_self();
+    std::thread helper([&] {
+      sleep_ms(20);
+      pthread_kill(waiter, SIGUSR1);
+      sleep_ms(20);
+      CHECK(g_handlers_answer == -1);
+      if (is_stream_first) pipe.feed();
+      else device.release();
+      for (double begin = now(); g_handlers_answer == -1; sleep_ms(1))
+        if (now() - begin > 10) FAIL("the handler's wait does not end, though %s", is_stream_first ? "the pipe was fed" : "the read did");
+      if (is_stream_first) device.release();
+      else pipe.feed();
+    });
+    std::thread other;
+    if (has_other_waiter) other = std::thread([&] { second.wait(); });
+    int error = suspend({&first}, 20000);
+    CHECK(error == EINTR || error == 0);
+    CHECK(g_handlers_answer == 0);
+    helper.join();
+    if (other.joinable()) other.join();
+    for (Request* read : {&first, &second}) {
+      read->wait_for_all();
+      read->check_pattern();
+    }
+    stream.wait_for_all();
+  }
+}
+
+// Somebody else sleeps for all, a wait of this thread would take over, and its handler waits, too: that one must take over.
+GUEST_PROPERTY(a_handlers_wait_for_direct_reads_goes_on_when_the_one_who_slept_for_all_leaves) {
+  SlowDevice device;
+  int slow = device.open_direct();
+  struct sigaction action {};
+  action.sa_handler = wait_in_handler;
+  sigaction(SIGUSR1, &action, nullptr);
+  for (unsigned round = 0; round < trials(4); ++round) {
+    Requests reads = make_requests(3);
+    device.hold();
+    for (unsigned i = 0; i < 3; ++i) reads[i]->read(slow, i * 4096);
+    g_handlers_list = {&reads[2]->block};
+    g_handlers_answer = -1;
+    std::thread leader([&] { CHECK(suspend({reads[0].get()}, 80) == EAGAIN); });
+    sleep_ms(15);
+    pthread_t waiter = pthread_self();
+    std::thread helper([&] {
+      sleep_ms(20);
+      pthread_kill(waiter, SIGUSR1);
+      leader.join();
+      CHECK(g_handlers_answer == -1);
+      device.release();
+      for (double begin = now(); g_handlers_answer == -1; sleep_ms(1))
+        if (now() - begin > 10) FAIL("the handler's wait does not end, though the read did");
+    });
+    int error = suspend({reads[1].get()}, 20000);
+    CHECK(error == EINTR || error == 0);
+    helper.join();
+    CHECK(g_handlers_answer == 0);
+    finish(reads);
+  }
+}
+
 GUEST_PROPERTY(direct_completions_interrupt_no_blocking_call) {
   SlowDevice device;
   int fd = device.open_direct();

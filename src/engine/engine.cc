@@ -214,6 +214,7 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   request->is_due = may_be_direct && request->is_reaper_only.load(std::memory_order_relaxed);
   if (request->is_due) reaper.add_due();
   request->withheld_tick = reaper.now();
+  request->service_hint.store(static_cast<uint8_t>(request->service), std::memory_order_relaxed);  // relaxed: ours
   FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
@@ -377,8 +378,8 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
   request->range_bytes = io.single.iov_len;
   bool is_seekable = kernel::is_seekable(io.file_kind);
   bool is_buffered_write = false;
-  bool is_ring_kind = is_seekable ? file->knows_nowait() || io.file_kind == kernel::FileKind::kBlockDevice
-                                  : io.file_kind != kernel::FileKind::kOther;
+  bool is_told_ring = config.backend == BackendChoice::kIoUring && io.file_kind == kernel::FileKind::kBlockDevice;
+  bool is_ring_kind = is_seekable ? file->knows_nowait() || is_told_ring : io.file_kind != kernel::FileKind::kOther;
   if (!is_sync(io.opcode)) {
     if (!is_seekable) {
       request->serial = io.opcode == Opcode::kRead ? SerialId::kStreamRead : SerialId::kStreamWrite;
@@ -651,15 +652,34 @@ Engine::Served Engine::try_serve(Token token, Serve how) {
   Request* request = follow(token, &generation);
   FileQueue* file = request != nullptr ? request->file.load(std::memory_order_acquire) : nullptr;  // E-token
   if (file == nullptr) return Served::kNot;
-  bool can_try = file->knows_nowait() && !file->opened_direct();
-  if ((how == Serve::kTry && !can_try) || !file->try_claim(request, generation)) return Served::kNot;
+  if (!file->try_claim(request, generation)) return Served::kNot;
+  return serve(file, request, how);
+}
+
+Engine::Place Engine::place_of(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  if (request == nullptr) return {nullptr, ServiceId::kThreads};
+  return {request->file.load(std::memory_order_acquire),                                   // E-token
+          static_cast<ServiceId>(request->service_hint.load(std::memory_order_relaxed))};  // relaxed: a hint
+}
+
+Engine::Served Engine::try_serve_oldest(Place place, Serve how) {
+  if (t_inside != 0 || place.file == nullptr) return Served::kNot;
+  if (how == Serve::kTry && (!place.file->knows_nowait() || place.file->opened_direct())) return Served::kMissed;
+  Inside inside;
+  Request* request = place.file->try_claim_oldest(place.service);
+  return request != nullptr ? serve(place.file, request, how) : Served::kNot;
+}
+
+// Carries out a request that this thread has claimed.
+Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
   backend::Io& io = request->io;
   int64_t result;
   if (how == Serve::kTry) {
+    bool can_try = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
     backend::InlineAnswer answer = backend::InlineAnswer::kWouldBlock;
-    if (io.opcode == Opcode::kRead) {
-      answer = backend::read_inline(io.fd, io.single.iov_base, io.single.iov_len, io.offset, &result);
-    }
+    if (can_try) answer = backend::read_inline(io.fd, io.single.iov_base, io.single.iov_len, io.offset, &result);
     if (answer == backend::InlineAnswer::kPartly) {
       request->has_begun = true;
       backend::advance(&io, result);

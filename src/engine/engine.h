@@ -91,6 +91,14 @@ class Engine {
     kDone,    // it has ended
   };
   Served try_serve(Token token, Serve how);
+  // The file and the service where `token`'s request stands. A hint: {nullptr}: nowhere. Signal-safe: yes.
+  struct Place {
+    FileQueue* file;
+    ServiceId service;
+  };
+  Place place_of(Token token);
+  // As try_serve, of the oldest that stands there: those end in the order in which they were begun, or about so.
+  Served try_serve_oldest(Place place, Serve how);
   // Whether try_serve is worth calling. A hint. Signal-safe: yes.
   bool is_servable(Token token);
   bool is_sync_request(Token token);
@@ -185,6 +193,7 @@ class Engine {
   void publish(Request* request, int64_t result, bool may_send_here);
   void announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes);
   void end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads);
+  Served serve(FileQueue* file, Request* request, Serve how);
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();
 

@@ -184,6 +184,8 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
     if (request->serial == SerialId::kWrites) {
       shared = merge_writes(request, worker, shared_pool);
       if (shared == nullptr && service == ServiceId::kThreads) shared = chain_writes(request, worker, shared_pool);
+    } else if (service == ServiceId::kThreads && !is_sync(request->io.opcode) && !request->io.try_nowait && is_quick()) {
+      shared = chain_runnable(request, runnable, worker, shared_pool);
     } else if (is_sync(request->io.opcode) && kernel::is_seekable(kind_)) {
       shared = join_syncs(request, worker, shared_pool);
     }
@@ -264,6 +266,30 @@ SharedIo* FileQueue::chain_writes(Request* first, Worker* worker, Pool<SharedIo>
   return shared;
 }
 
+// The same for what may run side by side, but is too quick to be worth a way to this queue each.
+SharedIo* FileQueue::chain_runnable(Request* first, RequestList& runnable, Worker* worker, Pool<SharedIo>& pool) {
+  unsigned waiting = 0;
+  for (Request* request = runnable.front(); request != nullptr && waiting < SharedIo::kChainMax; waiting++) {
+    request = runnable.next(request);
+  }
+  if (waiting < SharedIo::kChainMax) return nullptr;
+  SharedIo* shared = pool.allocate();
+  if (shared == nullptr) return nullptr;
+  shared->is_chain = true;
+  shared->members[0] = first;
+  shared->count = 1;
+  while (shared->count < SharedIo::kChainMax / 2) {
+    Request* request = runnable.front();
+    if (is_sync(request->io.opcode) || request->serial != SerialId::kNone || request->io.try_nowait) break;
+    runnable.remove(request);
+    begin_flight(request, worker);
+    shared->members[shared->count++] = request;
+  }
+  shared->io = first->io;
+  shared->io.is_shared = true;
+  return shared;
+}
+
 // Takes along the fsyncs that stand directly behind the first: all they wait for has ended too.
 SharedIo* FileQueue::join_syncs(Request* first, Worker* worker, Pool<SharedIo>& pool) {
   SharedIo* shared = nullptr;
@@ -303,6 +329,19 @@ bool FileQueue::try_claim(Request* request, uint32_t generation) {
   }
   mu_.unlock();
   return is_ours;
+}
+
+Request* FileQueue::try_claim_oldest(ServiceId service) {
+  if (!kernel::is_seekable(kind_) || !mu_.try_lock()) return nullptr;
+  RequestList& runnable = runnable_[static_cast<unsigned>(service)];
+  Request* request = runnable.front();
+  while (request != nullptr && is_sync(request->io.opcode)) request = runnable.next(request);
+  if (request != nullptr) {
+    runnable.remove(request);
+    begin_flight(request, nullptr);
+  }
+  mu_.unlock();
+  return request;
 }
 
 ServiceMask FileQueue::unclaim(Request* request) {

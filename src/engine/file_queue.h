@@ -128,6 +128,9 @@ class FileQueue {
   // not run yet, or the lock is held (perhaps by the code this thread interrupted). Signal-safe: yes.
   bool try_claim(Request* request, uint32_t generation) AIOX_EXCLUDES(mu_);
 
+  // Takes, in the same way, the oldest of what waits for a worker of the service and is no fsync. nullptr: as false.
+  Request* try_claim_oldest(ServiceId service) AIOX_EXCLUDES(mu_);
+
   // Puts back, in its old place, what try_claim took.
   ServiceMask unclaim(Request* request) AIOX_EXCLUDES(mu_);
 
@@ -189,6 +192,8 @@ class FileQueue {
   void release_barrier() AIOX_REQUIRES(mu_);
   void begin_flight(Request* request, Worker* worker) AIOX_REQUIRES(mu_);
   SharedIo* merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
+  SharedIo* chain_runnable(Request* first, RequestList& runnable, Worker* worker, Pool<SharedIo>& pool)
+      AIOX_REQUIRES(mu_);
   SharedIo* chain_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
   void remove_ended(Request* request) AIOX_REQUIRES(mu_);
   SharedIo* join_syncs(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);

@@ -34,10 +34,27 @@ class AIOX_CAPABILITY("mutex") Mutex {
   static constexpr uint32_t kLocked = 1;
   static constexpr uint32_t kContended = 2;
 
+  // What is done under these locks takes some hundred nanoseconds, and sleeping some thousand: it is worth a look or two.
+  static constexpr int kSpins = 100;
+
   void lock_slow() AIOX_NO_THREAD_SAFETY_ANALYSIS {
+    for (int i = 0; i < kSpins; i++) {
+      uint32_t word = word_.load(std::memory_order_relaxed);  // relaxed: try_lock decides
+      if (word == kUnlocked && try_lock()) return;
+      if (word == kContended) break;  // others sleep already
+      relax();
+    }
     while (word_.exchange(kContended, std::memory_order_acquire) != kUnlocked) {
       futex_wait_until(word_, kContended, kNoTimeout);
     }
+  }
+
+  static void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
   }
 
   std::atomic<uint32_t> word_{kUnlocked};

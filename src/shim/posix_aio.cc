@@ -184,7 +184,7 @@ class BlocksWaiter final : public engine::Waiter {
     return true;
   }
   bool serve(bool may_block) override {
-    bool is_any_servable = false;
+    Token servable = 0;
     int pending_count = 0;
     int fd = -1;
     bool is_one_file = true;
@@ -194,26 +194,22 @@ class BlocksWaiter final : public engine::Waiter {
       pending_count++;
       if (pending_count == 1) fd = list_[i]->aio_fildes;
       is_one_file = is_one_file && list_[i]->aio_fildes == fd;
-      is_any_servable = is_any_servable || engine()->is_servable(token);
+      if (servable == 0 && engine()->is_servable(token)) servable = token;
     }
-    if (!is_any_servable) return false;
+    if (servable == 0) return false;
     kernel::SignalHold hold;
-    if (try_all()) return true;
     // To block in a call for one of them is to wait for that one. What else is waited for must be of its kind.
-    if (may_block && is_one_file) {
-      for (int i = 0; i < count_; i++) {
-        Token token = list_[i] != nullptr ? token_of(list_[i]) : 0;
-        if (token == 0 || !engine()->is_servable(token)) continue;
-        if (pending_count > 1 && engine()->is_sync_request(token)) continue;
-        if (engine()->try_serve(token, Engine::Serve::kBlock) != Engine::Served::kDone) continue;
-        try_all();  // the others were under way as long as this one
-        return true;
-      }
+    may_block = may_block && is_one_file;
+    if (pending_count == 1) {
+      Engine::Serve how = may_block ? Engine::Serve::kBlock : Engine::Serve::kTry;
+      if (engine()->try_serve(servable, how) == Engine::Served::kDone) return true;
+    } else if (serve_in_order(engine()->place_of(servable), may_block)) {
+      return true;
     }
     for (int i = 0; i < count_; i++) {
       if (list_[i] != nullptr) engine()->call_workers(token_of(list_[i]));
     }
-    return false;
+    return is_done();
   }
   void watch(uint32_t slot) override {
     for (int i = 0; i < count_; i++) {
@@ -226,23 +222,21 @@ class BlocksWaiter final : public engine::Waiter {
     }
   }
 
-  // Carries out what does not block, until two have. True: some were carried out.
-  bool try_all() {
-    bool is_any_done = false;
-    int missed_count = 0;
-    for (int i = 0; i < count_ && missed_count < kMissesMax; i++) {
-      Token token = list_[i] != nullptr ? token_of(list_[i]) : 0;
-      if (token == 0 || !engine()->is_servable(token)) continue;
-      switch (engine()->try_serve(token, Engine::Serve::kTry)) {
-        case Engine::Served::kDone: is_any_done = true; break;
-        case Engine::Served::kMissed: missed_count++; break;
-        case Engine::Served::kNot: break;
+  // Carries out the oldest of what stands there, one after the other: all that is ready, and, if none of the list is, the
+  // one that will be ready first. True: one of the list has ended.
+  bool serve_in_order(Engine::Place place, bool may_block) {
+    for (int served_count = 0; served_count < kServedMax;) {
+      Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
+      if (served == Engine::Served::kMissed && may_block && !is_done()) {
+        served = engine()->try_serve_oldest(place, Engine::Serve::kBlock);
       }
+      if (served != Engine::Served::kDone) break;
+      served_count++;
     }
-    return is_any_done;
+    return is_done();
   }
 
-  static constexpr int kMissesMax = 2;
+  static constexpr int kServedMax = 64;
   const aiocb* const* list_;
   int count_;
 };

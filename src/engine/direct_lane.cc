@@ -266,7 +266,6 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
   if (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) {
     if (split != nullptr) splits_.free(split);
     defer(request, outcome.result);
-    engine_->reaper.kick();
     return;
   }
   mark_done(request);
@@ -347,6 +346,13 @@ void DirectLane::defer(Request* request, int64_t result) {
   do {
     request->deferred_next = first;
   } while (!deferred_.compare_exchange_weak(first, request, std::memory_order_acq_rel));  // E-deferred
+  engine_->reaper.kick();
+}
+
+void DirectLane::settle_deferred(ReapBy by) {
+  if (!has_deferred() || t_inside != 0) return;
+  Inside inside;
+  finish_deferred(by);
 }
 
 void DirectLane::finish_deferred(ReapBy by) {

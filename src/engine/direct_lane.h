@@ -100,6 +100,8 @@ class DirectLane {
   // Whether requests that have ended, or could not be carried out, wait for a thread that can see to them.
   // Sees to them. Thread: any, outside the engine; those with a notification are left to the reaper.
   void finish_deferred(ReapBy by);
+  // The same, by a thread that may be anywhere: if it is not inside the engine. Signal-safe: yes, as kWaiter.
+  void settle_deferred(ReapBy by);
   bool has_deferred() const { return deferred_.load(std::memory_order_acquire) != nullptr; }
 
  private:

@@ -781,6 +781,7 @@ void Engine::wait_until_idle(FileQueue* file) {
     schedule(file, file->release_withheld(), false);
   }
   for (;;) {
+    direct.settle_deferred(ReapBy::kWaiter);
     DirectLane::Lead lead = direct.in_flight() > 0 ? direct.try_lead() : DirectLane::Lead::kBusy;
     // Requests of both kinds may be outstanding, and only one of them can be slept for: a little at a time.
     int64_t deadline_ns = kernel::monotonic_now_ns() + kCloseSliceNs;

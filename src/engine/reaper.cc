@@ -4,6 +4,7 @@
 #include <new>
 
 #include "engine/engine.h"
+#include "engine/inside.h"
 #include "kernel/thread.h"
 
 namespace aiox::engine {
@@ -134,7 +135,7 @@ void Reaper::run() {
         lead();
         continue;
       }
-      slots.want_lead(slot_);
+      slots.want_lead(slot_, this_thread_mark());
       if (lane.try_lead() == DirectLane::Lead::kTaken) {  // E-lead
         slots.unwant_lead(slot_);
         lead();

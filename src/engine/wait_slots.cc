@@ -25,7 +25,16 @@ void WaitSlots::wake_one(uint32_t slot) {
   kernel::futex_wake(word(slot));
 }
 
-void WaitSlots::want_lead(uint32_t slot) {
+void WaitSlots::unwant_lead_of(uintptr_t owner) {
+  uint32_t last = used_max_.load(std::memory_order_seq_cst);
+  for (uint32_t slot = 1; slot <= last; slot++) {
+    // relaxed: only the thread's own stores can match.
+    if (slots_[slot - 1].owner.load(std::memory_order_relaxed) == owner) unwant_lead(slot);
+  }
+}
+
+void WaitSlots::want_lead(uint32_t slot, uintptr_t owner) {
+  slots_[slot - 1].owner.store(owner, std::memory_order_relaxed);  // relaxed: as above
   // E-lead: sequentially consistent; the waiter tries to lead after this.
   if (slots_[slot - 1].wants_lead.exchange(1, std::memory_order_seq_cst) == 0) {
     wanting_.fetch_add(1, std::memory_order_seq_cst);

@@ -29,8 +29,11 @@ class WaitSlots {
     return kernel::futex_wait_until(word(slot), value, deadline_ns);
   }
   // The waiter of `slot` wants to lead the direct lane (direct_lane.h) when the present leader leaves.
-  void want_lead(uint32_t slot);
+  // owner: names the thread.
+  void want_lead(uint32_t slot, uintptr_t owner);
   void unwant_lead(uint32_t slot);
+  // For all slots of that thread.
+  void unwant_lead_of(uintptr_t owner);
   // Wakes one that wants to. Thread: the one that has just left.
   void pass_lead() {
     if (wanting_.load(std::memory_order_seq_cst) != 0) [[unlikely]] pass_lead_on();  // E-lead
@@ -43,6 +46,7 @@ class WaitSlots {
     std::atomic<uint32_t> word{0};
     std::atomic<uint32_t> is_taken{0};
     std::atomic<uint32_t> wants_lead{0};  // (@) E-lead
+    std::atomic<uintptr_t> owner{0};      // of wants_lead
   };
   std::atomic<uint32_t>& word(uint32_t slot) { return slots_[slot - 1].word; }
   void wake_one(uint32_t slot);

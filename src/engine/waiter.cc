@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "engine/engine.h"
+#include "engine/inside.h"
 #include "kernel/signal_actions.h"
 
 namespace aiox::engine {
@@ -20,6 +21,9 @@ constexpr int64_t kPollIntervalNs = 1'000'000;
 // A request that is still on its way into the kernel when its waiter begins to lead may yet be refused, and end without an
 // event. That is looked for from time to time.
 constexpr int64_t kLeaderLookNs = 100'000'000;
+
+// Waits of this thread that want to lead: more than one, if a signal handler waits, too.
+thread_local uint32_t t_wanting = 0;
 
 int64_t sooner(int64_t deadline_ns, int64_t interval_ns) {
   int64_t other_ns = kernel::monotonic_now_ns() + interval_ns;
@@ -97,20 +101,29 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
   // E-wait: register first, look at the status then.
   if (slot_ != WaitSlots::kNone) watch(slot_);
   int64_t until_ns = slot_ != WaitSlots::kNone ? deadline_ns : sooner(deadline_ns, kPollIntervalNs);
+  lane.settle_deferred(ReapBy::kWaiter);
   if (lane.in_flight() > 0) {
     if (is_self_reaped() && slot_ != WaitSlots::kNone) {
-      was_follower_ = true;
-      slots.want_lead(slot_);
+      // What this thread was interrupted in cannot take over; it must not be chosen in this wait's place.
+      if (t_wanting > 0) slots.unwant_lead_of(this_thread_mark());
+      t_wanting++;
+      is_wanting_ = was_follower_ = true;
+      slots.want_lead(slot_, this_thread_mark());
       *lead = lane.try_lead();  // E-lead
       if (*lead != Lead::kBusy) {
-        slots.unwant_lead(slot_);
+        leave_follow();
         return kGoOn;
       }
-    } else {
-      lane.poll(ReapBy::kWaiter);
+    } else if (Lead own = lane.try_lead(); own != Lead::kBusy) {
+      lane.reap(ReapBy::kWaiter);
+      if (own == Lead::kTaken) lane.leave();
+      // The wait that this handler interrupted leads, and nobody else can: this one looks for itself.
+      if (own == Lead::kNested) until_ns = sooner(deadline_ns, kPollIntervalNs);
+    }
+    if (!is_wanting_) {
       is_due_ = true;
       engine_->reaper.add_due();
-      if (!engine_->reaper.is_alive()) until_ns = sooner(deadline_ns, kPollIntervalNs);
+      if (!engine_->reaper.is_alive()) until_ns = sooner(until_ns, kPollIntervalNs);
     }
   }
   int error = is_done() ? 0 : sleep(kOnSlot, seen, until_ns);
@@ -142,7 +155,11 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t deadline_ns) {
 }
 
 void Waiter::leave_follow() {
-  if (slot_ != WaitSlots::kNone) engine_->wait_slots.unwant_lead(slot_);
+  if (is_wanting_) {
+    is_wanting_ = false;
+    t_wanting--;
+    engine_->wait_slots.unwant_lead(slot_);
+  }
   if (is_due_) {
     is_due_ = false;
     engine_->reaper.remove_due();

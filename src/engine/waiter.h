@@ -53,6 +53,7 @@ class Waiter {
   uint32_t epoch_;
   bool is_cancellable_;
   bool is_leading_ = false;   // and must leave
+  bool is_wanting_ = false;    // its slot may be chosen to lead
   bool was_follower_ = false;  // wanted to lead, at least once
   bool is_due_ = false;       // counted in Reaper::add_due
   uint32_t slot_ = 0;         // taken at the first need

@@ -27,6 +27,7 @@ bool is_refused_by_submit(long error) {
 }
 
 constexpr int64_t kLookNs = 500'000;
+constexpr uint64_t kSectorBytes = 512;
 
 // Only ordered against this thread's own signal handlers.
 void order_for_handlers() { std::atomic_signal_fence(std::memory_order_seq_cst); }
@@ -87,7 +88,9 @@ void DirectLane::start(Request* const* requests, unsigned count) {
     Request* request = requests[i];
     const backend::Io& io = request->io;
     uint32_t chunk_bytes = request->file.load(std::memory_order_relaxed)->direct_chunk_bytes();  // relaxed: ours
-    if (io.single.iov_len > chunk_bytes) {
+    // What is misaligned is left to the kernel as it is: cut up, its parts in a hole would be read where the whole is refused.
+    bool is_aligned = (static_cast<uint64_t>(io.offset) | io.single.iov_len) % kSectorBytes == 0;
+    if (io.single.iov_len > chunk_bytes && is_aligned) {
       start_split(request, chunk_bytes);
       continue;
     }

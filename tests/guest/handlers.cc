@@ -117,7 +117,7 @@ void on_signal(int number) {
     // Of two open slots either may be the one whose call was interrupted.
     const aiocb* list[] = {slot.is_open ? &slot.block : nullptr, nullptr};
     const timespec at_once{0, 0};
-    switch (step(&random, 6)) {
+    switch (step(&random, 7)) {
       case 0:
         worker->in_handler[level] = "aio_error";
         if (list[0] != nullptr && aio_error(list[0]) == 0) look_at_ended(slot);
@@ -132,6 +132,13 @@ void on_signal(int number) {
         if (list[0] != nullptr && aio_suspend(list, 1, &soon) == 0) look_at_ended(slot);
         break;
       }
+      case 3:
+        worker->in_handler[level] = "aio_error again and again";
+        if (list[0] == nullptr) break;
+        worker->waits.fetch_add(1);
+        while (aio_error(list[0]) == EINPROGRESS) sched_yield();
+        look_at_ended(slot);
+        break;
       default: {
         worker->in_handler[level] = "aio_suspend without a timeout";
         if (list[0] == nullptr) break;

@@ -89,7 +89,8 @@ void DirectLane::start(Request* const* requests, unsigned count) {
     const backend::Io& io = request->io;
     uint32_t chunk_bytes = request->file.load(std::memory_order_relaxed)->direct_chunk_bytes();  // relaxed: ours
     // What is misaligned is left to the kernel as it is: cut up, its parts in a hole would be read where the whole is refused.
-    bool is_aligned = (static_cast<uint64_t>(io.offset) | io.single.iov_len) % kSectorBytes == 0;
+    uint64_t address = reinterpret_cast<uintptr_t>(io.single.iov_base);
+    bool is_aligned = (static_cast<uint64_t>(io.offset) | io.single.iov_len | address) % kSectorBytes == 0;
     if (io.single.iov_len > chunk_bytes && is_aligned) {
       start_split(request, chunk_bytes);
       continue;

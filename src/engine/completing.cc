@@ -1,0 +1,194 @@
+// completing.cc - the engine's way out: who is told of new work, what happens when a request has ended, and lists.
+//
+// Thread: whoever carried the request out, or reaped it. Blocks: no, except where no thread can be had (serve_in_this_thread).
+// Program code never runs here; signals are sent, functions are left to the notifier.
+#include <fcntl.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "base/owner_of.h"
+#include "engine/engine.h"
+#include "kernel/descriptor.h"
+#include "kernel/file_io.h"
+#include "kernel/signal_send.h"
+
+namespace aiox::engine {
+
+using backend::is_sync;
+using backend::Opcode;
+using base::owner_of;
+
+namespace {
+
+// The notification gives back what it lives in.
+void release_group(Notification* notification) {
+  if (Engine* engine = Engine::running()) engine->group_release(owner_of(notification, &ListGroup::notification));
+}
+
+}  // namespace
+
+void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads, Worker* by) {
+  for (unsigned id = 0; mask != 0; id++, mask = static_cast<ServiceMask>(mask >> 1)) {
+    if ((mask & 1) == 0) continue;
+    if (by != nullptr && by->service() == &services[id]) {
+      services[id].push(file);
+      continue;
+    }
+    if (services[id].schedule(file, may_start_threads)) continue;
+    if (!may_start_threads && reaper.summon(id)) continue;
+    serve_in_this_thread(id);
+  }
+}
+
+// No thread can be had (RLIMIT_NPROC, cgroup pids, memory): the last resort is the plain call, here.
+void Engine::serve_in_this_thread(unsigned service) {
+  Worker worker;
+  worker.open(&services[service]);
+  worker.serve_in_caller();
+}
+
+void Engine::serve_ready(unsigned service) {
+  if (!services[service].call_worker()) serve_in_this_thread(service);
+}
+
+void Engine::publish(Request* request, int64_t result, bool may_send_here) {
+  request->ops->publish(request->control_block, request->token, result);
+  announce(request, result, may_send_here, nullptr);
+}
+
+// The result has been stored: tells whoever waits, or wants to be notified.
+void Engine::announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
+  ListGroup* group = request->group;
+  (result == -ECANCELED ? counters.cancelled : counters.completed).add();
+  request->is_published.store(1, std::memory_order_release);  // E-published
+  // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
+  // the status, then look for a waiter: one of the two sees the other.
+  uint32_t waiter = request->waiter.load(std::memory_order_seq_cst);
+  if (wakes != nullptr) {
+    wakes->add(wait_slots, waiter);
+  } else {
+    wait_slots.wake(waiter);
+  }
+  if (request->is_due) reaper.remove_due();
+  remove_foreign(request);
+  if (request->notification.kind != NotificationKind::kNone) notifier.deliver(&request->notification, may_send_here);
+  if (group != nullptr) group_child_done(group, may_send_here);
+}
+
+void Engine::complete(Request* request, int64_t result, bool may_start_threads, Worker* by) {
+  mark_done(request);
+  request->ops->publish(request->control_block, request->token, result);
+  conclude(request, result, true, may_start_threads, by, by != nullptr ? by->wakes() : nullptr);
+}
+
+void Engine::conclude(Request* request, int64_t result, bool may_send_here, bool may_start_threads, Worker* by,
+                      WakeBatch* wakes) {
+  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  announce(request, result, may_send_here, wakes);
+  CancelTicket* ticket = nullptr;
+  ServiceMask wake = file->finish(request, &ticket);
+  if (ticket != nullptr) Worker::ticket_finished(ticket, result);
+  release_hold(request);
+  if (wake != 0) {
+    schedule(file, wake, may_start_threads, by);
+  } else if (file->is_detached()) {
+    files.retire(file);
+  }
+}
+
+void Engine::publish_in_flight(Request* request, int64_t result, WakeBatch* wakes) {
+  mark_done(request);
+  request->ops->publish(request->control_block, request->token, result);
+  announce(request, result, true, wakes);
+}
+
+void Engine::settle_all(FileQueue* file, Request* const* ended, unsigned count, Worker* by) {
+  if (count == 0) return;
+  ServiceMask wake = file->finish_all(ended, count);
+  for (unsigned i = 0; i < count; i++) release_hold(ended[i]);
+  if (wake != 0) {
+    schedule(file, wake, true, by);
+  } else if (file->is_detached()) {
+    files.retire(file);
+  }
+}
+
+void Engine::leave_direct_lane(Request* request, bool may_start_threads) {
+  if (!request->is_foreign) add_foreign(request);
+  if (may_start_threads && direct.in_flight() > 0) reaper.ensure();
+  reroute(request, request->service, may_start_threads);
+}
+
+bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads, Worker* by) {
+  const backend::Io& io = request->io;
+  bool is_stream = !kernel::is_seekable(io.file_kind);
+  bool is_other_kind = (result == -ESPIPE && !is_stream) || (result == -ENOTSOCK && is_stream);
+  if (is_other_kind && !is_sync(io.opcode) && io.file_kind != kernel::FileKind::kOther) {
+    // The number stands for another kind of file now: it was closed and opened behind the library's back.
+    request->io.file_kind = kernel::FileKind::kOther;
+    reroute(request, ServiceId::kStreams, may_start_threads);
+    return false;
+  }
+  if (result == -EAGAIN && request->service == ServiceId::kRing) {
+    int flags = kernel::status_flags(io.fd);
+    if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
+      reroute(request, is_stream && !is_sync(io.opcode) ? ServiceId::kStreams : ServiceId::kThreads, may_start_threads);
+      return false;
+    }
+  }
+  if (result == -EAGAIN && io.done_bytes > 0) result = io.done_bytes;
+  if (result == -EFBIG && io.opcode == Opcode::kWrite && kernel::file_size_limit_bytes() != UINT64_MAX) {
+    // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked.
+    kernel::raise_in_process(SIGXFSZ);
+  }
+  complete(request, result, may_start_threads, by);
+  return true;
+}
+
+void Engine::reroute(Request* request, ServiceId service, bool may_start_threads) {
+  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  CancelTicket* ticket = nullptr;
+  ServiceMask wake = file->reroute(request, service, &ticket);
+  if (ticket != nullptr) Worker::ticket_finished(ticket, -EINPROGRESS);
+  schedule(file, wake, may_start_threads);
+}
+
+void Engine::release_hold(Request* request) {
+  if (request->holds.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // E-holds
+  change_state(request, RequestState::kDone, RequestState::kFree);
+  requests.free(request);
+}
+
+// ---- Lists ----
+
+ListGroup* Engine::make_group(const Notification* notification, bool has_waiter) {
+  ListGroup* group = groups.allocate();
+  if (group == nullptr) return nullptr;
+  group->notification.kind = NotificationKind::kNone;
+  if (notification != nullptr) group->notification = *notification;
+  group->notification.release = release_group;
+  group->remaining.store(1, std::memory_order_relaxed);                 // relaxed: not shared yet
+  group->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);     // relaxed: not shared yet
+  group->elsewhere.store(0, std::memory_order_relaxed);                 // relaxed: not shared yet
+  group->refs.store(has_waiter ? 2 : 1, std::memory_order_relaxed);     // relaxed: not shared yet
+  return group;
+}
+
+void Engine::group_child_done(ListGroup* group, bool may_send_here) {
+  // E-list: acq_rel, so that whoever takes it to zero has everything the others published before it; and seq_cst for
+  // E-wait: the waiter stores its slot, then looks at the count.
+  if (group->remaining.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  wait_slots.wake(group->waiter.load(std::memory_order_seq_cst));  // E-wait
+  if (group->notification.kind == NotificationKind::kNone) {
+    group_release(group);
+  } else {
+    notifier.deliver(&group->notification, may_send_here);
+  }
+}
+
+void Engine::group_release(ListGroup* group) {
+  if (group->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) groups.free(group);  // E-list
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,116 @@
+// ending.cc - requests that end before their time: aio_cancel, and descriptors that are closed.
+//
+// Thread: the program's. Blocks: close waits for what was submitted on a file; cancel for a worker's answer.
+#include "engine/engine.h"
+#include "engine/inside.h"
+#include "kernel/descriptor.h"
+
+namespace aiox::engine {
+
+namespace {
+
+constexpr int64_t kCloseSliceNs = 2'000'000;
+
+// Sleeps until the worker has answered; then the ticket is the asker's again.
+void wait_for_answer(CancelTicket& ticket) {
+  while (ticket.is_done.load(std::memory_order_acquire) == 0) {  // E-ticket
+    kernel::futex_wait_until(ticket.is_done, 0, kernel::kNoTimeout);
+  }
+}
+
+}  // namespace
+
+void Engine::end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads) {
+  // All are published before the first lock is taken: another canceller may hold it and wait for any of them.
+  for (Request* request = sweep->cancelled.front(); request != nullptr; request = sweep->cancelled.next(request)) {
+    // Never notified on this thread: the program may hold a lock that its handler takes (invariant 4).
+    publish(request, -ECANCELED, false);
+  }
+  while (Request* request = sweep->cancelled.pop_front()) {
+    ServiceMask wake = file->finish_cancelled(request);
+    release_hold(request);
+    schedule(file, wake, may_start_threads);
+  }
+}
+
+CancelOutcome Engine::cancel(int fd, Token token) {
+  direct.poll(ReapBy::kSubmitter);
+  FileQueue* file = files.find(fd);
+  if (file == nullptr) return CancelOutcome::kAllDone;
+  Inside inside;
+  CancelSweep sweep;
+  ServiceMask wake = 0;
+  if (token == 0) {
+    file->cancel(nullptr, &sweep, &wake);
+  } else {
+    uint32_t generation;
+    Request* request = follow(token, &generation);
+    if (request == nullptr) return CancelOutcome::kAllDone;
+    file->cancel_one(request, generation, &sweep, &wake);
+  }
+  schedule(file, wake);
+  bool is_any_cancelled = !sweep.cancelled.empty();
+  end_cancelled(file, &sweep, true);
+  for (unsigned i = 0; i < sweep.ticket_count; i++) {
+    CancelTicket& ticket = sweep.tickets[i];
+    wait_for_answer(ticket);
+    if (ticket.result == -ECANCELED) is_any_cancelled = true;
+    if (ticket.result == -EINPROGRESS) sweep.running_count++;
+  }
+  if (sweep.running_count > 0) return CancelOutcome::kNotCanceled;
+  return is_any_cancelled ? CancelOutcome::kCanceled : CancelOutcome::kAllDone;
+}
+
+bool Engine::has_direct_in_flight(FileQueue* file) {
+  Inside inside;
+  return file->has_direct_in_flight();
+}
+
+// Sleeps until nothing is outstanding on the file, reaping the direct lane where nobody else does.
+void Engine::wait_until_idle(FileQueue* file) {
+  {
+    Inside inside;
+    schedule(file, file->release_withheld(), false);
+  }
+  for (;;) {
+    direct.settle_deferred(ReapBy::kWaiter);
+    DirectLane::Lead lead = direct.in_flight() > 0 ? direct.try_lead() : DirectLane::Lead::kBusy;
+    // Requests of both kinds may be outstanding, and only one of them can be slept for: a little at a time.
+    int64_t deadline_ns = kernel::monotonic_now_ns() + kCloseSliceNs;
+    if (lead != DirectLane::Lead::kBusy) {
+      direct.reap(ReapBy::kWaiter);
+      if (has_direct_in_flight(file)) {
+        direct.sleep(deadline_ns);
+        direct.reap(ReapBy::kWaiter);
+      }
+      if (lead == DirectLane::Lead::kTaken) direct.leave();
+    }
+    Inside inside;
+    bool is_direct = file->has_direct_in_flight();
+    if (file->wait_until_idle(!is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0)) return;
+  }
+}
+
+void Engine::descriptors_closing(int first, int last) {
+  if (t_inside != 0) return;  // a handler has interrupted the engine itself
+  for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
+    FileQueue* file = files.remove(fd);
+    if (file == nullptr) continue;
+    file->detach();
+    if (kernel::is_seekable(file->kind())) {
+      wait_until_idle(file);
+    } else {
+      Inside inside;
+      // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
+      CancelSweep sweep;
+      ServiceMask wake = 0;
+      file->cancel(nullptr, &sweep, &wake);
+      schedule(file, wake, false);
+      end_cancelled(file, &sweep, false);
+      for (unsigned i = 0; i < sweep.ticket_count; i++) wait_for_answer(sweep.tickets[i]);
+    }
+    files.retire(file);
+  }
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,149 @@
+// serving.cc - what a waiting or polling thread may do: register with a request, or carry it out itself.
+//
+// Thread: the program's, perhaps in a signal handler: no allocation, no threads started, and no lock waited for when the
+// handler interrupted the engine.
+#include "backend/inline_io.h"
+#include "engine/engine.h"
+#include "engine/inside.h"
+#include "kernel/signal_hold.h"
+
+namespace aiox::engine {
+
+using backend::Opcode;
+
+namespace {
+
+// How often a request that nobody else sees to is asked for before something is done for it. A program that looks at many
+// requests, finds some that have ended, and waits when it finds none, should not pay for each of them at each look.
+constexpr uint32_t kPollsPerTry = 16;
+constexpr uint32_t kPollsUntilCall = 256;
+
+}  // namespace
+
+Request* Engine::follow(Token token, uint32_t* generation) {
+  *generation = static_cast<uint32_t>(token >> 32);
+  Request* request = requests.at(static_cast<uint32_t>(token));
+  if (request == nullptr || request->generation.load(std::memory_order_acquire) != *generation) return nullptr;
+  return request;
+}
+
+void Engine::watch(Token token, uint32_t slot) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  if (request == nullptr) return;
+  // Should the request have been recycled since, a stranger's completion wakes this waiter once for nothing.
+  uint32_t other = WaitSlots::kNone;
+  if (request->waiter.compare_exchange_strong(other, slot, std::memory_order_seq_cst) || other == slot) return;  // E-wait
+  request->waiter.store(WaitSlots::kEveryone, std::memory_order_seq_cst);                                        // E-wait
+}
+
+void Engine::unwatch(Token token, uint32_t slot) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  if (request != nullptr) {
+    request->waiter.compare_exchange_strong(slot, WaitSlots::kNone, std::memory_order_relaxed);  // relaxed: saves a wake
+  }
+}
+
+bool Engine::is_self_reaped(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  // relaxed: a hint; read of a request that may be another by now.
+  return request != nullptr && request->is_direct.load(std::memory_order_relaxed) && !request->is_reaper_only.load(std::memory_order_relaxed);
+}
+
+bool Engine::is_servable(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  // relaxed: a hint
+  return t_inside == 0 && request != nullptr && request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
+}
+
+bool Engine::is_sync_request(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  return request != nullptr && request->is_sync.load(std::memory_order_relaxed);  // relaxed: a hint
+}
+
+Engine::Served Engine::try_serve(Token token, Serve how) {
+  if (t_inside != 0) return Served::kNot;  // a handler has interrupted the engine itself
+  Inside inside;
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  FileQueue* file = request != nullptr ? request->file.load(std::memory_order_acquire) : nullptr;  // E-token
+  if (file == nullptr) return Served::kNot;
+  if (!file->try_claim(request, generation)) return Served::kNot;
+  return serve(file, request, how);
+}
+
+Engine::Place Engine::place_of(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  if (request == nullptr) return {nullptr, ServiceId::kThreads};
+  return {request->file.load(std::memory_order_acquire),                                   // E-token
+          static_cast<ServiceId>(request->service_hint.load(std::memory_order_relaxed))};  // relaxed: a hint
+}
+
+Engine::Served Engine::try_serve_oldest(Place place, Serve how) {
+  if (t_inside != 0 || place.file == nullptr) return Served::kNot;
+  if (how == Serve::kTry && (!place.file->knows_nowait() || place.file->opened_direct())) return Served::kMissed;
+  Inside inside;
+  Request* request = place.file->try_claim_oldest(place.service);
+  return request != nullptr ? serve(place.file, request, how) : Served::kNot;
+}
+
+// Carries out a request that this thread has claimed.
+Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
+  backend::Io& io = request->io;
+  int64_t result;
+  if (how == Serve::kTry) {
+    bool can_try = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
+    backend::InlineAnswer answer = backend::InlineAnswer::kWouldBlock;
+    if (can_try) answer = backend::read_inline(io.fd, io.single.iov_base, io.single.iov_len, io.offset, &result);
+    if (answer == backend::InlineAnswer::kPartly) {
+      request->has_begun = true;
+      backend::advance(&io, result);
+    }
+    if (answer != backend::InlineAnswer::kDone) {
+      schedule(file, file->unclaim(request), false);
+      return Served::kMissed;
+    }
+  } else {
+    int64_t begin_ns = kernel::monotonic_now_ns();
+    result = backend::perform(io);
+    file->note_duration(kernel::monotonic_now_ns() - begin_ns);
+  }
+  // Threads are not started from here: this may be a signal handler, and pthread_create is not for those.
+  if (!complete_or_reroute(request, backend::total_result(io, result), false)) return Served::kNot;
+  counters.waiter_completed.add();
+  return Served::kDone;
+}
+
+void Engine::call_workers(Token token) {
+  if (t_inside != 0) return;
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  if (request == nullptr || !request->is_withheld.load(std::memory_order_relaxed)) return;  // relaxed: a hint
+  kernel::SignalHold hold;
+  Inside inside;
+  FileQueue* file = request->file.load(std::memory_order_acquire);  // E-token
+  if (file != nullptr) schedule(file, file->release_withheld(), false);
+}
+
+void Engine::poll_withheld(Token token) {
+  uint32_t generation;
+  Request* request = follow(token, &generation);
+  // relaxed: hints and figures all of them
+  if (request == nullptr || !request->is_withheld.load(std::memory_order_relaxed)) return;
+  uint32_t polls = request->polls.load(std::memory_order_relaxed) + 1;
+  request->polls.store(polls, std::memory_order_relaxed);
+  if (polls % kPollsPerTry != 0) return;
+  Served served;
+  {
+    kernel::SignalHold hold;
+    served = try_serve(token, Serve::kTry);
+  }
+  if (served == Served::kNot || polls >= kPollsUntilCall) call_workers(token);
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,326 @@
+// submitting.cc - the engine's way in: from a submission to an answer in the call, or to a request in its file's queue.
+//
+// Thread: the program's, inside the submitting call. Blocks: no, but see Engine::submit. Owns nothing.
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "backend/inline_io.h"
+#include "base/owner_of.h"
+#include "engine/engine.h"
+#include "engine/inside.h"
+#include "kernel/descriptor.h"
+#include "kernel/file_io.h"
+
+namespace aiox::engine {
+
+using backend::is_sync;
+using backend::Opcode;
+using base::owner_of;
+
+namespace {
+
+constexpr uint64_t kAddressesMax = uint64_t{1} << 56;  // more than a process can map on any 64-bit Linux
+
+// The notification gives back what it lives in.
+void release_request(Notification* notification) {
+  if (Engine* engine = Engine::running()) engine->release_hold(owner_of(notification, &Request::notification));
+}
+
+}  // namespace
+
+int Engine::submit(const Submission& submission) {
+  Inside inside;
+  if (notifier.is_stranded()) notifier.retry_stranded();
+  if (direct.has_deferred()) direct.finish_deferred(ReapBy::kSubmitter);
+  int error = 0;
+  FileQueue* file = files.find_or_attach(submission.fd, prepare_file, &error);
+  if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
+  bool is_transfer = !is_sync(submission.opcode);
+  if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
+  // What no address space can hold is refused before it is clamped, as access_ok does in the kernel.
+  if (is_transfer && submission.length_bytes > kAddressesMax) return complete_at_once(submission, -EFAULT);
+  int64_t result;
+  InlineOutcome inline_outcome = try_inline(file, submission, &result);
+  if (inline_outcome == InlineOutcome::kDone) {
+    int accepted = complete_at_once(submission, result);
+    if (accepted == 0) counters.inline_completed.add();
+    return accepted;
+  }
+
+  Request* request = make_request(submission);
+  if (request == nullptr) {
+    // What has been written has been written: a short count says so.
+    bool is_partly_written = inline_outcome == InlineOutcome::kPartly && submission.opcode == Opcode::kWrite;
+    return is_partly_written ? complete_at_once(submission, result) : -EAGAIN;
+  }
+  if (inline_outcome == InlineOutcome::kPartly) {
+    request->has_begun = true;
+    backend::advance(&request->io, result);
+  }
+  submission.ops->begin(submission.control_block, request->token);
+  counters.submitted.add();
+  for (;;) {
+    choose_road(request, file, inline_outcome);
+    ServiceMask wake = 0;
+    FileQueue::Enqueued outcome = enqueue(request, file, inline_outcome, &wake);
+    if (outcome == FileQueue::Enqueued::kDirect) {
+      if (submission.batch == nullptr) {
+        direct.start(&request, 1);
+      } else {
+        if (submission.batch->count == DirectLane::kBatchMax) submit_batch(submission.batch);
+        submission.batch->requests[submission.batch->count++] = request;
+      }
+      return 0;
+    }
+    if (outcome != FileQueue::Enqueued::kStale) {
+      schedule(file, wake);
+      return 0;
+    }
+    // The descriptor was closed between the look-up and the queue; ask what it stands for now.
+    file = files.find_or_attach(submission.fd, prepare_file, &error);
+    if (file != nullptr) continue;
+    change_state(request, RequestState::kPrepared, RequestState::kDone);
+    publish(request, error, false);
+    release_hold(request);
+    return 0;
+  }
+}
+
+void Engine::submit_batch(DirectBatch* batch) {
+  if (batch->count == 0) return;
+  Inside inside;
+  unsigned count = batch->count;
+  batch->count = 0;
+  direct.start(batch->requests, count);
+}
+
+// Puts the request into its file's queue, and counts it where it is in flight from then on.
+FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake) {
+  const FileQueue::Start start = choose_start(request, file, inline_outcome);
+  bool may_be_direct = start == FileQueue::Start::kDirect;
+  // Counted before anybody can end it; what turns out to be the waiter's own to reap is counted out again.
+  add_foreign(request);
+  request->is_due = may_be_direct && request->is_reaper_only.load(std::memory_order_relaxed);
+  if (request->is_due) reaper.add_due();
+  request->withheld_tick = reaper.now();
+  request->service_hint.store(static_cast<uint8_t>(request->service), std::memory_order_relaxed);  // relaxed: ours
+  FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
+  switch (outcome) {
+    case FileQueue::Enqueued::kDirect:
+      if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);
+      // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
+      if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();
+      break;
+    case FileQueue::Enqueued::kQueued:
+      if (direct.in_flight() > 0) reaper.ensure();
+      break;
+    case FileQueue::Enqueued::kDependent:
+      // Nobody may be waiting for what it waits for.
+      reaper.ensure();
+      reaper.add_due();
+      break;
+    case FileQueue::Enqueued::kWithheldFirst:
+      if (!reaper.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_withheld());
+      break;
+    case FileQueue::Enqueued::kWithheld: break;
+    case FileQueue::Enqueued::kStale:
+      if (request->is_due) reaper.remove_due();
+      remove_foreign(request);
+      break;
+  }
+  return outcome;
+}
+
+void Engine::add_foreign(Request* request) {
+  request->is_foreign = true;
+  foreign_in_flight_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: Reaper::retire
+  // relaxed: a hint
+  if (request->group != nullptr) request->group->elsewhere.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Engine::remove_foreign(Request* request) {
+  if (!request->is_foreign) return;
+  request->is_foreign = false;
+  foreign_in_flight_.fetch_sub(1, std::memory_order_release);
+  if (request->group != nullptr) request->group->elsewhere.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
+}
+
+FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+  using Start = FileQueue::Start;
+  if (may_go_direct(request, file)) return Start::kDirect;
+  // relaxed: ours
+  if (request->is_reaper_only.load(std::memory_order_relaxed) || request->group != nullptr) return Start::kWorker;
+  if (config.backend != BackendChoice::kAuto || !config.is_inline_enabled) return Start::kWorker;
+  // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: whoever waits does that
+  // as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough when its
+  // waiter comes.
+  Start start = Start::kWorker;
+  bool is_read = request->io.opcode == Opcode::kRead;
+  if (is_read && (inline_outcome == InlineOutcome::kMissed || inline_outcome == InlineOutcome::kPartly)) {
+    start = Start::kWaiter;
+  } else if (request->service == ServiceId::kThreads && !is_sync(request->io.opcode) && file->is_quick()) {
+    start = Start::kWaiterIfLone;
+  }
+  return start != Start::kWorker && reaper.ensure() ? start : Start::kWorker;
+}
+
+bool Engine::may_go_direct(const Request* request, FileQueue* file) {
+  if (!file->can_go_direct() || !config.is_direct_enabled || is_sync(request->io.opcode)) return false;
+  if (request->serial != SerialId::kNone) return false;
+  bool is_read = request->io.opcode == Opcode::kRead;
+  if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !is_direct_usable()) return false;
+  // Who is to be notified must not depend on a program thread to come by.
+  return !request->is_reaper_only.load(std::memory_order_relaxed) || reaper.ensure();
+}
+
+Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
+  if (is_sync(submission.opcode) || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
+  if (submission.length_bytes > backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
+  if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
+  const bool is_read = submission.opcode == Opcode::kRead;
+  // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
+  if (!is_read && (file->syncs_writes() || !file->inline_writes.should_try())) return InlineOutcome::kNotForIt;
+  // A read must not overtake a write, nor a write anything.
+  if (is_read ? file->has_outstanding_writes() : file->has_outstanding()) {
+    return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
+  }
+  // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
+  if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) {
+    return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
+  }
+  const int fd = submission.fd;
+  backend::InlineAnswer answer =
+      is_read ? backend::read_inline(fd, submission.buffer, submission.length_bytes, submission.offset, result)
+              : backend::write_inline(fd, submission.buffer, submission.length_bytes, submission.offset, result);
+  if (!is_read) {
+    switch (answer) {
+      case backend::InlineAnswer::kDone: file->inline_writes.succeeded(); break;
+      case backend::InlineAnswer::kUnsupported: file->inline_writes.give_up(); break;
+      default: file->inline_writes.refused(); break;
+    }
+  }
+  switch (answer) {
+    case backend::InlineAnswer::kDone: return InlineOutcome::kDone;
+    case backend::InlineAnswer::kPartly: return InlineOutcome::kPartly;
+    default: return is_read ? InlineOutcome::kMissed : InlineOutcome::kNotForIt;
+  }
+}
+
+Request* Engine::make_request(const Submission& submission) {
+  Request* request = requests.allocate();
+  if (request == nullptr) {
+    counters.refused.add();
+    return nullptr;
+  }
+  change_state(request, RequestState::kFree, RequestState::kPrepared);
+  uint32_t generation = (request->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;  // relaxed: ours
+  if (generation == 0) generation = 1;                                            // so that no token is 0
+  request->generation.store(generation, std::memory_order_release);               // E-token
+  request->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);             // relaxed: begin() comes after
+  request->is_published.store(0, std::memory_order_relaxed);                      // relaxed: enqueue comes after
+  backend::Io& io = request->io;
+  io.opcode = submission.opcode;
+  io.is_shared = false;
+  io.fd = submission.fd;
+  // As pread and pwrite clamp; a ring's entries have no room for more either.
+  uint64_t length = submission.length_bytes;
+  io.single = {submission.buffer, length < kernel::kTransferBytesMax ? length : kernel::kTransferBytesMax};
+  io.vectors = &io.single;
+  io.vector_count = 1;
+  io.offset = submission.offset;
+  io.result = 0;
+  io.done_bytes = 0;
+  request->control_block = submission.control_block;
+  request->token = make_token(generation, requests.index_of(request));
+  request->ops = submission.ops;
+  request->group = submission.group;
+  request->ticket = nullptr;
+  request->worker = nullptr;
+  request->is_due = false;
+  request->is_foreign = false;
+  request->has_begun = false;
+  request->is_stored = false;
+  request->polls.store(0, std::memory_order_relaxed);                        // relaxed: ours
+  request->is_sync.store(is_sync(io.opcode), std::memory_order_relaxed);     // relaxed: ours
+  request->notification.kind = NotificationKind::kNone;
+  bool has_notification =
+      submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
+  if (has_notification) {
+    request->notification = *submission.notification;
+    request->notification.release = release_request;
+  }
+  bool is_list_notified = submission.group != nullptr && submission.group->notification.kind != NotificationKind::kNone;
+  request->is_reaper_only.store(has_notification || is_list_notified, std::memory_order_relaxed);  // relaxed: ours
+  if (submission.group != nullptr) submission.group->remaining.fetch_add(1, std::memory_order_relaxed);  // caller's one
+  request->holds.store(has_notification ? 2 : 1, std::memory_order_relaxed);  // relaxed: enqueue comes after
+  return request;
+}
+
+// Decides, once, by which rules the request is ordered and which service carries it out.
+void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+  backend::Io& io = request->io;
+  request->file.store(file, std::memory_order_release);  // E-token
+  io.file_kind = file->kind();
+  request->serial = SerialId::kNone;
+  request->has_range = false;
+  request->range_begin = static_cast<uint64_t>(io.offset);
+  request->range_bytes = io.single.iov_len;
+  bool is_seekable = kernel::is_seekable(io.file_kind);
+  bool is_buffered_write = false;
+  bool is_told_ring = config.backend == BackendChoice::kIoUring && io.file_kind == kernel::FileKind::kBlockDevice;
+  bool is_ring_kind = is_seekable ? file->knows_nowait() || is_told_ring : io.file_kind != kernel::FileKind::kOther;
+  if (!is_sync(io.opcode)) {
+    if (!is_seekable) {
+      request->serial = io.opcode == Opcode::kRead ? SerialId::kStreamRead : SerialId::kStreamWrite;
+      // A ring waits for readiness whatever O_NONBLOCK says (seen on 6.18); the plain call answers -EAGAIN.
+      if (is_ring_kind && (kernel::status_flags(io.fd) & O_NONBLOCK) != 0) is_ring_kind = false;
+    } else if (io.opcode == Opcode::kRead) {
+      request->has_range = true;
+    } else {
+      int flags = kernel::status_flags(io.fd);
+      if (flags < 0) flags = 0;  // closed by now: the write will say so
+      bool is_append = (flags & O_APPEND) != 0;
+      is_buffered_write = (flags & O_DIRECT) == 0;
+      request->has_range = !is_append;
+      if (is_append || is_buffered_write) request->serial = SerialId::kWrites;
+    }
+  }
+  // On ext4 and its like io_uring gives a buffered write or an fsync to a kernel thread: a worker of ours is no worse,
+  // and can merge neighbours. Everything else is better off in a ring.
+  // Files that do not know RWF_NOWAIT, and devices, of which a ring makes one call where read(2) makes as many as it takes
+  // (/dev/zero), are left to blocking calls too.
+  // A read that only waits for a write, or has somebody to notify, was not tried in the call and is probably cached: the
+  // worker that did the write tries it first, and no other thread is needed.
+  io.try_nowait = inline_outcome == InlineOutcome::kNotTried;
+  bool is_ring_work = config.backend == BackendChoice::kIoUring ||
+                      (config.backend == BackendChoice::kAuto && !is_buffered_write && !is_sync(io.opcode) &&
+                       !io.try_nowait);
+  if (is_ring_work && is_ring_kind && is_ring_usable()) {
+    request->service = ServiceId::kRing;
+  } else {
+    request->service = is_seekable || is_sync(io.opcode) ? ServiceId::kThreads : ServiceId::kStreams;
+  }
+}
+
+// For what needs no queue: an answer from the page cache, or an error known beforehand.
+int Engine::complete_at_once(const Submission& submission, int64_t result) {
+  bool has_notification =
+      submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
+  if (!has_notification) {
+    counters.submitted.add();
+    counters.completed.add();
+    submission.ops->answer(submission.control_block, result);
+    return 0;
+  }
+  Request* request = make_request(submission);
+  if (request == nullptr) return -EAGAIN;
+  submission.ops->begin(submission.control_block, request->token);
+  counters.submitted.add();
+  change_state(request, RequestState::kPrepared, RequestState::kDone);
+  publish(request, result, false);
+  release_hold(request);
+  return 0;
+}
+
+}  // namespace aiox::engine

@@ -90,6 +90,7 @@ int suspend(std::initializer_list<const Request*> requests, int timeout_ms = -1)
 
 GUEST_PROPERTY(direct_reads_at_depth_32_start_no_thread) {
   if (!is_auto() || !is_answered_by_aiox()) skip("only with the direct lane");
+  if (is_sanitized()) skip("a sanitizer starts threads of its own");
   int fd = direct_file();
   const unsigned before = thread_count();
   auto expect_none = [&](const char* when) {
@@ -412,6 +413,9 @@ void expect_ended(const Request& request) {
 }
 
 void tell_all(int method) {
+#ifdef __SANITIZE_THREAD__
+  if (method == SIGEV_SIGNAL) skip("ThreadSanitizer keeps one signal per number");
+#endif
   listen();
   int fd = direct_file();
   Requests requests = make_requests(kNotified), plain = make_requests(16);
@@ -1037,6 +1041,7 @@ GUEST_PROPERTY(direct_requests_in_flight_are_not_cancelled_and_queued_ones_are) 
 // ---- fork, close, exit ----
 
 GUEST_PROPERTY(a_child_uses_direct_requests_while_the_parents_are_in_flight) {
+  if (is_sanitized()) skip("a sanitizer's allocator may be locked in the child");
   int fd = direct_file(), childs = direct_file();
   Requests requests = make_requests(64);
   for (unsigned round = 0; round < trials(10); ++round) {
@@ -1063,6 +1068,7 @@ GUEST_PROPERTY(a_child_uses_direct_requests_while_the_parents_are_in_flight) {
 }
 
 GUEST_PROPERTY(a_child_neither_waits_for_nor_ends_the_parents_held_direct_reads) {
+  if (is_sanitized()) skip("a sanitizer's allocator may be locked in the child");
   SlowDevice device;
   int slow = device.open_direct(), childs = direct_file();
   device.hold();
@@ -1158,6 +1164,7 @@ GUEST_PROPERTY(close_returns_when_held_direct_requests_have_ended) {
 }
 
 GUEST_PROPERTY(a_process_with_direct_requests_in_flight_ends_promptly) {
+  if (is_sanitized()) skip("a sanitizer's allocator may be locked in the child");
   int fd = direct_file();
   const std::function<void()> ways[] = {[] { _exit(0); }, [] { exit(0); },
                                         [] {

@@ -387,6 +387,8 @@ void strike_handlers(unsigned threads, Mix mix, Strike strike, double seconds_in
     if (threads > 1 && !g_is_over) pthread_kill(workers[step(&random, threads)]->thread, kOtherSignal);
   }
   for (auto& runner : runners) runner.join();
+  for (auto& worker : workers)
+    for (Slot& slot : worker->slots) free(slot.buffer);
   unlink(path.c_str());
   uint64_t rounds = 0, handlers = 0, waits = 0;
   for (auto& worker : workers) rounds += worker->rounds, handlers += worker->handlers, waits += worker->waits;

@@ -29,6 +29,12 @@ bool is_refused_by_submit(long error) {
 constexpr int64_t kLookNs = 500'000;
 constexpr uint64_t kSectorBytes = 512;
 
+bool may_go_elsewhere(const io_event& event) {
+  if ((event.data & kPartBit) != 0 || event.res < 0) return true;
+  // Read before the event is taken: the request cannot be another yet, unless a handler has just taken it.
+  return static_cast<uint64_t>(event.res) < reinterpret_cast<Request*>(event.data)->io.single.iov_len;
+}
+
 // Only ordered against this thread's own signal handlers.
 void order_for_handlers() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
@@ -221,6 +227,8 @@ void DirectLane::reap(ReapBy by) {
     hand.index = index;
     hand.is_taken = hand.is_last = hand.is_published = false;
     if (!ring_.peek(index, &hand.event)) break;
+    // What must go on elsewhere, or may have to, a handler could not end for this thread: none may come between.
+    kernel::SignalHold hold(by == ReapBy::kWaiter && may_go_elsewhere(hand.event));
     order_for_handlers();
     in_hand_ = &hand;
     order_for_handlers();

@@ -32,7 +32,9 @@ constexpr uint64_t kSectorBytes = 512;
 bool may_go_elsewhere(const io_event& event) {
   if ((event.data & kPartBit) != 0 || event.res < 0) return true;
   // Read before the event is taken: the request cannot be another yet, unless a handler has just taken it.
-  return static_cast<uint64_t>(event.res) < reinterpret_cast<Request*>(event.data)->io.single.iov_len;
+  auto* request = reinterpret_cast<Request*>(event.data);
+  request->is_handed_over.load(std::memory_order_acquire);  // E-event
+  return static_cast<uint64_t>(event.res) < request->io.single.iov_len;
 }
 
 // Only ordered against this thread's own signal handlers.

@@ -21,7 +21,7 @@ namespace guest {
 using aiox_test::SlowOp;
 
 SlowDevice::SlowDevice() : file_(std::make_unique<aiox_test::SlowFile>()) {
-  alarm(is_sanitized() ? 120 : 30);  // sooner than in other properties: before what is held goes on by itself
+  alarm(is_sanitized() ? 120 : 30);  // sooner than in other properties, which need more time
   int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
   if (control < 0) skip("no loop devices here");
   int backing = file_->open(O_RDWR);

@@ -2,7 +2,7 @@
 // request on it is in flight in the kernel for as long as the test wants.
 //
 // Needs root, /dev/fuse and loop devices; otherwise the property is skipped. Make it before the first AIO call. What is
-// held goes on by itself after 45 s, since a process cannot die before its kernel AIO has ended.
+// held goes on by itself after 25 s, since a process cannot die before its kernel AIO has ended.
 #ifndef AIOX_TESTS_GUEST_SLOW_DEVICE_H
 #define AIOX_TESTS_GUEST_SLOW_DEVICE_H
 

@@ -28,7 +28,7 @@ constexpr size_t kOpCount = 4;
 constexpr size_t kEventsMax = 4096;
 constexpr size_t kRequestBytesMax = (1 << 20) + 4096;
 // A process that dies with kernel AIO in flight waits for it, unkillably: a failed case must not do so for ever.
-constexpr std::chrono::seconds kHoldMax{45};
+constexpr std::chrono::seconds kHoldMax{25};
 
 std::size_t index_of(SlowOp op) { return static_cast<std::size_t>(op); }
 }  // namespace
@@ -98,7 +98,9 @@ class Server {
 
   void answer_released() {
     for (size_t i = 0; i < waiting_.size();) {
-      if (held_[index_of(waiting_[i].op)] && std::chrono::steady_clock::now() - waiting_[i].arrival < kHoldMax) {
+      std::atomic<bool>& held = held_[index_of(waiting_[i].op)];
+      if (std::chrono::steady_clock::now() - waiting_[i].arrival >= kHoldMax) held = false;
+      if (held) {
         ++i;
         continue;
       }

@@ -264,9 +264,9 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
   } else {
     request->is_handed_over.load(std::memory_order_acquire);  // E-event
   }
-  in_flight_.fetch_sub(1, std::memory_order_acq_rel);
   const Outcome outcome = judge(request, bytes, error);
   if (!outcome.is_answer) {
+    in_flight_.fetch_sub(1, std::memory_order_acq_rel);
     if (split != nullptr) splits_.free(split);
     if (is_locked_out) {
       if (outcome.bytes > 0) request->has_begun = true;
@@ -278,6 +278,7 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     return;
   }
   if (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) {
+    in_flight_.fetch_sub(1, std::memory_order_acq_rel);
     if (split != nullptr) splits_.free(split);
     defer(request, outcome.result);
     return;
@@ -287,6 +288,8 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
   order_for_handlers();
   hand->is_published = true;
   order_for_handlers();
+  // Not before: a handler on this thread that waits for it must find that there is something to reap.
+  in_flight_.fetch_sub(1, std::memory_order_acq_rel);
   if (split != nullptr) splits_.free(split);
   if (is_locked_out) {
     // Whoever waits is told at once; the rest needs locks.

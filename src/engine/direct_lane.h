@@ -18,6 +18,7 @@
 // reaper.h. Requests with a notification are ended by that thread only, never on the program's.
 #pragma once
 
+#include "engine/inside.h"
 #include "engine/request.h"
 #include "engine/pool.h"
 #include "engine/wait_slots.h"
@@ -86,7 +87,9 @@ class DirectLane {
 
   // Takes what is in the ring, if there is something and nobody leads. Signal-safe: yes, as kWaiter. Blocks: no.
   void poll(ReapBy by) {
-    if (has_events() || has_deferred()) [[unlikely]] poll_events(by);
+    // If this thread leads already, a handler has interrupted it, perhaps with an event in hand.
+    bool is_nested = leader_.load(std::memory_order_relaxed) == this_thread_mark();  // relaxed: its own store, or none
+    if (has_events() || has_deferred() || is_nested) [[unlikely]] poll_events(by);
   }
 
   Lead try_lead();

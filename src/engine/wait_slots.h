@@ -34,6 +34,8 @@ class WaitSlots {
   void unwant_lead(uint32_t slot);
   // For all slots of that thread.
   void unwant_lead_of(uintptr_t owner);
+  // Wakes the waits of that thread but `slot`, so that they say anew what they want. Thread: that one, in a handler.
+  void wake_others_of(uintptr_t owner, uint32_t slot);
   // Wakes one that wants to. Thread: the one that has just left.
   void pass_lead() {
     if (wanting_.load(std::memory_order_seq_cst) != 0) [[unlikely]] pass_lead_on();  // E-lead

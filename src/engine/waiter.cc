@@ -159,6 +159,8 @@ void Waiter::leave_follow() {
     is_wanting_ = false;
     t_wanting--;
     engine_->wait_slots.unwant_lead(slot_);
+    // The wait that this handler interrupted cannot be chosen to lead any more, and the kernel may restart its sleep.
+    if (t_wanting > 0) engine_->wait_slots.wake_others_of(this_thread_mark(), slot_);
   }
   if (is_due_) {
     is_due_ = false;

@@ -920,6 +920,7 @@ GUEST_PROPERTY(a_wait_for_direct_reads_takes_over_also_after_a_handler_has_waite
     first.hold();
     second.hold();
     for (unsigned i = 0; i < 3; ++i) reads[i]->read(i < 2 ? held : other, i * 4096);
+    sleep_ms(50);  // what no worker has begun, a waiter without a timeout would: then no signal is let in
     g_handlers_list = {&reads[2]->block};
     g_handlers_answer = -1;
     std::thread leader([&] { CHECK(suspend({reads[0].get()}, 120) == EAGAIN); });

@@ -64,6 +64,8 @@ struct aiox_config {
   uint32_t idle_timeout_ms; /* AIOX_IDLE_MS: an idle service thread retires after this many milliseconds */
   uint32_t verbose;         /* AIOX_VERBOSE: 1: one line on stderr at the first request; 0: none */
   uint32_t direct;          /* AIOX_DIRECT: 1: requests may take the direct lane; 0: none does */
+  uint32_t direct_block;    /* AIOX_DIRECT_BLOCK: 1 ("always"): aligned requests on block devices opened without O_DIRECT
+                               go past the page cache; 0 ("off") */
 };
 
 /* The configuration in force: the AIOX_ variables as they were at first use, bad values replaced by their defaults.

@@ -75,7 +75,8 @@ void print_json() {
                    {"queue_max", config.queue_max},
                    {"idle_timeout_ms", config.idle_timeout_ms},
                    {"verbose", config.verbose},
-                   {"direct", config.direct}};
+                   {"direct", config.direct},
+                   {"direct_block", config.direct_block != 0 ? "always" : "off"}};
   fmt::print("{}\n", out.dump(2));
 }
 
@@ -86,8 +87,10 @@ void print_table() {
                lane.reason);
   }
   const Config config = configuration();
-  fmt::print("\nAIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={}\n",
-             config.backend, config.workers_max, config.queue_max, config.idle_timeout_ms, config.direct);
+  fmt::print("\nAIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={}"
+             " AIOX_DIRECT_BLOCK={}\n",
+             config.backend, config.workers_max, config.queue_max, config.idle_timeout_ms, config.direct,
+             config.direct_block != 0 ? "always" : "off");
 }
 
 }  // namespace

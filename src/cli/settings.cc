@@ -44,6 +44,11 @@ std::string check_backend(const std::string& text) {
   return fmt::format("\"{}\" is not accepted; give auto, io_uring or threads", text);
 }
 
+std::string check_direct_block(const std::string& text) {
+  if (text == "off" || text == "always") return {};
+  return fmt::format("\"{}\" is not accepted; give off or always", text);
+}
+
 void add_setting(CLI::App& command, const char* option, const char* variable, const std::string& values,
                  const std::string& help, std::function<std::string(const std::string&)> check) {
   command
@@ -63,6 +68,8 @@ void add_settings(CLI::App& command) {
     add_setting(command, setting.option, setting.variable, fmt::format("{}..{}", setting.min, setting.max), setting.help,
                 [&setting](const std::string& text) { return check_number(setting, text); });
   }
+  add_setting(command, "--direct-block", "AIOX_DIRECT_BLOCK", "off|always",
+              "Whether aligned I/O on block devices opened without O_DIRECT goes past the page cache", check_direct_block);
   command.add_flag_callback(
       "--verbose", [] { set_variable("AIOX_VERBOSE", "1"); },
       "One line on stderr at the first request: lanes chosen and why (AIOX_VERBOSE)");

@@ -40,6 +40,14 @@ BackendChoice read_backend() {
   return BackendChoice::kAuto;
 }
 
+bool read_direct_block() {
+  const char* text = getenv("AIOX_DIRECT_BLOCK");
+  if (text == nullptr || *text == '\0' || strcmp(text, "off") == 0) return false;
+  if (strcmp(text, "always") == 0) return true;
+  say("AIOX_DIRECT_BLOCK=%.64s is not one of off, always; using off", text);
+  return false;
+}
+
 }  // namespace
 
 const char* name_of(BackendChoice choice) {
@@ -61,6 +69,7 @@ Config read_config() {
   config.idle_timeout_ms = read_number("AIOX_IDLE_MS", 0, 3'600'000, config.idle_timeout_ms);
   config.is_inline_enabled = read_number("AIOX_INLINE", 0, 1, 1) != 0;
   config.is_direct_enabled = read_number("AIOX_DIRECT", 0, 1, 1) != 0;
+  config.is_cache_bypassed = read_direct_block();
   config.is_verbose = read_number("AIOX_VERBOSE", 0, 1, 0) != 0;
   return config;
 }

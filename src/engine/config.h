@@ -18,6 +18,7 @@ struct Config {
   uint32_t idle_timeout_ms = 1000;               // AIOX_IDLE_MS=0..3600000
   bool is_inline_enabled = true;                 // AIOX_INLINE=0|1
   bool is_direct_enabled = true;                 // AIOX_DIRECT=0|1
+  bool is_cache_bypassed = false;                // AIOX_DIRECT_BLOCK=off|always
   bool is_verbose = false;                       // AIOX_VERBOSE=0|1
 };
 

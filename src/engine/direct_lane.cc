@@ -27,6 +27,7 @@ bool is_refused_by_submit(long error) {
 }
 
 constexpr int64_t kLookNs = 500'000;
+constexpr int64_t kRoomLookNs = 100'000;
 constexpr uint64_t kSectorBytes = 512;
 
 bool may_go_elsewhere(const io_event& event) {
@@ -40,12 +41,13 @@ bool may_go_elsewhere(const io_event& event) {
 // Only ordered against this thread's own signal handlers.
 void order_for_handlers() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
-void fill(iocb* block, const backend::Io& io, uint64_t data, uint64_t skip_bytes, uint64_t length_bytes) {
+void fill(iocb* block, const backend::Io& io, int fd, int rw_flags, uint64_t data, uint64_t skip_bytes,
+          uint64_t length_bytes) {
   memset(block, 0, sizeof *block);
   block->aio_data = data;
   block->aio_lio_opcode = io.opcode == Opcode::kRead ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
-  block->aio_rw_flags = kernel::kRwfNowait;
-  block->aio_fildes = static_cast<uint32_t>(io.fd);
+  block->aio_rw_flags = rw_flags;
+  block->aio_fildes = static_cast<uint32_t>(fd);
   block->aio_buf = reinterpret_cast<uintptr_t>(io.single.iov_base) + skip_bytes;
   block->aio_nbytes = length_bytes;
   block->aio_offset = io.offset + static_cast<int64_t>(skip_bytes);
@@ -67,7 +69,9 @@ int64_t SplitIo::joined_bytes(int64_t* error) const {
 }
 
 DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int64_t error) {
-  if (is_refusal(error)) return {false, error, bytes};
+  // Where the program asked for no O_DIRECT, nothing that O_DIRECT is particular about is an answer to it.
+  bool is_too_particular = error == -EINVAL && request->file.load(std::memory_order_relaxed)->bypasses_cache();  // relaxed: ours
+  if (is_refusal(error) || is_too_particular) return {false, error, bytes};
   if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
   // RWF_NOWAIT may stop in the middle (btrfs does), and nothing but the blocking call tells that from the end of the file.
   bool is_cut = bytes > 0 && bytes < static_cast<int64_t>(request->io.single.iov_len);
@@ -87,40 +91,55 @@ int DirectLane::start_ring(const char** step) {
 
 // ---- Submitting ----
 
+// Submitting never waits for the device: only the thread that is there for it does.
+int DirectLane::rw_flags(From from) { return from == From::kProgram ? kernel::kRwfNowait : 0; }
+
 void DirectLane::start(Request* const* requests, unsigned count) {
+  count_in(count);
+  hand_over(requests, nullptr, count, From::kProgram);
+  poll(ReapBy::kSubmitter);
+}
+
+void DirectLane::start_for(Request* const* requests, const int* descriptors, unsigned count) {
+  hand_over(requests, descriptors, count, From::kBlockThread);
+}
+
+void DirectLane::hand_over(Request* const* requests, const int* descriptors, unsigned count, From from) {
   iocb blocks[kBatchMax];
   iocb* list[kBatchMax];
   unsigned listed = 0;
-  in_flight_.fetch_add(count, std::memory_order_acq_rel);
   for (unsigned i = 0; i < count; i++) {
     Request* request = requests[i];
     const backend::Io& io = request->io;
+    const int fd = descriptors != nullptr ? descriptors[i] : io.fd;
+    if (fd < 0) {
+      refuse_request(request, 0, -EOPNOTSUPP, from);
+      continue;
+    }
     uint32_t chunk_bytes = request->file.load(std::memory_order_relaxed)->direct_chunk_bytes();  // relaxed: ours
     // What is misaligned is left to the kernel as it is: cut up, its parts in a hole would be read where the whole is refused.
     uint64_t address = reinterpret_cast<uintptr_t>(io.single.iov_base);
     bool is_aligned = (static_cast<uint64_t>(io.offset) | io.single.iov_len | address) % kSectorBytes == 0;
     if (io.single.iov_len > chunk_bytes && is_aligned) {
-      start_split(request, chunk_bytes);
+      start_split(request, chunk_bytes, fd, from);
       continue;
     }
-    fill(&blocks[listed], io, reinterpret_cast<uintptr_t>(request), 0, io.single.iov_len);
+    fill(&blocks[listed], io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(request), 0, io.single.iov_len);
     list[listed] = &blocks[listed];
     listed++;
     request->is_handed_over.store(1, std::memory_order_release);  // E-event: it may end, and be another, from the submit on
   }
-  submit(list, listed);
-  poll(ReapBy::kSubmitter);
+  submit(list, listed, from);
 }
 
-void DirectLane::start_split(Request* request, uint32_t chunk_bytes) {
+void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, From from) {
   iocb blocks[SplitIo::kPartsMax];
   iocb* list[SplitIo::kPartsMax];
   const uint64_t length = request->io.single.iov_len;
   const uint64_t count = (length + chunk_bytes - 1) / chunk_bytes;
   SplitIo* split = count <= SplitIo::kPartsMax ? splits_.allocate() : nullptr;
   if (split == nullptr) {
-    in_flight_.fetch_sub(1, std::memory_order_acq_rel);
-    send_elsewhere(request, {false, -EAGAIN, 0}, ReapBy::kSubmitter);
+    refuse_request(request, 0, -EAGAIN, from);
     return;
   }
   split->request = request;
@@ -130,19 +149,26 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes) {
     uint64_t skip = uint64_t{i} * chunk_bytes;
     part.split.store(split, std::memory_order_release);  // E-split
     part.length = static_cast<int64_t>(length - skip < chunk_bytes ? length - skip : chunk_bytes);
-    fill(&blocks[i], request->io, reinterpret_cast<uintptr_t>(&part) | kPartBit, skip, static_cast<uint64_t>(part.length));
+    fill(&blocks[i], request->io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(&part) | kPartBit, skip,
+         static_cast<uint64_t>(part.length));
     list[i] = &blocks[i];
   }
   split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
   engine_->counters.direct_split.add();
-  submit(list, static_cast<unsigned>(count));
+  submit(list, static_cast<unsigned>(count), from);
 }
 
-void DirectLane::submit(iocb** list, unsigned count) {
+void DirectLane::submit(iocb** list, unsigned count, From from) {
   for (unsigned i = 0; i < count;) {
     long accepted = ring_.submit(list + i, count - i);
     if (accepted > 0) {
       i += static_cast<unsigned>(accepted);
+      continue;
+    }
+    if (accepted == -EAGAIN && from == From::kBlockThread) {
+      // The ring is full, and this thread may wait: whoever reaps makes room.
+      std::atomic<uint32_t> never{0};
+      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kRoomLookNs);
       continue;
     }
     // The first of the rest was refused, or nothing could be taken at all.
@@ -151,13 +177,13 @@ void DirectLane::submit(iocb** list, unsigned count) {
     }
     int64_t result = is_refused_by_submit(accepted) ? -EAGAIN : accepted;
     if (accepted == -EOPNOTSUPP) result = accepted;  // known of the file from now on
-    refuse(list[i]->aio_data, result);
+    refuse(list[i]->aio_data, result, from);
     i++;
   }
 }
 
 // A request, or a part of one, that the kernel has not taken: it is in no ring, so it is this thread's.
-void DirectLane::refuse(uint64_t data, int64_t result) {
+void DirectLane::refuse(uint64_t data, int64_t result, From from) {
   auto* request = reinterpret_cast<Request*>(data);
   int64_t bytes = 0;
   if ((data & kPartBit) != 0) {
@@ -170,8 +196,19 @@ void DirectLane::refuse(uint64_t data, int64_t result) {
     request->has_begun = true;
     splits_.free(split);
   }
+  refuse_request(request, bytes, result, from);
+}
+
+void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result, From from) {
   in_flight_.fetch_sub(1, std::memory_order_acq_rel);
   Outcome outcome = judge(request, bytes, result);
+  if (from == From::kBlockThread) {
+    // It neither ends requests nor sends them on: somebody who has the program's descriptors does.
+    if (outcome.bytes > 0) request->has_begun = true;
+    if (!outcome.is_answer) backend::advance(&request->io, outcome.bytes);
+    defer(request, outcome.is_answer || is_refusal(outcome.result) ? outcome.result : -EAGAIN);
+    return;
+  }
   if (!outcome.is_answer) {
     send_elsewhere(request, outcome, ReapBy::kSubmitter);
     return;
@@ -384,7 +421,7 @@ void DirectLane::finish_deferred(ReapBy by) {
       conclude(request, result, by, &wakes);
     } else if (is_refusal(result)) {
       send_elsewhere(request, {false, result, 0}, by);
-    } else if (by != ReapBy::kReaper) {
+    } else if (by != ReapBy::kReaper && request->is_reaper_only.load(std::memory_order_relaxed)) {
       defer(request, result);
     } else {
       mark_done(request);

@@ -84,6 +84,10 @@ class DirectLane {
 
   // Hands requests in flight to the kernel, at most kBatchMax, and takes what has ended. Thread: any, in a submitting call.
   void start(Request* const* requests, unsigned count);
+  // The same in two steps, for requests that go through another thread (block_devices.h). count_in: by who submits.
+  // start_for: by that thread, with its own descriptors (-1: it has none); may block; ends nothing there.
+  void count_in(unsigned count) { in_flight_.fetch_add(count, std::memory_order_acq_rel); }
+  void start_for(Request* const* requests, const int* descriptors, unsigned count);
 
   // Takes what is in the ring, if there is something and nobody leads. Signal-safe: yes, as kWaiter. Blocks: no.
   void poll(ReapBy by) {
@@ -124,9 +128,14 @@ class DirectLane {
     return has_ring_.load(std::memory_order_acquire) && ring_.has_event(consumed_.load(std::memory_order_relaxed));
   }
   void poll_events(ReapBy by);
-  void start_split(Request* request, uint32_t chunk_bytes);
-  void submit(iocb** list, unsigned count);
-  void refuse(uint64_t data, int64_t result);
+  // Who hands over: the program's thread, with the program's descriptors, or the thread of BlockDevices.
+  enum class From : uint8_t { kProgram, kBlockThread };
+  static int rw_flags(From from);
+  void hand_over(Request* const* requests, const int* descriptors, unsigned count, From from);
+  void start_split(Request* request, uint32_t chunk_bytes, int fd, From from);
+  void submit(iocb** list, unsigned count, From from);
+  void refuse(uint64_t data, int64_t result, From from);
+  void refuse_request(Request* request, int64_t bytes, int64_t result, From from);
   void take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wakes);
   // What an ended request's bytes and error mean.
   struct Outcome {

@@ -99,6 +99,7 @@ void Engine::descriptors_closing(int first, int last) {
     file->detach();
     if (kernel::is_seekable(file->kind())) {
       wait_until_idle(file);
+      block_devices.release(file);
     } else {
       Inside inside;
       // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.

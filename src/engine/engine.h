@@ -6,6 +6,7 @@
 // reached from it (invariant 5). A vfork child shares the page and must not make AIO calls, as with any library.
 #pragma once
 
+#include "engine/block_devices.h"
 #include "engine/config.h"
 #include "engine/counters.h"
 #include "engine/direct_lane.h"
@@ -161,6 +162,7 @@ class Engine {
   Notifier notifier;
   DirectLane direct;
   Reaper reaper;
+  BlockDevices block_devices;
 
  private:
   enum class RingState : uint32_t { kUnknown, kUsable, kRefused };
@@ -180,6 +182,7 @@ class Engine {
   void serve_in_this_thread(unsigned service);
   FileQueue::Enqueued enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake);
   bool may_go_direct(const Request* request, FileQueue* file);
+  static bool bypasses_cache(FileQueue* file, backend::Opcode opcode, const void* buffer, uint64_t length_bytes, int64_t offset);
   FileQueue::Start choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome);
   void add_foreign(Request* request);
   void remove_foreign(Request* request);

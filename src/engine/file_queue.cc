@@ -31,14 +31,17 @@ void wait_until_published(const Request* request) {
 
 }  // namespace
 
-void FileQueue::attach(int fd, const kernel::FileTraits& traits) {
+void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass) {
   MutexLock lock(mu_);
   AIOX_ASSERT(!is_attached_ && order_.empty());
   fd_ = fd;
   kind_ = traits.kind;
   opened_direct_ = (traits.status_flags & O_DIRECT) != 0;
   knows_nowait_ = traits.knows_nowait;
-  can_go_direct_ = opened_direct_ && knows_nowait_ && kernel::is_seekable(kind_);
+  bypasses_cache_ = may_bypass && kind_ == kernel::FileKind::kBlockDevice && !opened_direct_ &&
+                    (traits.status_flags & O_APPEND) == 0;
+  can_go_direct_ = bypasses_cache_ || (opened_direct_ && knows_nowait_ && kernel::is_seekable(kind_));
+  logical_block_bytes_ = traits.logical_block_bytes != 0 ? traits.logical_block_bytes : 512;
   uint32_t chunk_bytes = kDirectChunkMax;
   if (traits.transfer_bytes_max != 0 && traits.transfer_bytes_max < chunk_bytes) chunk_bytes = traits.transfer_bytes_max;
   direct_chunk_bytes_.store(chunk_bytes, std::memory_order_relaxed);  // relaxed: not reachable yet
@@ -582,6 +585,7 @@ bool FileQueue::has_direct_in_flight() {
 bool FileQueue::try_retire() {
   MutexLock lock(mu_);
   if (is_attached_ || !order_.empty() || idle_waiters_ > 0 || is_ticking_ || fd_ < 0) return false;
+  if (handle.load(std::memory_order_acquire) != kHandleNone) return false;  // E-handle
   for (bool is_scheduled : is_scheduled_) {
     if (is_scheduled) return false;
   }

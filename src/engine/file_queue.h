@@ -72,8 +72,10 @@ class FileQueue {
   static constexpr uint32_t kDirectChunkMin = 64 << 10;
 
   // Prepares the queue for `fd`; it must be idle and detached.
-  void attach(int fd, const kernel::FileTraits& traits) AIOX_EXCLUDES(mu_);
+  // may_bypass: aligned I/O on a block device opened without O_DIRECT goes past the page cache (block_devices.h).
+  void attach(int fd, const kernel::FileTraits& traits, bool may_bypass) AIOX_EXCLUDES(mu_);
 
+  int fd() const { return fd_; }
   kernel::FileKind kind() const { return kind_; }
   bool opened_direct() const { return opened_direct_; }
   bool knows_nowait() const { return knows_nowait_; }
@@ -111,11 +113,17 @@ class FileQueue {
 
   // ---- The direct lane of this file: whether it is there, how much it takes at once, whether it pays. ----
   bool can_go_direct() const { return can_go_direct_; }
+  bool bypasses_cache() const { return bypasses_cache_; }
+  // Of the device; a power of two.
+  uint32_t logical_block_bytes() const { return logical_block_bytes_; }
   uint32_t direct_chunk_bytes() const { return direct_chunk_bytes_.load(std::memory_order_relaxed); }  // relaxed: a figure
   // A request of that length was refused: perhaps for its length.
   void shrink_direct_chunk(uint64_t length_bytes);
   LaneMemory direct_reads;
   LaneMemory direct_writes;
+  // Whether BlockDevices has the device open.
+  static constexpr uint32_t kHandleNone = 0, kHandleOpen = 1, kHandleClosing = 2;
+  std::atomic<uint32_t> handle{kHandleNone};  // (@) E-handle; futex word
   // Whether requests stand here that nobody has begun.
   bool has_waiting() const { return waiting_count_.load(std::memory_order_acquire) != 0; }
 
@@ -211,6 +219,8 @@ class FileQueue {
   bool opened_direct_ = false;
   bool knows_nowait_ = false;
   bool can_go_direct_ = false;
+  bool bypasses_cache_ = false;
+  uint32_t logical_block_bytes_ = 512;
   bool syncs_writes_ = false;
   std::atomic<uint32_t> direct_chunk_bytes_{kDirectChunkMax};  // (@) a figure
   std::atomic<uint32_t> mean_duration_ns_{UINT32_MAX};         // (@) a figure

@@ -41,7 +41,7 @@ FileQueue* FileTable::find(int fd) const {
   return found != nullptr ? found->load(std::memory_order_acquire) : nullptr;  // E-file
 }
 
-FileQueue* FileTable::find_or_attach(int fd, bool (*prepare)(FileQueue*), int* error) {
+FileQueue* FileTable::find_or_attach(int fd, bool may_bypass, bool (*prepare)(FileQueue*), int* error) {
   if (FileQueue* queue = find(fd)) return queue;
   kernel::FileTraits traits;
   *error = kernel::file_traits(fd, &traits);
@@ -54,7 +54,7 @@ FileQueue* FileTable::find_or_attach(int fd, bool (*prepare)(FileQueue*), int* e
     queues_.free(queue);
     return nullptr;
   }
-  queue->attach(fd, traits);
+  queue->attach(fd, traits, may_bypass);
   FileQueue* other = nullptr;
   if (!place->compare_exchange_strong(other, queue, std::memory_order_acq_rel)) {  // E-file: another thread was faster
     queue->detach();

@@ -21,7 +21,8 @@ class FileTable {
   FileQueue* find(int fd) const;
 
   // The queue of `fd`, made if it has none. nullptr with *error: -EBADF, or -EAGAIN (no memory, too many files).
-  FileQueue* find_or_attach(int fd, bool (*prepare)(FileQueue*), int* error);
+  // may_bypass: see FileQueue::attach.
+  FileQueue* find_or_attach(int fd, bool may_bypass, bool (*prepare)(FileQueue*), int* error);
 
   // Takes the queue of `fd` off the table. nullptr: it has none (or another thread was faster).
   FileQueue* remove(int fd);

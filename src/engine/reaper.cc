@@ -167,9 +167,11 @@ void Reaper::lead() {
   while (due_.load(std::memory_order_seq_cst) > 0 && error != -ETIMEDOUT) {
     is_away_.store(true, std::memory_order_seq_cst);  // E-reaper
     bool is_ticking = tick();
-    error = lane.sleep(kernel::monotonic_now_ns() + (is_ticking ? kTickNs : idle_ns));
+    // What the thread of BlockDevices could not hand over comes with no event.
+    const bool is_looking = engine_->block_devices.is_alive();
+    error = lane.sleep(kernel::monotonic_now_ns() + (is_ticking ? kTickNs : is_looking ? kLookNs : idle_ns));
     is_away_.store(false, std::memory_order_seq_cst);
-    if (is_ticking) error = 0;
+    if (is_ticking || is_looking) error = 0;
     lane.reap(ReapBy::kReaper);
   }
   lane.leave();

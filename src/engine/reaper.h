@@ -44,6 +44,7 @@ class Reaper {
 
  private:
   static constexpr int64_t kTickNs = 1'000'000;
+  static constexpr int64_t kLookNs = 20'000'000;
   static void* thread_entry(void* reaper);
   void run();
   bool has_work() const;

@@ -34,7 +34,7 @@ int Engine::submit(const Submission& submission) {
   if (notifier.is_stranded()) notifier.retry_stranded();
   if (direct.has_deferred()) direct.finish_deferred(ReapBy::kSubmitter);
   int error = 0;
-  FileQueue* file = files.find_or_attach(submission.fd, prepare_file, &error);
+  FileQueue* file = files.find_or_attach(submission.fd, config.is_cache_bypassed, prepare_file, &error);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   bool is_transfer = !is_sync(submission.opcode);
   if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
@@ -65,7 +65,10 @@ int Engine::submit(const Submission& submission) {
     ServiceMask wake = 0;
     FileQueue::Enqueued outcome = enqueue(request, file, inline_outcome, &wake);
     if (outcome == FileQueue::Enqueued::kDirect) {
-      if (submission.batch == nullptr) {
+      if (file->bypasses_cache()) {
+        direct.count_in(1);
+        block_devices.push(request);
+      } else if (submission.batch == nullptr) {
         direct.start(&request, 1);
       } else {
         if (submission.batch->count == DirectLane::kBatchMax) submit_batch(submission.batch);
@@ -78,7 +81,7 @@ int Engine::submit(const Submission& submission) {
       return 0;
     }
     // The descriptor was closed between the look-up and the queue; ask what it stands for now.
-    file = files.find_or_attach(submission.fd, prepare_file, &error);
+    file = files.find_or_attach(submission.fd, config.is_cache_bypassed, prepare_file, &error);
     if (file != nullptr) continue;
     change_state(request, RequestState::kPrepared, RequestState::kDone);
     publish(request, error, false);
@@ -165,11 +168,23 @@ FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, I
   return start != Start::kWorker && reaper.ensure() ? start : Start::kWorker;
 }
 
+// Whether a request goes past the page cache on a device that was opened without O_DIRECT.
+bool Engine::bypasses_cache(FileQueue* file, Opcode opcode, const void* buffer, uint64_t length_bytes, int64_t offset) {
+  if (!file->bypasses_cache() || is_sync(opcode) || length_bytes == 0) [[likely]] return false;
+  uint64_t bits = static_cast<uint64_t>(offset) | length_bytes | reinterpret_cast<uintptr_t>(buffer);
+  return (bits & (file->logical_block_bytes() - 1)) == 0;
+}
+
 bool Engine::may_go_direct(const Request* request, FileQueue* file) {
   if (!file->can_go_direct() || !config.is_direct_enabled || is_sync(request->io.opcode)) return false;
   if (request->serial != SerialId::kNone) return false;
   bool is_read = request->io.opcode == Opcode::kRead;
   if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !is_direct_usable()) return false;
+  if (file->bypasses_cache()) {
+    const backend::Io& io = request->io;
+    if (!bypasses_cache(file, io.opcode, io.single.iov_base, io.single.iov_len, io.offset)) return false;
+    if (!block_devices.ensure()) return false;
+  }
   // Who is to be notified must not depend on a program thread to come by.
   return !request->is_reaper_only.load(std::memory_order_relaxed) || reaper.ensure();
 }
@@ -178,6 +193,9 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
   if (is_sync(submission.opcode) || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
   if (submission.length_bytes > backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
   if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
+  if (bypasses_cache(file, submission.opcode, submission.buffer, submission.length_bytes, submission.offset)) {
+    return InlineOutcome::kNotForIt;
+  }
   const bool is_read = submission.opcode == Opcode::kRead;
   // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
   if (!is_read && (file->syncs_writes() || !file->inline_writes.should_try())) return InlineOutcome::kNotForIt;
@@ -283,7 +301,8 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
       bool is_append = (flags & O_APPEND) != 0;
       is_buffered_write = (flags & O_DIRECT) == 0;
       request->has_range = !is_append;
-      if (is_append || is_buffered_write) request->serial = SerialId::kWrites;
+      bool is_bypass = bypasses_cache(file, io.opcode, io.single.iov_base, io.single.iov_len, io.offset);
+      if (is_append || (is_buffered_write && !is_bypass)) request->serial = SerialId::kWrites;
     }
   }
   // On ext4 and its like io_uring gives a buffered write or an fsync to a kernel thread: a worker of ours is no worse,

@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "kernel/file_io.h"
 
@@ -63,6 +66,38 @@ int file_traits(int fd, FileTraits* traits) {
   }
   return 0;
 }
+
+int leave_descriptor_table() {
+  constexpr unsigned kUnshare = 1u << 1;  // CLOSE_RANGE_UNSHARE
+  long error = raw_syscall(SYS_close_range, 0, static_cast<long>(~0u), kUnshare);
+  if (error < 0) return static_cast<int>(error);
+  for (int number = 0; number < 3; number++) {
+    // Only a name: nothing can be read from it or written to it.
+    error = raw_syscall(SYS_openat, AT_FDCWD, as_argument("/"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (error < 0) return static_cast<int>(error);
+  }
+  return 0;
+}
+
+int open_again(int fd, int extra_flags) {
+  // The flags of the process's descriptor: this thread's table has another behind the number, or none.
+  char name[64], text[256];
+  snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
+  long info = raw_syscall(SYS_openat, AT_FDCWD, as_argument(name), O_RDONLY | O_CLOEXEC);
+  if (info < 0) return static_cast<int>(info);
+  long count = raw_syscall(SYS_read, info, as_argument(text), sizeof text - 1);
+  raw_syscall(SYS_close, info);
+  if (count <= 0) return -ENOENT;
+  text[count] = '\0';
+  const char* line = strstr(text, "flags:");
+  if (line == nullptr) return -ENOENT;
+  const int flags = static_cast<int>(strtoul(line + 6, nullptr, 8));
+  snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+  return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, as_argument(name),
+                                      (flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | O_CLOEXEC | extra_flags));
+}
+
+void close_descriptor(int fd) { raw_syscall(SYS_close, fd); }
 
 uint64_t file_size_limit_bytes() {
   struct { uint64_t current, maximum; } limit = {UINT64_MAX, UINT64_MAX};

@@ -64,6 +64,7 @@ AIOX_EXPORT int aiox_get_config(struct aiox_config* config) {
   answer.idle_timeout_ms = engine->config.idle_timeout_ms;
   answer.verbose = engine->config.is_verbose;
   answer.direct = engine->config.is_direct_enabled;
+  answer.direct_block = engine->config.is_cache_bypassed;
   return give(answer, config);
 }
 

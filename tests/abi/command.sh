@@ -37,8 +37,11 @@ expect 0 'AIOX_BACKEND=threads' env AIOX_BACKEND=threads "$aiox" lanes
 expect 0 '^inline +yes +no +AIOX_INLINE=0 turns it off' env AIOX_INLINE=0 "$aiox" lanes
 expect 0 '^direct +(yes|no) +no ' env AIOX_DIRECT=0 "$aiox" lanes
 expect 0 '^io_uring +(yes|no) +no ' env AIOX_BACKEND=threads "$aiox" lanes
-expect 0 ' AIOX_DIRECT=0$' env AIOX_DIRECT=0 "$aiox" lanes
-expect 0 ' AIOX_DIRECT=1$' env AIOX_DIRECT=2 "$aiox" lanes
+expect 0 ' AIOX_DIRECT_BLOCK=off$' env -u AIOX_DIRECT_BLOCK "$aiox" lanes
+expect 0 ' AIOX_DIRECT_BLOCK=always$' env AIOX_DIRECT_BLOCK=always "$aiox" lanes
+expect 0 '"direct_block": "always"' env AIOX_DIRECT_BLOCK=always "$aiox" lanes --json
+expect 0 ' AIOX_DIRECT=0 ' env AIOX_DIRECT=0 "$aiox" lanes
+expect 0 ' AIOX_DIRECT=1 ' env AIOX_DIRECT=2 "$aiox" lanes
 expect 0 '"name": "direct"' "$aiox" lanes --json
 expect 0 '"direct": 0' env AIOX_DIRECT=0 "$aiox" lanes --json
 
@@ -84,6 +87,7 @@ else
     --notifiers-max 1 --verbose -- sh -c 'echo $AIOX_BACKEND $AIOX_WORKERS_MAX $AIOX_QUEUE_MAX $AIOX_IDLE_MS $AIOX_INLINE \
     $AIOX_NOTIFIERS_MAX $AIOX_VERBOSE'
   expect 0 '^0$' "$aiox" run --direct 0 -- sh -c 'echo $AIOX_DIRECT'
+  expect 0 '^always$' "$aiox" run --direct-block always -- sh -c 'echo $AIOX_DIRECT_BLOCK'
   expect 0 '^1$' env AIOX_DIRECT=0 "$aiox" run --direct=1 sh -c 'echo $AIOX_DIRECT'
   expect 0 '^$' env -u AIOX_DIRECT "$aiox" run sh -c 'echo $AIOX_DIRECT'
   expect 0 '^threads$' env AIOX_BACKEND=threads "$aiox" run sh -c 'echo $AIOX_BACKEND'

@@ -24,6 +24,7 @@ TEST_CASE("without variables the defaults are in force") {
   CHECK(config.queue_max >= 65536);
   CHECK(config.is_inline_enabled);
   CHECK(config.is_direct_enabled);
+  CHECK_FALSE(config.is_cache_bypassed);
   CHECK_FALSE(config.is_verbose);
 }
 
@@ -34,6 +35,7 @@ TEST_CASE("good values are taken") {
   Variable idle("AIOX_IDLE_MS", "0");
   Variable inline_lane("AIOX_INLINE", "0");
   Variable direct_lane("AIOX_DIRECT", "0");
+  Variable direct_block("AIOX_DIRECT_BLOCK", "always");
   Config config = read_config();
   CHECK(config.backend == BackendChoice::kThreads);
   CHECK(config.workers_max == 3);
@@ -41,6 +43,7 @@ TEST_CASE("good values are taken") {
   CHECK(config.idle_timeout_ms == 0);
   CHECK_FALSE(config.is_inline_enabled);
   CHECK_FALSE(config.is_direct_enabled);
+  CHECK(config.is_cache_bypassed);
 }
 
 TEST_CASE("bad values leave the default") {
@@ -54,6 +57,11 @@ TEST_CASE("bad values leave the default") {
     INFO(text);
     Variable direct("AIOX_DIRECT", text);
     CHECK(read_config().is_direct_enabled);
+  }
+  for (const char* text : {"1", "yes", "ALWAYS"}) {
+    INFO(text);
+    Variable direct_block("AIOX_DIRECT_BLOCK", text);
+    CHECK_FALSE(read_config().is_cache_bypassed);
   }
   Variable backend("AIOX_BACKEND", "IO_URING");
   CHECK(read_config().backend == BackendChoice::kAuto);

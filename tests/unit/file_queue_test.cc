@@ -29,7 +29,7 @@ class Bench {
     traits.kind = kind;
     traits.status_flags = O_RDWR;
     traits.knows_nowait = true;
-    queue_.attach(kFd, traits);
+    queue_.attach(kFd, traits, false);
   }
 
   Request* add(Opcode opcode, int64_t offset, size_t length, SerialId serial = SerialId::kNone,

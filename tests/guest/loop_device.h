@@ -1,0 +1,17 @@
+// loop_device.h - a block device of the test's own. Needs root and loop devices; otherwise the property is skipped.
+#ifndef AIOX_TESTS_GUEST_LOOP_DEVICE_H
+#define AIOX_TESTS_GUEST_LOOP_DEVICE_H
+
+#include <string>
+
+namespace guest {
+
+// Attaches a free loop device to the open file `backing`, and gives its path in *path. The device goes away with the last
+// descriptor for it, of which the answer is one.
+int attach_loop_device(int backing, std::string* path);
+
+// Whether the device stands for a file (still).
+bool is_loop_device_attached(const std::string& path);
+
+}  // namespace guest
+#endif

@@ -79,6 +79,8 @@ class DirectLane {
   // Makes the ring. 0, or -errno with *step naming what was refused. Called once, under Engine::probe_mu_.
   int start_ring(const char** step);
 
+  void give_back_memory() { splits_.trim(); }
+
   // Requests handed to the kernel and not yet taken from the ring.
   uint32_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
 

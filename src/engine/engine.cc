@@ -87,6 +87,15 @@ bool Engine::open() {
          services[static_cast<unsigned>(ServiceId::kStreams)].open(this, ServiceId::kStreams, config.queue_max);
 }
 
+void Engine::give_back_memory() {
+  const uint64_t ended = counters.completed.read() + counters.cancelled.read();
+  if (ended < counters.submitted.read()) return;
+  requests.trim();
+  groups.trim();
+  shared_ios.trim();
+  direct.give_back_memory();
+}
+
 bool Engine::prepare_file(FileQueue* queue) {
   if (queue->has_ready_nodes) return true;
   Engine* engine = running();

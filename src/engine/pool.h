@@ -3,6 +3,7 @@
 // The storage is one mapping of address space, touched as it is first used, so memory follows the highest number of
 // objects in use at once and a stale index can always be looked at safely: it names an object of the same type, whose
 // generation tells that it is another one now. That is what lets a signal handler follow the token in a control block.
+// When none is in use, trim() gives the memory back, all but a little; what a stale index names is zero then.
 //
 // allocate and free are a Treiber stack of indices with a tag against ABA. Thread: any. Blocks: no. Signal-safe: yes.
 // T needs `std::atomic<uint32_t> pool_next`.
@@ -57,6 +58,33 @@ class Pool {
     } while (!head_.compare_exchange_weak(head, next, std::memory_order_acq_rel, std::memory_order_relaxed));
   }
 
+  // Gives the memory of all objects but the first few back to the system, if none is in use. Thread: any.
+  void trim() {
+    const uint32_t count = touched_.load(std::memory_order_acquire);
+    if (count <= kKept) return;
+    // E-pool: with the whole stack in hand, what is missing from it is in use.
+    uint64_t head = head_.load(std::memory_order_acquire);
+    while (!head_.compare_exchange_weak(head, make_head(kNone, head), std::memory_order_acquire)) {
+    }
+    uint32_t found = 0;
+    for (uint32_t i = index_of(head); i != kNone; i = objects_[i].pool_next.load(std::memory_order_relaxed)) found++;
+    // New objects are made beyond the count, and nobody has the others now.
+    bool is_unused = found == count;
+    if (is_unused) kernel::drop_memory(&objects_[kKept], (count - kKept) * sizeof(T));
+    uint32_t expected = count;
+    bool is_trimmed = is_unused && touched_.compare_exchange_strong(expected, kKept, std::memory_order_acq_rel);
+    if (is_unused) {
+      for (uint32_t i = 0; i < kKept; i++) free(&objects_[i]);
+      for (uint32_t i = kKept; i < count && !is_trimmed; i++) free(new (&objects_[i]) T());
+      return;
+    }
+    for (uint32_t i = index_of(head); i != kNone;) {
+      uint32_t next = objects_[i].pool_next.load(std::memory_order_relaxed);  // relaxed: ours
+      free(&objects_[i]);
+      i = next;
+    }
+  }
+
   uint32_t index_of(const T* object) const { return static_cast<uint32_t>(object - objects_); }
 
   // The object with that index, or nullptr if none was ever made.
@@ -66,6 +94,7 @@ class Pool {
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr uint32_t kKept = 64;
   static uint32_t index_of(uint64_t head) { return static_cast<uint32_t>(head); }
   static uint64_t make_head(uint32_t index, uint64_t previous) { return (((previous >> 32) + 1) << 32) | index; }
 

@@ -155,6 +155,7 @@ void Reaper::run() {
     if (is_due && due_.load(std::memory_order_seq_cst) <= 0) slots.pass_lead();
     if (error == -ETIMEDOUT && !is_ticking && !has_work() && !engine_->is_mixed() && retire()) break;
   }
+  engine_->give_back_memory();
   engine_->counters.threads_now.subtract();
 }
 

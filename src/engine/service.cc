@@ -216,6 +216,7 @@ void Worker::run() {
     }
   }
   backend_->close();
+  engine->give_back_memory();
   engine->counters.threads_now.subtract();
   engine->workers.free(this);
 }

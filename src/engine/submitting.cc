@@ -233,6 +233,8 @@ Request* Engine::make_request(const Submission& submission) {
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
   uint32_t generation = (request->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;  // relaxed: ours
+  // A fresh one may have had a life before its memory was given back: begun anew, it would meet that one's tokens again.
+  if (generation == 1) generation = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 16) & kGenerationMask;
   if (generation == 0) generation = 1;                                            // so that no token is 0
   request->generation.store(generation, std::memory_order_release);               // E-token
   request->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);             // relaxed: begin() comes after

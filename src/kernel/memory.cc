@@ -31,6 +31,13 @@ void unmap_memory(void* address, size_t size_bytes) {
   raw_syscall(SYS_munmap, as_argument(address), static_cast<long>(size_bytes));
 }
 
+void drop_memory(void* address, size_t size_bytes) {
+  const uintptr_t mask = page_size_bytes() - 1;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(address) + mask) & ~mask;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(address) + size_bytes) & ~mask;
+  if (begin < end) advise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 void* map_page_wiped_on_fork(bool* is_wiped) {
   void* address = map_anonymous(page_size_bytes());
   if (address != nullptr) *is_wiped = advise(address, page_size_bytes(), MADV_WIPEONFORK) == 0;

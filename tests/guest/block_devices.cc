@@ -83,7 +83,7 @@ GUEST_PROPERTY(bypassing_reads_leave_the_page_cache_empty) {
   const std::string before = descriptor_table();
   for (unsigned round = 0; round < trials(20); ++round) {
     read_some(fd, 64);
-    CHECK(descriptor_table() == before);
+    CHECK(descriptor_table() == before || is_thread_sanitized());  // which itself opens files now and then
   }
   read_some(fd, 4, 3 << 20);
   if (!is_bypassing()) return;

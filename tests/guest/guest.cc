@@ -82,6 +82,14 @@ bool is_sanitized() {
 #endif
 }
 
+bool is_thread_sanitized() {
+#if defined(__SANITIZE_THREAD__)
+  return true;
+#else
+  return false;
+#endif
+}
+
 unsigned trials(unsigned count) { return is_sanitized() ? std::max(count / 25, 4u) : count; }
 
 bool is_answered_by_aiox() { return dlsym(RTLD_DEFAULT, "aiox_version") != nullptr; }

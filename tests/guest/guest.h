@@ -44,6 +44,7 @@ uint64_t random_below(uint64_t bound);  // Thread: any; the sequence is that of 
 // `count`, or what a sanitizer's slowness leaves of it.
 unsigned trials(unsigned count);
 bool is_sanitized();
+bool is_thread_sanitized();
 bool is_answered_by_aiox();
 
 // A file with no name: block k (512 bytes) holds block_byte(k). `flags` are added to O_RDWR | O_CLOEXEC.

@@ -11,6 +11,7 @@
 
 #include "base/intrusive_list.h"
 #include "kernel/descriptor.h"
+#include "kernel/io_priority.h"
 
 namespace aiox::backend {
 
@@ -24,6 +25,7 @@ struct Io {
   bool try_nowait = false;          // a read that the page cache may well answer: try that first
   bool is_shared = false;           // several requests answer to this unit (engine::SharedIo)
   int fd = -1;
+  int priority = kernel::kNoIoPriority;  // kernel::io_priority() of who submitted it
   uint32_t vector_count = 0;
   const iovec* vectors = nullptr;   // stays valid until reaped
   int64_t offset = 0;

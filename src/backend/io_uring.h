@@ -24,6 +24,11 @@ class IoUring final : public Backend {
   unsigned reap(Io** done, unsigned done_max, bool may_block) override;
   void close() override { ring_.close(); }
 
+  // Issues what was started, without reaping.
+  void issue() {
+    if (!is_broken_) io_uring_submit(ring_.get());
+  }
+
   // The kernel has begun to refuse the ring (a seccomp filter set since): nothing can be started or reaped any more.
   // What is in flight ends when the owning thread does: exit cancels it or waits for it, and the completions still land
   // in the ring's memory. salvage() is for the thread that takes over, after that.

@@ -76,6 +76,7 @@ bool BlockDevices::retire() {
 
 void BlockDevices::run() {
   Inside inside;
+  priority_ = {};
   has_table_ = kernel::leave_descriptor_table() == 0;
   const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
   for (;;) {
@@ -93,6 +94,8 @@ void BlockDevices::run() {
       int descriptors[kBatchMax];
       unsigned count = 0;
       for (; oldest != nullptr && count < kBatchMax; count++) {
+        if (priority_.differs(oldest->io.priority) && count > 0) break;
+        priority_.adopt(oldest->io.priority);
         batch[count] = oldest;
         descriptors[count] = find_handle(oldest->file.load(std::memory_order_relaxed));  // relaxed: ours
         oldest = oldest->deferred_next;

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "kernel/io_priority.h"
 #include "kernel/mutex.h"
 
 namespace aiox::engine {
@@ -57,6 +58,7 @@ class BlockDevices {
 
   // The thread's own:
   bool has_table_ = false;
+  kernel::AdoptedPriority priority_;
   unsigned handle_count_ = 0;
   struct { FileQueue* file; int fd; } handles_[kHandlesMax];
 };

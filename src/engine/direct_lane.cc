@@ -388,6 +388,10 @@ void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy
     file->shrink_direct_chunk(request->io.single.iov_len);
   }
   engine_->counters.direct_refused.add();
+  // Not the submitter's for certain, but a thread's of the program.
+  if (by != ReapBy::kReaper && request->io.priority == kernel::kNoIoPriority) {
+    request->io.priority = kernel::io_priority();
+  }
   if (outcome.bytes > 0) request->has_begun = true;
   backend::advance(&request->io, outcome.bytes);
   kernel::SignalHold hold(by == ReapBy::kWaiter);

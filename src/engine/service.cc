@@ -174,6 +174,7 @@ void Worker::begin() {
   static constexpr const char* kNames[kServiceCount] = {"aiox-ring", "aiox-worker", "aiox-stream"};
   kernel::name_this_thread(kNames[static_cast<unsigned>(service_->id())]);
   open_backend();
+  priority_ = {};
   is_counted_ = true;
 }
 
@@ -243,7 +244,15 @@ bool Worker::fill() {
   return false;
 }
 
+// What the kernel does from now on in this thread's name, it does under the priority of who asked for it.
+void Worker::adopt_priority(int priority) {
+  if (!is_counted_ || !priority_.differs(priority)) [[likely]] return;  // not counted: the thread is the program's
+  if (has_ring()) ring_.issue();
+  priority_.adopt(priority);
+}
+
 void Worker::start(Io* io) {
+  adopt_priority(io->priority);
   if (has_ring()) {
     backend_->start(io);
     return;
@@ -318,6 +327,7 @@ void Worker::run_chain(SharedIo* shared) {
   if (is_counted_) service_->enter_blocked();
   for (uint32_t i = 0; i < shared->count; i++) {
     Request* request = shared->members[i];
+    adopt_priority(request->io.priority);
     int64_t result = backend::total_result(request->io, backend::perform(request->io));
     if (result < 0) {
       engine->complete_or_reroute(request, result, true, this);
@@ -432,6 +442,7 @@ void Worker::inherit() {
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kThreadEndPollNs);
   }
   backend_ = &threads_;
+  priority_ = {};
   while (CancelTicket* ticket = started_) {
     started_ = ticket->next;
     ticket->is_answered = true;

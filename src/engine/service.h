@@ -48,6 +48,7 @@ class Worker {
   void open_backend();
   bool fill();
   void start(backend::Io* io);
+  void adopt_priority(int priority);
   bool prepare_to_sleep();
   void complete(backend::Io* io);
   void complete_shared(SharedIo* shared);
@@ -68,6 +69,7 @@ class Worker {
   CancelTicket* started_ = nullptr;      // cancellations in the ring
   backend::IoUring ring_;
   backend::Threads threads_;
+  kernel::AdoptedPriority priority_;
   RequestList again_;                    // in flight, to be started once more
   WakeBatch wakes_;                      // of the completions of this round
 

@@ -107,6 +107,9 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   request->is_due = may_be_direct && request->is_reaper_only.load(std::memory_order_relaxed);
   if (request->is_due) reaper.add_due();
   request->withheld_tick = reaper.now();
+  // In the direct lane the submitting thread's own counts, with no call for it.
+  bool is_own_thread = may_be_direct && !file->bypasses_cache();
+  if (!is_own_thread && kernel::is_seekable(file->kind())) request->io.priority = kernel::io_priority();
   request->service_hint.store(static_cast<uint8_t>(request->service), std::memory_order_relaxed);  // relaxed: ours
   FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
   switch (outcome) {
@@ -251,6 +254,7 @@ Request* Engine::make_request(const Submission& submission) {
   io.offset = submission.offset;
   io.result = 0;
   io.done_bytes = 0;
+  io.priority = kernel::kNoIoPriority;
   request->control_block = submission.control_block;
   request->token = make_token(generation, requests.index_of(request));
   request->ops = submission.ops;

@@ -28,7 +28,6 @@ bool is_refused_by_submit(long error) {
 
 constexpr int64_t kLookNs = 500'000;
 constexpr int64_t kRoomLookNs = 100'000;
-constexpr uint64_t kSectorBytes = 512;
 
 bool may_go_elsewhere(const io_event& event) {
   if ((event.data & kPartBit) != 0 || event.res < 0) return true;
@@ -116,10 +115,10 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
       refuse_request(request, 0, -EOPNOTSUPP, from);
       continue;
     }
-    uint32_t chunk_bytes = request->file.load(std::memory_order_relaxed)->direct_chunk_bytes();  // relaxed: ours
+    const FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
+    uint32_t chunk_bytes = file->direct_chunk_bytes();
     // What is misaligned is left to the kernel as it is: cut up, its parts in a hole would be read where the whole is refused.
-    uint64_t address = reinterpret_cast<uintptr_t>(io.single.iov_base);
-    bool is_aligned = (static_cast<uint64_t>(io.offset) | io.single.iov_len | address) % kSectorBytes == 0;
+    bool is_aligned = file->is_direct_aligned(io.single.iov_base, io.single.iov_len, io.offset);
     if (io.single.iov_len > chunk_bytes && is_aligned) {
       start_split(request, chunk_bytes, fd, from);
       continue;

@@ -41,7 +41,8 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   bypasses_cache_ = may_bypass && kind_ == kernel::FileKind::kBlockDevice && !opened_direct_ &&
                     (traits.status_flags & O_APPEND) == 0;
   can_go_direct_ = bypasses_cache_ || (opened_direct_ && knows_nowait_ && kernel::is_seekable(kind_));
-  logical_block_bytes_ = traits.logical_block_bytes != 0 ? traits.logical_block_bytes : 512;
+  offset_alignment_bytes_ = traits.offset_alignment_bytes;
+  memory_alignment_bytes_ = traits.memory_alignment_bytes;
   uint32_t chunk_bytes = kDirectChunkMax;
   if (traits.transfer_bytes_max != 0 && traits.transfer_bytes_max < chunk_bytes) chunk_bytes = traits.transfer_bytes_max;
   direct_chunk_bytes_.store(chunk_bytes, std::memory_order_relaxed);  // relaxed: not reachable yet

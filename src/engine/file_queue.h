@@ -114,8 +114,11 @@ class FileQueue {
   // ---- The direct lane of this file: whether it is there, how much it takes at once, whether it pays. ----
   bool can_go_direct() const { return can_go_direct_; }
   bool bypasses_cache() const { return bypasses_cache_; }
-  // Of the device; a power of two.
-  uint32_t logical_block_bytes() const { return logical_block_bytes_; }
+  // Whether O_DIRECT takes such a transfer as it is.
+  bool is_direct_aligned(const void* address, uint64_t length_bytes, int64_t offset) const {
+    return ((static_cast<uint64_t>(offset) | length_bytes) & (offset_alignment_bytes_ - 1)) == 0 &&
+           (reinterpret_cast<uintptr_t>(address) & (memory_alignment_bytes_ - 1)) == 0;
+  }
   uint32_t direct_chunk_bytes() const { return direct_chunk_bytes_.load(std::memory_order_relaxed); }  // relaxed: a figure
   // A request of that length was refused: perhaps for its length.
   void shrink_direct_chunk(uint64_t length_bytes);
@@ -220,7 +223,8 @@ class FileQueue {
   bool knows_nowait_ = false;
   bool can_go_direct_ = false;
   bool bypasses_cache_ = false;
-  uint32_t logical_block_bytes_ = 512;
+  uint32_t offset_alignment_bytes_ = 512;
+  uint32_t memory_alignment_bytes_ = 512;
   bool syncs_writes_ = false;
   std::atomic<uint32_t> direct_chunk_bytes_{kDirectChunkMax};  // (@) a figure
   std::atomic<uint32_t> mean_duration_ns_{UINT32_MAX};         // (@) a figure

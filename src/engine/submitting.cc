@@ -174,8 +174,7 @@ FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, I
 // Whether a request goes past the page cache on a device that was opened without O_DIRECT.
 bool Engine::bypasses_cache(FileQueue* file, Opcode opcode, const void* buffer, uint64_t length_bytes, int64_t offset) {
   if (!file->bypasses_cache() || is_sync(opcode) || length_bytes == 0) [[likely]] return false;
-  uint64_t bits = static_cast<uint64_t>(offset) | length_bytes | reinterpret_cast<uintptr_t>(buffer);
-  return (bits & (file->logical_block_bytes() - 1)) == 0;
+  return file->is_direct_aligned(buffer, length_bytes, offset);
 }
 
 bool Engine::may_go_direct(const Request* request, FileQueue* file) {

@@ -21,25 +21,21 @@ bool is_terminal(int fd) {
   char settings[256] = {};  // larger than any architecture's struct termios
   return raw_syscall(SYS_ioctl, fd, TCGETS, as_argument(settings)) == 0;
 }
-}  // namespace
 
-int file_kind(int fd, FileKind* kind) {
-  // statx with AT_EMPTY_PATH has one layout on every architecture; fstat by raw call has not.
-  struct statx status = {};
-  long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
-                           as_argument(&status));
-  if (error < 0) return static_cast<int>(error);
-  switch (status.stx_mode & S_IFMT) {
+FileKind kind_of(int fd, uint16_t mode) {
+  switch (mode & S_IFMT) {
     case S_IFREG:
-    case S_IFDIR: *kind = FileKind::kRegular; break;
-    case S_IFBLK: *kind = FileKind::kBlockDevice; break;
-    case S_IFSOCK: *kind = FileKind::kSocket; break;
-    case S_IFIFO: *kind = FileKind::kPipe; break;
-    case S_IFCHR: *kind = is_terminal(fd) ? FileKind::kTerminal : FileKind::kOther; break;
-    default: *kind = FileKind::kOther; break;
+    case S_IFDIR: return FileKind::kRegular;
+    case S_IFBLK: return FileKind::kBlockDevice;
+    case S_IFSOCK: return FileKind::kSocket;
+    case S_IFIFO: return FileKind::kPipe;
+    case S_IFCHR: return is_terminal(fd) ? FileKind::kTerminal : FileKind::kOther;
+    default: return FileKind::kOther;
   }
-  return 0;
 }
+
+bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
+}  // namespace
 
 bool knows_nowait(int fd) {
   // Far behind the end of any file: nothing is read, no access time changes. The flag is checked before the offset.
@@ -51,18 +47,30 @@ bool knows_nowait(int fd) {
 int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }
 
 int file_traits(int fd, FileTraits* traits) {
-  int error = file_kind(fd, &traits->kind);
-  if (error != 0) return error;
+  // statx with AT_EMPTY_PATH has one layout on every architecture; fstat by raw call has not.
+  struct statx status = {};
+  long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_DIOALIGN,
+                           as_argument(&status));
+  if (error < 0) return static_cast<int>(error);
+  traits->kind = kind_of(fd, status.stx_mode);
   traits->status_flags = status_flags(fd);
   if (traits->status_flags < 0) return traits->status_flags;
   traits->knows_nowait = is_seekable(traits->kind) && knows_nowait(fd);
+  const bool has_alignment = (status.stx_mask & STATX_DIOALIGN) != 0 && is_power_of_two(status.stx_dio_offset_align) &&
+                             is_power_of_two(status.stx_dio_mem_align);
+  if (has_alignment) {
+    traits->offset_alignment_bytes = status.stx_dio_offset_align;
+    traits->memory_alignment_bytes = status.stx_dio_mem_align;
+  }
   if (traits->kind != FileKind::kBlockDevice) return 0;
-  unsigned short sectors = 0;  // of 512 bytes, whatever the device's blocks are
-  if (raw_syscall(SYS_ioctl, fd, BLKSECTGET, as_argument(&sectors)) == 0) traits->transfer_bytes_max = sectors * 512u;
   int block_bytes = 0;
-  if (raw_syscall(SYS_ioctl, fd, BLKSSZGET, as_argument(&block_bytes)) == 0 && block_bytes > 0) {
-    traits->logical_block_bytes = static_cast<uint32_t>(block_bytes);
-    traits->transfer_bytes_max -= traits->transfer_bytes_max % traits->logical_block_bytes;
+  if (!has_alignment && raw_syscall(SYS_ioctl, fd, BLKSSZGET, as_argument(&block_bytes)) == 0 &&
+      is_power_of_two(static_cast<uint32_t>(block_bytes))) {
+    traits->offset_alignment_bytes = traits->memory_alignment_bytes = static_cast<uint32_t>(block_bytes);
+  }
+  unsigned short sectors = 0;  // of 512 bytes, whatever the device's blocks are
+  if (raw_syscall(SYS_ioctl, fd, BLKSECTGET, as_argument(&sectors)) == 0) {
+    traits->transfer_bytes_max = sectors * 512u & ~(traits->offset_alignment_bytes - 1);
   }
   return 0;
 }

@@ -18,9 +18,6 @@ enum class FileKind : uint8_t {
 
 inline bool is_seekable(FileKind kind) { return kind == FileKind::kRegular || kind == FileKind::kBlockDevice; }
 
-// Sets *kind and returns 0, or -EBADF (also fstat's other errors).
-int file_kind(int fd, FileKind* kind);
-
 // The open file description's status flags (O_APPEND, O_DIRECT, O_NONBLOCK ...), or -EBADF. Asked anew whenever they
 // matter: fcntl(F_SETFL) may change them at any time.
 int status_flags(int fd);
@@ -35,7 +32,10 @@ struct FileTraits {
   int status_flags = 0;
   bool knows_nowait = false;
   uint32_t transfer_bytes_max = 0;   // of one request to a block device (BLKSECTGET); 0: not a device, or it does not say
-  uint32_t logical_block_bytes = 0;  // of a block device (BLKSSZGET); 0: as above
+  // What O_DIRECT wants offsets and lengths, and addresses, to be multiples of: powers of two (STATX_DIOALIGN, Linux 6.1;
+  // before that the logical block of a device, BLKSSZGET, and 512 of a file).
+  uint32_t offset_alignment_bytes = 512;
+  uint32_t memory_alignment_bytes = 512;
 };
 // 0, or -EBADF (also fstat's other errors).
 int file_traits(int fd, FileTraits* traits);

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,9 @@ class Device {
   Device() {
     setenv("AIOX_DIRECT_BLOCK", "always", 1);
     int backing = pattern_file(kBytes);
+    struct stat status {};
+    CHECK(fstat(backing, &status) == 0);
+    inode_ = status.st_ino;
     keeper_ = attach_loop_device(backing, &path_);
     close(backing);
   }
@@ -35,10 +39,11 @@ class Device {
   }
   // The program's own last descriptor: the device goes away, if nobody else has it.
   void let_go() { close(keeper_); }
-  const std::string& path() const { return path_; }
+  bool is_there() const { return is_loop_device_attached(path_, inode_); }
 
  private:
   std::string path_;
+  uint64_t inode_ = 0;
   int keeper_ = -1;
 };
 
@@ -177,9 +182,9 @@ GUEST_PROPERTY(a_device_is_let_go_of_when_its_last_descriptor_is_closed) {
     Request in_flight;
     in_flight.read(fd, 0);
     device.let_go();
-    CHECK(is_loop_device_attached(device.path()));
+    CHECK(device.is_there());
     close(fd);
-    CHECK(!is_loop_device_attached(device.path()));
+    CHECK(!device.is_there());
     in_flight.wait_for_all();
   }
 }

@@ -34,11 +34,11 @@ int attach_loop_device(int backing, std::string* path) {
   return loop;
 }
 
-bool is_loop_device_attached(const std::string& path) {
+bool is_loop_device_attached(const std::string& path, uint64_t inode) {
   int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
   loop_info64 info{};
-  bool is_attached = ioctl(fd, LOOP_GET_STATUS64, &info) == 0;
+  bool is_attached = ioctl(fd, LOOP_GET_STATUS64, &info) == 0 && info.lo_inode == inode;
   close(fd);
   return is_attached;
 }

@@ -2,6 +2,7 @@
 #ifndef AIOX_TESTS_GUEST_LOOP_DEVICE_H
 #define AIOX_TESTS_GUEST_LOOP_DEVICE_H
 
+#include <cstdint>
 #include <string>
 
 namespace guest {
@@ -10,8 +11,8 @@ namespace guest {
 // descriptor for it, of which the answer is one.
 int attach_loop_device(int backing, std::string* path);
 
-// Whether the device stands for a file (still).
-bool is_loop_device_attached(const std::string& path);
+// Whether the device stands for the file with that inode number (still; another test may have taken it since).
+bool is_loop_device_attached(const std::string& path, uint64_t inode);
 
 }  // namespace guest
 #endif

@@ -94,6 +94,19 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   return outcome;
 }
 
+bool FileQueue::may_overtake_writes(uint64_t begin, uint64_t length_bytes) {
+  MutexLock lock(mu_);
+  uint32_t seen = 0;
+  for (const Request* request = order_.front(); request != nullptr; request = order_.next(request)) {
+    if (++seen > kOvertakenMax) return false;
+    if (request->io.opcode != Opcode::kWrite) continue;
+    // An append: where it will land is not known.
+    if (!request->has_range) return false;
+    if (request->range_begin < begin + length_bytes && begin < request->range_begin + request->range_bytes) return false;
+  }
+  return true;
+}
+
 void FileQueue::shrink_direct_chunk(uint64_t length_bytes) {
   uint32_t chunk_bytes = direct_chunk_bytes();
   uint64_t tried_bytes = length_bytes < chunk_bytes ? length_bytes : chunk_bytes;

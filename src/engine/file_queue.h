@@ -67,6 +67,7 @@ class FileQueue {
   static constexpr uint32_t kAdmittedMax = 256;
   static constexpr uint64_t kMergedBytesMax = 1 << 20;
   static constexpr uint32_t kQuickNs = 20'000;
+  static constexpr uint32_t kOvertakenMax = 64;  // outstanding requests that an overtaking read looks at
 
   static constexpr uint32_t kDirectChunkMax = 1 << 20;   // bytes; 256 pages are what one bio holds (BIO_MAX_VECS)
   static constexpr uint32_t kDirectChunkMin = 64 << 10;
@@ -81,6 +82,10 @@ class FileQueue {
   bool knows_nowait() const { return knows_nowait_; }
   // Writes accepted and not yet ended. A read may be answered inside the call only when there is none.
   bool has_outstanding_writes() const { return outstanding_writes_.load(std::memory_order_acquire) != 0; }
+
+  // Whether a read of those bytes may be carried out before the writes that are outstanding. False also when that would
+  // take too long to tell.
+  bool may_overtake_writes(uint64_t begin, uint64_t length_bytes) AIOX_EXCLUDES(mu_);
 
   // Requests accepted and not yet ended.
   bool has_outstanding() const { return outstanding_.load(std::memory_order_acquire) != 0; }

@@ -201,9 +201,11 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
   const bool is_read = submission.opcode == Opcode::kRead;
   // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
   if (!is_read && (file->syncs_writes() || !file->inline_writes.should_try())) return InlineOutcome::kNotForIt;
-  // A read must not overtake a write, nor a write anything.
-  if (is_read ? file->has_outstanding_writes() : file->has_outstanding()) {
-    return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
+  // A read must not overtake a write of the same bytes, nor a write anything.
+  if (!is_read && file->has_outstanding()) return InlineOutcome::kNotForIt;
+  if (is_read && file->has_outstanding_writes() &&
+      !file->may_overtake_writes(static_cast<uint64_t>(submission.offset), submission.length_bytes)) {
+    return InlineOutcome::kNotTried;
   }
   // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
   if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) {

@@ -113,6 +113,31 @@ SharedIo* as_shared(Io* io) {
 
 }  // namespace
 
+TEST_CASE("a read may overtake writes of other bytes, and no append") {
+  Bench bench;
+  bench.add_read(0, 4096);
+  CHECK(bench.queue().may_overtake_writes(0, 4096));
+  Request* write = bench.add_buffered_write(8192, 4096);
+  CHECK(bench.queue().may_overtake_writes(0, 8192));
+  CHECK(bench.queue().may_overtake_writes(12288, 4096));
+  CHECK_FALSE(bench.queue().may_overtake_writes(0, 8193));
+  CHECK_FALSE(bench.queue().may_overtake_writes(12287, 1));
+  bench.take_all();
+  CHECK_FALSE(bench.queue().may_overtake_writes(8192, 1));
+  bench.finish(write);
+  CHECK(bench.queue().may_overtake_writes(8192, 1));
+  bench.add_append(1);
+  CHECK_FALSE(bench.queue().may_overtake_writes(1 << 30, 1));
+}
+
+TEST_CASE("a read does not look at any number of writes to overtake them") {
+  Bench bench;
+  for (unsigned i = 0; i < FileQueue::kOvertakenMax; i++) bench.add_buffered_write(i * 4096, 4096);
+  CHECK(bench.queue().may_overtake_writes(1 << 30, 4096));
+  bench.add_read(0, 1);
+  CHECK_FALSE(bench.queue().may_overtake_writes(1 << 30, 4096));
+}
+
 TEST_CASE("reads of one file run side by side, overlapping or not") {
   Bench bench;
   bench.add_read(0, 4096);

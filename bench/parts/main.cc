@@ -3,6 +3,7 @@
 //   lanes.cc     from submission to completion, by lane
 //   hand_off.cc  to a service thread and back, without I/O
 //   publish.cc   from the end of the I/O to aio_error
+//   close.cc     a descriptor that AIO was never done on
 //   notify.cc    from submission to the signal, to the function
 //   suspend.cc   aio_suspend on what has ended, on what has not
 //   list.cc      lio_listio of 1 to 1,024

@@ -13,11 +13,6 @@ using kernel::MutexLock;
 
 namespace {
 
-bool ranges_overlap(const Request* a, const Request* b) {
-  // Unsigned, so that begin + bytes cannot overflow: offsets are checked to be >= 0 at submit.
-  return a->range_begin < b->range_begin + b->range_bytes && b->range_begin < a->range_begin + a->range_bytes;
-}
-
 // relaxed: under the lock of the file, where every place is written.
 QueuePlace place_of(const Request* request) { return request->place.load(std::memory_order_relaxed); }
 
@@ -120,9 +115,8 @@ void FileQueue::admit() {
   while (Request* request = waiting_.front()) {
     bool is_barrier = is_sync(request->io.opcode) && kernel::is_seekable(kind_);
     if (request->has_range) {
-      if (admitted_count_ == kAdmittedMax || overlaps_admitted(request)) break;
-      admitted_count_++;
-      (request->io.opcode == Opcode::kRead ? admitted_reads_ : admitted_writes_).push_back(request);
+      if (admitted_.count() == kAdmittedMax || admitted_.overlaps(request)) break;
+      admitted_.add(request);
     }
     waiting_.remove(request);
     if (is_barrier) {
@@ -137,17 +131,6 @@ void FileQueue::admit() {
     }
   }
   release_barrier();
-}
-
-bool FileQueue::overlaps_admitted(const Request* request) const {
-  for (const Request* write = admitted_writes_.front(); write != nullptr; write = admitted_writes_.next(write)) {
-    if (ranges_overlap(request, write)) return true;
-  }
-  if (request->io.opcode == Opcode::kRead) return false;
-  for (const Request* read = admitted_reads_.front(); read != nullptr; read = admitted_reads_.next(read)) {
-    if (ranges_overlap(request, read)) return true;
-  }
-  return false;
 }
 
 void FileQueue::make_runnable(Request* request) {
@@ -409,10 +392,7 @@ void FileQueue::unlink(Request* request) {
   request->is_listed.store(0, std::memory_order_release);  // E-token
   outstanding_.fetch_sub(1, std::memory_order_release);  // E-writes
   leave_direct(request);
-  if (request->range_link.is_linked) {
-    (request->io.opcode == Opcode::kRead ? admitted_reads_ : admitted_writes_).remove(request);
-    admitted_count_--;
-  }
+  admitted_.remove(request);
   if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_sub(1, std::memory_order_release);  // E-writes
   if (order_.empty() && idle_waiters_ > 0) {
     idle_sequence_.fetch_add(1, std::memory_order_release);

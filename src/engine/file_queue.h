@@ -16,6 +16,7 @@
 #include <cerrno>
 
 #include "backend/backend.h"
+#include "engine/admitted_ranges.h"
 #include "engine/lane_memory.h"
 #include "engine/pool.h"
 #include "engine/request.h"
@@ -63,8 +64,8 @@ struct CancelSweep {
 
 class FileQueue {
  public:
-  // Requests admitted at a time: bounds the overlap check, and how far a merge can look.
-  static constexpr uint32_t kAdmittedMax = 256;
+  // Requests admitted at a time.
+  static constexpr uint32_t kAdmittedMax = 1024;
   static constexpr uint64_t kMergedBytesMax = 1 << 20;
   static constexpr uint32_t kQuickNs = 20'000;
   static constexpr uint32_t kOvertakenMax = 64;  // outstanding requests that an overtaking read looks at
@@ -202,7 +203,6 @@ class FileQueue {
   };
 
   void admit() AIOX_REQUIRES(mu_);
-  bool overlaps_admitted(const Request* request) const AIOX_REQUIRES(mu_);
   void make_runnable(Request* request) AIOX_REQUIRES(mu_);
   void start_serial(SerialRun& run) AIOX_REQUIRES(mu_);
   void release_barrier() AIOX_REQUIRES(mu_);
@@ -247,11 +247,9 @@ class FileQueue {
   bool is_ticking_ AIOX_GUARDED_BY(mu_) = false;    // somebody calls tick
   bool was_withheld_since_tick_ AIOX_GUARDED_BY(mu_) = false;
   uint32_t idle_waiters_ AIOX_GUARDED_BY(mu_) = 0;
-  uint32_t admitted_count_ AIOX_GUARDED_BY(mu_) = 0;
   uint32_t direct_in_flight_ AIOX_GUARDED_BY(mu_) = 0;
   base::IntrusiveList<Request, &Request::order_link> order_ AIOX_GUARDED_BY(mu_);
-  base::IntrusiveList<Request, &Request::range_link> admitted_reads_ AIOX_GUARDED_BY(mu_);
-  base::IntrusiveList<Request, &Request::range_link> admitted_writes_ AIOX_GUARDED_BY(mu_);
+  AdmittedRanges admitted_ AIOX_GUARDED_BY(mu_);
   RequestList waiting_ AIOX_GUARDED_BY(mu_);
   RequestList runnable_[kServiceCount] AIOX_GUARDED_BY(mu_);
   SerialRun serials_[kSerialCount] AIOX_GUARDED_BY(mu_);

@@ -8,6 +8,8 @@
 // The control block is the program's; the engine reaches it through ControlBlockOps only and does not know its type.
 #pragma once
 
+#include <boost/intrusive/set_hook.hpp>
+
 #include <atomic>
 #include <cstdint>
 
@@ -98,7 +100,7 @@ struct Request {
   CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation
   base::ListLink<Request> order_link;               // (q) all of the file, in call order
   base::ListLink<Request> run_link;                 // (q) waiting, runnable, serial or barrier list
-  base::ListLink<Request> range_link;               // (q) admitted reads or writes
+  boost::intrusive::set_member_hook<> range_hook;   // (q) AdmittedRanges
   std::atomic<RequestState> state{RequestState::kFree};  // (@) E-state
   std::atomic<uint32_t> generation{0};              // (@) E-token
   std::atomic<uint32_t> waiter{0};                  // (@) E-wait

@@ -96,9 +96,9 @@ class Bench {
   }
 
   kernel::FileKind kind_;
+  std::deque<Request> requests_;  // outlive the queue that has them
   FileQueue queue_;
   Pool<SharedIo> shared_;
-  std::deque<Request> requests_;
   ServiceMask woken_ = 0;
 };
 

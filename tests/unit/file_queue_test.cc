@@ -385,10 +385,10 @@ TEST_CASE("a detached queue takes nothing in, and is given back once, when it is
 }
 
 TEST_CASE("the queue asks for a worker once, until somebody has looked") {
+  Request extra;  // outlives the queue that has it
   Bench bench;
   bench.add_read(0, 1);
   CHECK(bench.woken() == 1u << static_cast<unsigned>(ServiceId::kThreads));
-  Request extra;
   extra.io.fd = kFd;
   extra.io.single = {nullptr, 1};
   extra.has_range = true;

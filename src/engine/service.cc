@@ -257,8 +257,13 @@ void Worker::start(Io* io) {
     backend_->start(io);
     return;
   }
-  if (threads_.start_without_blocking(io)) return;
   Engine* engine = service_->engine();
+  if (!is_counted_ && !kernel::is_seekable(io->file_kind) && !backend::is_sync(io->opcode)) {
+    // A stream may keep the caller for ever. EAGAIN is what aio_read may answer when there is no thread to be had.
+    engine->complete(request_of(io), -EAGAIN, false, this);
+    return;
+  }
+  if (threads_.start_without_blocking(io)) return;
   if (io->try_nowait && engine->config.backend == BackendChoice::kAuto && engine->is_ring_usable()) {
     // Not in the page cache after all: a ring waits for the device better than a thread does.
     io->try_nowait = false;
@@ -455,25 +460,13 @@ void Worker::inherit() {
 
 void Worker::serve_in_caller() {
   backend_ = &threads_;
-  if (service_->id() == ServiceId::kStreams) {
-    // A stream may keep the caller for ever. EAGAIN is what aio_read may answer when there is no thread to be had.
-    while (FileQueue* file = service_->pop()) {
-      bool has_more = true;
-      while (has_more) {
-        Io* unit;
-        if (file->take(service_->id(), this, service_->engine()->shared_ios, &unit, 1, &has_more) == 0) break;
-        service_->engine()->complete(request_of(unit), -EAGAIN, false, this);
-      }
-    }
-    wakes_.flush(service_->engine()->wait_slots);
-    return;
-  }
   for (;;) {
     fill();
     Io* done[1];
-    if (backend_->reap(done, 1, false) == 0) break;
-    complete(done[0]);
+    unsigned count = backend_->reap(done, 1, false);
+    if (count > 0) complete(done[0]);
     wakes_.flush(service_->engine()->wait_slots);
+    if (count == 0) break;
   }
   backend_->close();
 }

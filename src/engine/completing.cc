@@ -131,7 +131,9 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
     return false;
   }
   if (result == -EAGAIN && request->service == ServiceId::kRing) {
-    int flags = kernel::status_flags(io.fd);
+    if (io.done_bytes > 0) request->has_begun = true;
+    // O_NONBLOCK says nothing of files: there it is the ring that could not.
+    int flags = is_stream ? kernel::status_flags(io.fd) : 0;
     if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
       reroute(request, is_stream && !is_sync(io.opcode) ? ServiceId::kStreams : ServiceId::kThreads, may_start_threads);
       return false;

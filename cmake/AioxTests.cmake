@@ -1,10 +1,11 @@
 # What every folder below tests/ builds with:
 #   aiox_catch_main   the Catch2 main, compiled once; brings tests/support (catch.h) into the include path
 #   aiox_inside       (src/CMakeLists.txt) engine and shim as objects of the test program, so sanitizers see them
+#   aiox_inside_faults  the same, with every system call of the engine at the mercy of tests/faults
 #   aiox_add_test     one CTest entry, with or without a program of its own
 #
 # A test that cannot run here prints one line "SKIP: reason" and exits 77 (with Catch2: AIOX_SKIP("reason")).
-# Labels: unit conformance random programs abi stress root.
+# Labels: unit conformance random programs abi faults stress root.
 
 find_package(Catch2 3 QUIET CONFIG)
 if(NOT Catch2_FOUND)

@@ -13,8 +13,13 @@
 
 namespace aiox::kernel {
 
+#if defined(AIOX_FAULTS)
+// Test builds only (tests/faults): whether this call is not made, but answered with *result.
+bool fault_of(long number, long a, long b, long c, long d, long* result);
+#endif
+
 #if defined(__x86_64__)
-inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+inline long enter_kernel(long number, long a, long b, long c, long d, long e, long f) {
   long result;
   register long r10 asm("r10") = d;
   register long r8 asm("r8") = e;
@@ -26,7 +31,7 @@ inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d 
   return result;
 }
 #elif defined(__aarch64__)
-inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+inline long enter_kernel(long number, long a, long b, long c, long d, long e, long f) {
   register long x8 asm("x8") = number;
   register long x0 asm("x0") = a;
   register long x1 asm("x1") = b;
@@ -38,7 +43,7 @@ inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d 
   return x0;
 }
 #else
-inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+inline long enter_kernel(long number, long a, long b, long c, long d, long e, long f) {
   int saved = errno;
   long result = ::syscall(number, a, b, c, d, e, f);
   if (result == -1) result = -errno;
@@ -46,6 +51,14 @@ inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d 
   return result;
 }
 #endif
+
+inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+#if defined(AIOX_FAULTS)
+  long result;
+  if (fault_of(number, a, b, c, d, &result)) return result;
+#endif
+  return enter_kernel(number, a, b, c, d, e, f);
+}
 
 inline long as_argument(const volatile void* pointer) { return reinterpret_cast<long>(pointer); }
 

@@ -1,0 +1,728 @@
+#include "scenario.h"
+
+#include <aio.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "aiox/aiox.h"
+#include "model.h"
+
+namespace faults {
+
+namespace {
+
+constexpr int kOperationsMax = 512;
+constexpr size_t kStreamBytes = 64;
+constexpr unsigned char kStreamByte = 0x5a;
+constexpr int kToldMs = 5000;
+
+std::atomic<uint32_t> g_told[kOperationsMax];
+std::atomic<uint32_t> g_list_told;
+Fault g_fault;
+uint64_t g_seed;
+Report* g_report;
+
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
+void fail(const char* format, ...) {
+  char text[300];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  dprintf(2, "stage %d: %s\n", g_report->stage.load(), text);
+  _exit(1);
+}
+
+void on_signal(int, siginfo_t* info, void*) { g_told[info->si_value.sival_int].fetch_add(1); }
+void on_thread(sigval value) { g_told[value.sival_int].fetch_add(1); }
+void on_list(sigval) { g_list_told.fetch_add(1); }
+
+void sleep_us(long microseconds) {
+  timespec rest = {microseconds / 1'000'000, microseconds % 1'000'000 * 1000};
+  while (nanosleep(&rest, &rest) != 0) {
+  }
+}
+
+int64_t now_ms() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+// ---- What the fault allows ----
+
+const Kind* kind() { return g_fault.kind >= 0 ? &kKinds[g_fault.kind] : nullptr; }
+bool is_harm(Harm harm) { return kind() != nullptr && kind()->harm == harm; }
+
+bool may_submit_fail() { return is_harm(Harm::kSubmit); }
+
+// Answers that mean "try again" or "not this way": those are the engine's to deal with.
+bool is_about_the_way(int error) { return error == EINTR || error == EAGAIN || error == EOPNOTSUPP; }
+
+bool may_end_with(int error, bool is_stream) {
+  if (is_harm(Harm::kResult)) return error == g_fault.answer && !is_about_the_way(error);
+  return is_harm(Harm::kStream) && is_stream && error == EAGAIN;
+}
+
+bool is_without_threads() { return kind() != nullptr && kind()->number == kPthreadCreate && g_fault.is_lasting; }
+
+// ---- Requests ----
+
+enum class Told { kNot, kSignal, kThread, kOwnThread };
+
+struct File {
+  int fd = -1;
+  FileModel model{0};
+  uint64_t device_offset = 0;
+  bool is_stream = false;
+};
+
+struct Operation {
+  aiocb block{};
+  File* file = nullptr;
+  Told told = Told::kNot;
+  int number = 0;
+  bool is_write = false, is_sync = false, is_accepted = false, is_cancelled = false, is_reaped = false;
+  int expected_error = 0;
+  FileModel::Past past;
+  int error = EINPROGRESS;
+  ssize_t result = -1;
+  std::unique_ptr<char, void (*)(void*)> buffer{nullptr, free};
+};
+
+using Operations = std::vector<Operation*>;
+
+class Scenario {
+ public:
+  explicit Scenario(const Place& place) : place_(place), random_(g_seed) {}
+  void run();
+
+ private:
+  // Before anything is armed.
+  void open_all();
+  File make_file(const char* name, size_t blocks, int flags);
+  // Stages.
+  void cached_and_cold_reads();
+  void buffered_writes();
+  void direct();
+  void lists();
+  void appends();
+  void streams();
+  void cancelling();
+  void block_device();
+  void closing();
+  void after_the_fault();
+  void look_at_the_disk();
+
+  Operation* prepare(File* file, uint64_t first_block, size_t count, bool is_write, Told told = Told::kNot);
+  Operation* prepare_stream(File* file, bool is_write, size_t bytes = kStreamBytes);
+  void set_told(Operation* operation, Told told);
+  bool submit(Operation* operation);
+  Operation* read(File* file, uint64_t first, size_t count, Told told = Told::kNot) {
+    Operation* operation = prepare(file, first, count, false, told);
+    submit(operation);
+    return operation;
+  }
+  Operation* write(File* file, uint64_t first, size_t count, Told told = Told::kNot) {
+    Operation* operation = prepare(file, first, count, true, told);
+    submit(operation);
+    return operation;
+  }
+  Operation* sync(File* file, Told told = Told::kNot);
+  void note_write(Operation* operation);
+  // Each ends the requests: waits, takes the result, judges it.
+  void suspend(const Operations& operations);
+  void poll(const Operations& operations);
+  void await_told(Operation* operation);
+  void finish(Operation* operation);
+  void feed(File* file, size_t bytes);
+  void cancel(Operation* operation, File* feeder);
+  bool has_written(WriteId id, uint64_t block) const;
+
+  const Place& place_;
+  std::mt19937_64 random_;
+  std::vector<std::unique_ptr<Operation>> operations_;
+  bool is_armed_ = false;
+  int failed_count_ = 0;
+  int lists_with_a_call_ = 0;
+  File buffered_, direct_, append_, closed_, device_;
+  File pipe_out_, pipe_in_, socket_[2], event_, nonblock_;
+  std::vector<Operation*> appended_;
+};
+
+File Scenario::make_file(const char* name, size_t blocks, int flags) {
+  std::string path = place_.directory + "/" + name + "." + std::to_string(getpid());
+  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) fail("%s: %s", path.c_str(), strerror(errno));
+  std::vector<char> content(blocks * kBlockBytes);
+  fill_blocks(content.data(), 0, 0, blocks);
+  if (::write(fd, content.data(), content.size()) != static_cast<ssize_t>(content.size())) fail("no room on the disk");
+  if ((flags & O_DIRECT) != 0 && fdatasync(fd) != 0) fail("fdatasync");
+  close(fd);
+  File file;
+  file.fd = open(path.c_str(), O_RDWR | O_CLOEXEC | flags);
+  file.model = FileModel(blocks);
+  unlink(path.c_str());
+  if (file.fd < 0) fail("%s: %s", path.c_str(), strerror(errno));
+  return file;
+}
+
+void Scenario::open_all() {
+  buffered_ = make_file("buffered", 1024, 0);
+  direct_ = make_file("direct", 4096, O_DIRECT);
+  append_ = make_file("append", 0, O_APPEND);
+  closed_ = make_file("closed", 512, 0);
+  int ends[2];
+  auto stream = [](int fd) {
+    File file;
+    file.fd = fd;
+    file.is_stream = true;
+    return file;
+  };
+  if (pipe2(ends, O_CLOEXEC) != 0) fail("pipe2");
+  pipe_out_ = stream(ends[0]);
+  pipe_in_ = stream(ends[1]);
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) fail("pipe2");
+  nonblock_ = stream(ends[0]);
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("socketpair");
+  socket_[0] = stream(ends[0]);
+  socket_[1] = stream(ends[1]);
+  event_ = stream(eventfd(0, EFD_CLOEXEC));
+  if (!place_.block_device.empty()) {
+    int fd = open(place_.block_device.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0) fail("%s: %s", place_.block_device.c_str(), strerror(errno));
+    std::vector<char> content(kDeviceBytes);
+    fill_blocks(content.data(), 0, 0, kDeviceBytes / kBlockBytes);
+    if (pwrite(fd, content.data(), kDeviceBytes, static_cast<off_t>(place_.device_offset)) !=
+        static_cast<ssize_t>(kDeviceBytes)) {
+      fail("the block device cannot be written");
+    }
+    device_.fd = fd;
+    device_.model = FileModel(kDeviceBytes / kBlockBytes);
+    device_.device_offset = place_.device_offset;
+  }
+}
+
+// ---- Requests ----
+
+void Scenario::set_told(Operation* operation, Told told) {
+  operation->told = told;
+  sigevent& event = operation->block.aio_sigevent;
+  event.sigev_notify = SIGEV_NONE;
+  event.sigev_value.sival_int = operation->number;
+  if (told == Told::kSignal) {
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = SIGRTMIN + 1;
+  } else if (told == Told::kThread || told == Told::kOwnThread) {
+    event.sigev_notify = SIGEV_THREAD;
+    event.sigev_notify_function = on_thread;
+    if (told == Told::kOwnThread) {
+      static pthread_attr_t attributes;
+      pthread_attr_init(&attributes);
+      pthread_attr_setstacksize(&attributes, 256 * 1024);
+      event.sigev_notify_attributes = &attributes;
+    }
+  }
+}
+
+Operation* Scenario::prepare(File* file, uint64_t first, size_t count, bool is_write, Told told) {
+  auto operation = std::make_unique<Operation>();
+  operation->number = static_cast<int>(operations_.size()) + 1;
+  if (operation->number >= kOperationsMax) fail("too many operations");
+  operation->file = file;
+  operation->is_write = is_write;
+  operation->buffer.reset(static_cast<char*>(aligned_alloc(4096, (count * kBlockBytes + 4095) / 4096 * 4096)));
+  aiocb& block = operation->block;
+  block.aio_fildes = file->fd;
+  block.aio_buf = operation->buffer.get();
+  block.aio_nbytes = count * kBlockBytes;
+  block.aio_offset = static_cast<off_t>(first * kBlockBytes + file->device_offset);
+  block.aio_lio_opcode = is_write ? LIO_WRITE : LIO_READ;
+  set_told(operation.get(), told);
+  if (is_write) {
+    fill_blocks(operation->buffer.get(), static_cast<WriteId>(operation->number), first, count);
+  } else {
+    memset(operation->buffer.get(), 0xee, count * kBlockBytes);
+    operation->past = file->model.past(first, count);
+  }
+  operations_.push_back(std::move(operation));
+  return operations_.back().get();
+}
+
+Operation* Scenario::prepare_stream(File* file, bool is_write, size_t bytes) {
+  auto operation = std::make_unique<Operation>();
+  operation->number = static_cast<int>(operations_.size()) + 1;
+  operation->file = file;
+  operation->is_write = is_write;
+  operation->buffer.reset(static_cast<char*>(aligned_alloc(4096, 4096)));
+  memset(operation->buffer.get(), is_write ? kStreamByte : 0, bytes);
+  operation->block.aio_fildes = file->fd;
+  operation->block.aio_buf = operation->buffer.get();
+  operation->block.aio_nbytes = bytes;
+  set_told(operation.get(), Told::kNot);
+  operations_.push_back(std::move(operation));
+  return operations_.back().get();
+}
+
+void Scenario::note_write(Operation* operation) {
+  if (!operation->is_write || operation->file->is_stream) return;
+  if (operation->file == &append_) {
+    appended_.push_back(operation);
+    return;
+  }
+  uint64_t offset = static_cast<uint64_t>(operation->block.aio_offset) - operation->file->device_offset;
+  operation->file->model.note_write(static_cast<WriteId>(operation->number), offset / kBlockBytes,
+                                    operation->block.aio_nbytes / kBlockBytes);
+}
+
+bool Scenario::submit(Operation* operation) {
+  int answer = operation->is_sync    ? aio_fsync(O_SYNC, &operation->block)
+               : operation->is_write ? aio_write(&operation->block)
+                                     : aio_read(&operation->block);
+  if (answer == 0) {
+    operation->is_accepted = true;
+    note_write(operation);
+    return true;
+  }
+  if (errno != EAGAIN || !may_submit_fail() || !is_armed_) {
+    fail("request %d was not accepted: %s", operation->number, strerror(errno));
+  }
+  return false;
+}
+
+Operation* Scenario::sync(File* file, Told told) {
+  Operation* operation = prepare(file, 0, 0, false, told);
+  operation->is_sync = true;
+  submit(operation);
+  return operation;
+}
+
+void Scenario::suspend(const Operations& operations) {
+  for (;;) {
+    std::vector<const aiocb*> list;
+    for (Operation* operation : operations) {
+      if (operation->is_accepted && aio_error(&operation->block) == EINPROGRESS) list.push_back(&operation->block);
+    }
+    if (list.empty()) break;
+    if (aio_suspend(list.data(), static_cast<int>(list.size()), nullptr) != 0 && errno != EINTR) {
+      fail("aio_suspend: %s", strerror(errno));
+    }
+  }
+  for (Operation* operation : operations) finish(operation);
+}
+
+void Scenario::poll(const Operations& operations) {
+  for (Operation* operation : operations) {
+    while (operation->is_accepted && aio_error(&operation->block) == EINPROGRESS) sleep_us(100);
+    finish(operation);
+  }
+}
+
+// By the notification alone: nobody may have to call for it to come.
+void Scenario::await_told(Operation* operation) {
+  if (operation->is_accepted && !(is_armed_ && is_without_threads())) {
+    const int64_t since = now_ms();
+    while (g_told[operation->number].load() == 0) {
+      if (now_ms() - since > kToldMs) {
+        fail("request %d: no notification (%d) came; aio_error says %d", operation->number,
+             static_cast<int>(operation->told), aio_error(&operation->block));
+      }
+      sleep_us(200);
+    }
+    if (aio_error(&operation->block) == EINPROGRESS) fail("request %d: told before it has ended", operation->number);
+  }
+  suspend({operation});
+}
+
+void Scenario::finish(Operation* operation) {
+  if (!operation->is_accepted || operation->is_reaped) return;
+  operation->is_reaped = true;
+  const int error = aio_error(&operation->block);
+  const ssize_t result = aio_return(&operation->block);
+  operation->error = error;
+  operation->result = result;
+  if (error == operation->expected_error && error != 0) return;
+  if (error != 0) {
+    if (error == ECANCELED && operation->is_cancelled) return;
+    if (!is_armed_ || !may_end_with(error, operation->file->is_stream)) {
+      fail("request %d (%s of %zu at %lld) ended with %s", operation->number,
+           operation->is_sync ? "sync" : operation->is_write ? "write" : "read", operation->block.aio_nbytes,
+           static_cast<long long>(operation->block.aio_offset), strerrorname_np(error));
+    }
+    failed_count_++;
+    return;
+  }
+  if (result != static_cast<ssize_t>(operation->is_sync ? 0 : operation->block.aio_nbytes)) {
+    // A part can only have failed where an answer of the I/O itself was a failure.
+    bool may_be_short = is_armed_ && may_end_with(g_fault.answer, false);
+    if (!may_be_short) fail("request %d: %zd of %zu bytes", operation->number, result, operation->block.aio_nbytes);
+    failed_count_++;
+  }
+  if (operation->is_sync || operation->is_write) return;
+  if (operation->file->is_stream) {
+    if (operation->file == &event_) return;
+    for (ssize_t i = 0; i < result; i++) {
+      if (static_cast<unsigned char>(operation->buffer.get()[i]) != kStreamByte) fail("wrong bytes from a stream");
+    }
+    return;
+  }
+  uint64_t first = (static_cast<uint64_t>(operation->block.aio_offset) - operation->file->device_offset) / kBlockBytes;
+  operation->past.resize(static_cast<size_t>(result) / kBlockBytes);
+  // The writes that came before it have ended, or hold it back; those not looked at yet are looked at now.
+  for (const auto& writes : operation->past) {
+    for (WriteId id : writes) {
+      Operation* write = id != 0 ? operations_[id - 1].get() : nullptr;
+      if (write == nullptr || write->is_reaped) continue;
+      if (aio_error(&write->block) == EINPROGRESS) fail("request %d overtook write %u", operation->number, id);
+      finish(write);
+    }
+  }
+  int64_t wrong = FileModel::first_wrong(operation->buffer.get(), first, operation->past,
+                                         [this](WriteId id, uint64_t block) { return has_written(id, block); });
+  if (wrong >= 0) fail("request %d: block %lld holds what it cannot", operation->number, static_cast<long long>(wrong));
+}
+
+bool Scenario::has_written(WriteId id, uint64_t block) const {
+  const Operation& write = *operations_[id - 1];
+  uint64_t first = (static_cast<uint64_t>(write.block.aio_offset) - write.file->device_offset) / kBlockBytes;
+  return write.error == 0 && (block - first + 1) * kBlockBytes <= static_cast<uint64_t>(write.result);
+}
+
+// ---- Stages ----
+
+void Scenario::cached_and_cold_reads() {
+  for (int i = 0; i < 4; i++) suspend({read(&buffered_, random_() % 900, 16)});
+  posix_fadvise(buffered_.fd, 0, 0, POSIX_FADV_DONTNEED);
+  fdatasync(buffered_.fd);
+  posix_fadvise(buffered_.fd, 0, 0, POSIX_FADV_DONTNEED);
+  Operations reads;
+  for (uint64_t i = 0; i < 4; i++) reads.push_back(read(&buffered_, i * 256, 32));
+  suspend(reads);
+  posix_fadvise(buffered_.fd, 0, 0, POSIX_FADV_DONTNEED);
+  Operation* told = read(&buffered_, 64, 64, Told::kSignal);
+  Operations large = {read(&buffered_, 256, 512), read(&buffered_, 512, 512)};
+  poll(large);
+  await_told(told);
+}
+
+void Scenario::buffered_writes() {
+  Operations operations;
+  for (uint64_t i = 0; i < 6; i++) operations.push_back(write(&buffered_, i * 8, 8));
+  for (uint64_t i = 0; i < 10; i++) operations.push_back(write(&buffered_, 100 + i * 16, 2));
+  operations.push_back(read(&buffered_, 0, 64));
+  operations.push_back(write(&buffered_, 4, 16));
+  Operation* synced = sync(&buffered_, Told::kSignal);
+  Operation* told = write(&buffered_, 200, 8, Told::kThread);
+  operations.push_back(read(&buffered_, 190, 30));
+  suspend(operations);
+  await_told(synced);
+  await_told(told);
+}
+
+void Scenario::direct() {
+  Operations operations;
+  for (uint64_t i = 0; i < 8; i++) operations.push_back(write(&direct_, i * 16, 8));
+  suspend(operations);
+  suspend({read(&direct_, 0, 128)});
+  // Cut into parts.
+  Operation* large = write(&direct_, 0, 2560);
+  Operation* behind = read(&direct_, 8, 8);  // waits for it
+  suspend({large, behind});
+  Operation* told_by_signal = read(&direct_, 1024, 8, Told::kSignal);
+  Operation* told_by_thread = write(&direct_, 512, 8, Told::kThread);
+  await_told(told_by_signal);
+  await_told(told_by_thread);
+  await_told(read(&direct_, 512, 8, Told::kOwnThread));
+  operations.clear();
+  // Both kinds at once, and one that has an fsync in front of it.
+  for (uint64_t i = 0; i < 4; i++) operations.push_back(read(&direct_, i * 8, 8));
+  operations.push_back(sync(&direct_));
+  operations.push_back(read(&buffered_, 300, 300));
+  operations.push_back(write(&direct_, 64, 16));
+  suspend(operations);
+  poll({write(&direct_, 3000, 8), read(&direct_, 3000, 16)});
+}
+
+void Scenario::lists() {
+  for (int round = 0; round < 2; round++) {
+    Operations operations;
+    for (uint64_t i = 0; i < 4; i++) operations.push_back(prepare(&direct_, 2000 + i * 8, 8, i % 2 == 0));
+    operations.push_back(prepare(&buffered_, 700, 64, round == 0));
+    operations.push_back(prepare(&buffered_, 800, 8, true));
+    aiocb* list[8];
+    int count = 0;
+    for (Operation* operation : operations) list[count++] = &operation->block;
+    sigevent event{};
+    event.sigev_notify = SIGEV_THREAD;
+    event.sigev_notify_function = on_list;
+    const int mode = round == 0 ? LIO_WAIT : LIO_NOWAIT;
+    int answer = lio_listio(mode, list, count, round == 0 ? nullptr : &event);
+    int error = answer == 0 ? 0 : errno;
+    if (error == EAGAIN && may_submit_fail()) continue;
+    if (error != 0 && error != EIO && error != EINTR) fail("lio_listio: %s", strerror(error));
+    for (Operation* operation : operations) {
+      operation->is_accepted = true;
+      note_write(operation);
+      // Whether it was the submission that failed, its block says.
+      int status = aio_error(&operation->block);
+      if (error == EIO && status == EAGAIN && may_submit_fail()) operation->expected_error = EAGAIN;
+    }
+    if (round == 0 && error == 0) {
+      for (Operation* operation : operations) {
+        if (aio_error(&operation->block) == EINPROGRESS) fail("LIO_WAIT has not waited");
+      }
+    }
+    if (round == 1) lists_with_a_call_++;
+    suspend(operations);
+  }
+}
+
+void Scenario::appends() {
+  Operations operations;
+  for (int i = 0; i < 10; i++) operations.push_back(write(&append_, 0, 1, i == 5 ? Told::kThread : Told::kNot));
+  operations.push_back(sync(&append_));
+  suspend(operations);
+  await_told(operations[5]);
+}
+
+void Scenario::feed(File* file, size_t bytes) {
+  char data[kStreamBytes];
+  memset(data, kStreamByte, sizeof data);
+  if (::write(file->fd, data, bytes) != static_cast<ssize_t>(bytes)) fail("a stream takes no more");
+}
+
+void Scenario::streams() {
+  struct {
+    File *from, *to;
+  } pairs[] = {{&pipe_out_, &pipe_in_}, {&socket_[0], &socket_[1]}};
+  for (auto& pair : pairs) {
+    Operation* in = prepare_stream(pair.from, false);
+    submit(in);
+    sleep_us(2000);  // it blocks
+    Operation* out = prepare_stream(pair.to, true);
+    submit(out);
+    suspend({out});
+    if (out->error != 0) feed(pair.to, kStreamBytes);
+    suspend({in});
+  }
+  Operation* counted = prepare_stream(&event_, false, 8);
+  submit(counted);
+  sleep_us(2000);
+  uint64_t one = 1;
+  if (::write(event_.fd, &one, sizeof one) != sizeof one) fail("eventfd");
+  suspend({counted});
+  Operation* at_once = prepare_stream(&nonblock_, false);
+  at_once->expected_error = EAGAIN;
+  submit(at_once);
+  suspend({at_once});
+  // What nobody read, because the reads failed.
+  fcntl(pipe_out_.fd, F_SETFL, O_NONBLOCK);
+  char rest[kStreamBytes * 4];
+  while (::read(pipe_out_.fd, rest, sizeof rest) > 0) {
+  }
+  fcntl(pipe_out_.fd, F_SETFL, 0);
+  while (recv(socket_[0].fd, rest, sizeof rest, MSG_DONTWAIT) > 0) {
+  }
+}
+
+void Scenario::cancel(Operation* operation, File* feeder) {
+  if (!operation->is_accepted) return;
+  operation->is_cancelled = true;
+  int answer = aio_cancel(operation->block.aio_fildes, &operation->block);
+  int status = aio_error(&operation->block);
+  switch (answer) {
+    case AIO_CANCELED:
+      if (status != ECANCELED) fail("cancelled, but aio_error says %s", strerrorname_np(status));
+      break;
+    case AIO_ALLDONE:
+      if (status == EINPROGRESS) fail("all done, but aio_error says EINPROGRESS");
+      break;
+    case AIO_NOTCANCELED:
+      if (g_fault.kind < 0) fail("a blocked stream was not cancelled");
+      if (feeder == &event_) {
+        uint64_t one = 1;
+        if (::write(event_.fd, &one, sizeof one) != sizeof one) fail("eventfd");
+      } else {
+        feed(feeder, kStreamBytes);
+      }
+      break;
+    default: fail("aio_cancel: %s", strerror(errno));
+  }
+  suspend({operation});
+}
+
+void Scenario::cancelling() {
+  struct {
+    File *from, *to;
+  } pairs[] = {{&pipe_out_, &pipe_in_}, {&socket_[0], &socket_[1]}, {&event_, &event_}};
+  for (auto& pair : pairs) {
+    uint64_t drained;
+    if (pair.from == &event_) {
+      fcntl(event_.fd, F_SETFL, O_NONBLOCK);
+      if (::read(event_.fd, &drained, sizeof drained) < 0 && errno != EAGAIN) fail("eventfd");
+      fcntl(event_.fd, F_SETFL, 0);
+    }
+    Operation* blocked = prepare_stream(pair.from, false, pair.from == &event_ ? 8 : kStreamBytes);
+    submit(blocked);
+    sleep_us(3000);
+    cancel(blocked, pair.to);
+  }
+}
+
+void Scenario::block_device() {
+  if (device_.fd < 0) return;
+  Operations operations;
+  for (uint64_t i = 0; i < 4; i++) operations.push_back(write(&device_, i * 16, 8));
+  operations.push_back(read(&device_, 0, 64));
+  suspend(operations);
+  await_told(read(&device_, 8, 8, Told::kSignal));
+  Operation* unaligned = prepare(&device_, 0, 0, false);  // through the page cache
+  unaligned->block.aio_nbytes = 0;
+  submit(unaligned);
+  poll({write(&device_, 128, 8), read(&device_, 120, 32), unaligned});
+}
+
+// close(2) comes back when what was submitted has ended.
+void Scenario::closing() {
+  Operations operations;
+  for (uint64_t i = 0; i < 4; i++) operations.push_back(write(&closed_, i * 64, 64));
+  posix_fadvise(closed_.fd, 0, 0, POSIX_FADV_DONTNEED);
+  operations.push_back(read(&closed_, 300, 212));
+  int other = fcntl(closed_.fd, F_DUPFD_CLOEXEC, 0);
+  if (close(closed_.fd) != 0) fail("close");
+  closed_.fd = other;
+  for (Operation* operation : operations) {
+    if (operation->is_accepted && aio_error(&operation->block) == EINPROGRESS) fail("a request has outlived close");
+  }
+  suspend(operations);
+}
+
+void Scenario::after_the_fault() {
+  Operations operations;
+  for (uint64_t i = 0; i < 3; i++) {
+    operations.push_back(write(&buffered_, 500 + i, 1));
+    operations.push_back(read(&buffered_, 500, 8));
+    operations.push_back(write(&direct_, 1000 + i * 8, 8));
+    operations.push_back(read(&direct_, 1000, 24));
+    if (device_.fd >= 0) operations.push_back(write(&device_, 256 + i * 8, 8));
+  }
+  Operation* in = prepare_stream(&pipe_out_, false);
+  submit(in);
+  Operation* told = write(&direct_, 1100, 8, Told::kThread);
+  feed(&pipe_in_, kStreamBytes);
+  operations.push_back(in);
+  suspend(operations);
+  await_told(told);
+}
+
+void Scenario::look_at_the_disk() {
+  const struct {
+    File* file;
+    const char* name;
+  } files[] = {{&buffered_, "buffered file"}, {&direct_, "direct file"}, {&closed_, "closed file"}, {&device_, "device"}};
+  for (const auto& [file, name] : files) {
+    if (file->fd < 0) continue;
+    FileModel::Past past = file->model.past();
+    size_t bytes = past.size() * kBlockBytes;
+    std::unique_ptr<char, void (*)(void*)> content(static_cast<char*>(aligned_alloc(4096, bytes)), free);
+    ssize_t count = pread(file->fd, content.get(), bytes, static_cast<off_t>(file->device_offset));
+    if (count != static_cast<ssize_t>(bytes)) fail("the disk gives %zd of %zu bytes", count, bytes);
+    int64_t wrong = FileModel::first_wrong(content.get(), 0, past,
+                                           [this](WriteId id, uint64_t block) { return has_written(id, block); });
+    if (wrong >= 0) fail("on disk, block %lld of the %s is not what it can be", static_cast<long long>(wrong), name);
+  }
+  // Appended records: all that succeeded, in call order; of those that failed, any.
+  off_t at = 0;
+  for (Operation* record : appended_) {
+    char block[kBlockBytes];
+    bool is_there = pread(append_.fd, block, sizeof block, at) == static_cast<ssize_t>(sizeof block) &&
+                    is_block_of(block, static_cast<WriteId>(record->number), 0);
+    if (is_there) at += static_cast<off_t>(kBlockBytes);
+    if (!is_there && record->error == 0) fail("record %d was not appended in its turn", record->number);
+  }
+  if (lseek(append_.fd, 0, SEEK_END) != at) fail("more was appended than was asked for");
+}
+
+void Scenario::run() {
+  struct sigaction action {};
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigaction(SIGRTMIN + 1, &action, nullptr);
+  open_all();
+  is_armed_ = true;
+  arm(g_fault, &g_report->hits);
+  void (Scenario::*const stages[])() = {&Scenario::cached_and_cold_reads, &Scenario::buffered_writes,
+                                        &Scenario::direct,   &Scenario::lists,      &Scenario::appends,
+                                        &Scenario::streams,  &Scenario::cancelling, &Scenario::block_device,
+                                        &Scenario::closing};
+  for (auto stage : stages) {
+    g_report->stage.fetch_add(1);
+    (this->*stage)();
+  }
+  disarm();
+  for (int i = 0; i < kKindCount; i++) g_report->counts[i].store(count_of(i));
+  is_armed_ = false;
+  g_report->stage.store(100);
+  after_the_fault();
+  g_report->stage.store(101);
+  look_at_the_disk();
+  // Every notification once, none for what was not accepted.
+  const int64_t since = now_ms();
+  for (const auto& operation : operations_) {
+    const uint32_t wanted = operation->is_accepted && operation->told != Told::kNot ? 1 : 0;
+    while (g_told[operation->number].load() < wanted && now_ms() - since < kToldMs) sleep_us(200);
+    if (operation->is_accepted && !operation->is_reaped) fail("request %d was left", operation->number);
+  }
+  while (static_cast<int>(g_list_told.load()) < lists_with_a_call_ && now_ms() - since < kToldMs) sleep_us(200);
+  sleep_us(2000);
+  for (const auto& operation : operations_) {
+    const uint32_t wanted = operation->is_accepted && operation->told != Told::kNot ? 1 : 0;
+    if (g_told[operation->number].load() != wanted) {
+      fail("request %d: %u notifications for %u", operation->number, g_told[operation->number].load(), wanted);
+    }
+  }
+  if (static_cast<int>(g_list_told.load()) != lists_with_a_call_) fail("a list was told %u times", g_list_told.load());
+  aiox_counters counters{};
+  counters.size = sizeof counters;
+  aiox_get_counters(&counters);
+  while (counters.outstanding != 0 && now_ms() - since < kToldMs) {
+    sleep_us(200);
+    aiox_get_counters(&counters);
+  }
+  if (counters.outstanding != 0) fail("%u requests are still counted as outstanding", counters.outstanding);
+  if (!g_fault.is_lasting && is_harm(Harm::kResult) && kind()->number != SYS_fsync && failed_count_ > 1) {
+    fail("one call has failed, and %d requests with it", failed_count_);
+  }
+  g_report->lanes[0].store(counters.inline_completed);
+  g_report->lanes[1].store(counters.direct_completed);
+  g_report->lanes[2].store(counters.io_uring_completed);
+  g_report->lanes[3].store(counters.threads_completed);
+  _exit(0);
+}
+
+}  // namespace
+
+void run_scenario(const Place& place, const Fault& fault, uint64_t seed, Report* report) {
+  g_fault = fault;
+  g_seed = seed;
+  g_report = report;
+  report->stage.store(0);
+  setenv("AIOX_DIRECT_BLOCK", "always", 1);
+  Scenario(place).run();
+  _exit(2);
+}
+
+}  // namespace faults

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdarg>
@@ -13,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <vector>
@@ -632,7 +634,8 @@ void Scenario::look_at_the_disk() {
   const struct {
     File* file;
     const char* name;
-  } files[] = {{&buffered_, "buffered file"}, {&direct_, "direct file"}, {&closed_, "closed file"}, {&device_, "device"}};
+  } files[] = {{&buffered_, "buffered file"}, {&direct_, "direct file"}, {&closed_, "closed file"},
+               {&device_, "device"}};
   for (const auto& [file, name] : files) {
     if (file->fd < 0) continue;
     FileModel::Past past = file->model.past();
@@ -668,9 +671,13 @@ void Scenario::run() {
                                         &Scenario::direct,   &Scenario::lists,      &Scenario::appends,
                                         &Scenario::streams,  &Scenario::cancelling, &Scenario::block_device,
                                         &Scenario::closing};
-  for (auto stage : stages) {
-    g_report->stage.fetch_add(1);
-    (this->*stage)();
+  // Which thread there is already when a call fails depends on what came before.
+  std::vector<int> order;
+  for (int i = 0; i < static_cast<int>(std::size(stages)); i++) order.push_back(i);
+  std::shuffle(order.begin(), order.end(), random_);
+  for (int stage : order) {
+    g_report->stage.store(stage + 1);
+    (this->*stages[stage])();
   }
   disarm();
   for (int i = 0; i < kKindCount; i++) g_report->counts[i].store(count_of(i));

@@ -60,13 +60,16 @@ bool Service::summon(bool may_start) {
     }
     uint64_t alive = Census::alive(census);
     if (may_start && alive < workers_max_.load(std::memory_order_acquire) && start_worker()) return true;
-    return alive > 0 || Census::alive(census_.load(std::memory_order_acquire)) > 0;
+    census = census_.load(std::memory_order_acquire);
+    // A blocked one comes back to the queue, unless it is a stream that it waits for: that may be for ever.
+    if (id_ == ServiceId::kStreams && may_start) return Census::alive(census) > Census::blocked(census);
+    return Census::alive(census) > 0;
   }
 }
 
 void Service::enter_blocked() {
   census_.fetch_add(Census::kBlocked, std::memory_order_acq_rel);  // E-idle
-  if (!ready_->empty()) summon(true);
+  if (!ready_->empty() && !summon(true)) engine_->serve_ready(static_cast<unsigned>(id_));
 }
 
 bool Service::wake_idle() {

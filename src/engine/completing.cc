@@ -52,6 +52,11 @@ void Engine::serve_ready(unsigned service) {
   if (!services[service].call_worker()) serve_in_this_thread(service);
 }
 
+void Engine::call_for_notifier() {
+  for (Service& service : services) service.wake_one();
+  reaper.kick();
+}
+
 void Engine::publish(Request* request, int64_t result, bool may_send_here) {
   request->ops->publish(request->control_block, request->token, result);
   announce(request, result, may_send_here, nullptr);

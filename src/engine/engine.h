@@ -140,6 +140,8 @@ class Engine {
   // Sees to it that a worker looks at the ready queue of the service; looks itself if none can be had. Thread: the reaper.
   void serve_ready(unsigned service);
   void release_hold(Request* request);
+  // No thread could be had for a notification: a thread of ours that sleeps is woken to try again.
+  void call_for_notifier();
   // A thread of ours retires: if nothing is outstanding, so does the memory of what was.
   void give_back_memory();
   // A worker could not have its ring: what was learnt, once.

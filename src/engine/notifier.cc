@@ -89,21 +89,23 @@ void Notifier::enqueue(Notification* notification) {
     kernel::futex_wake(sequence_, 1);
     return;
   }
-  start_counted_thread();
+  if (!start_counted_thread()) Engine::running()->call_for_notifier();
 }
 
-// Starts a thread that threads_ and idle_ already count, or takes it off the books again.
-void Notifier::start_counted_thread() {
+// Starts a thread that threads_ and idle_ already count, or takes it off the books again. False: the queue is stranded.
+bool Notifier::start_counted_thread() {
   counters_->threads_now.add();
   counters_->threads_started.add();
-  if (kernel::start_thread(thread_entry, this, 0) == 0) return;
+  if (kernel::start_thread(thread_entry, this, 0) == 0) return true;
   counters_->threads_now.subtract();
   counters_->threads_started.subtract();
   MutexLock lock(mu_);
   threads_--;
   idle_--;
-  // With no thread at all, nobody comes back to the queue by itself: idle workers and submitters try again.
-  if (threads_ == 0) is_stranded_.store(true, std::memory_order_release);
+  // With no thread at all, nobody comes back to the queue by itself: idle workers, the reaper and submitters try again.
+  if (threads_ > 0) return true;
+  is_stranded_.store(true, std::memory_order_seq_cst);
+  return false;
 }
 
 void Notifier::retry_stranded() {

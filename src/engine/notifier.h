@@ -26,7 +26,7 @@ class Notifier {
   void deliver(Notification* notification, bool may_send_here) AIOX_EXCLUDES(mu_);
 
   // Whether notifications wait because no thread could be had for them (RLIMIT_NPROC, cgroup pids, memory).
-  bool is_stranded() const { return is_stranded_.load(std::memory_order_acquire); }
+  bool is_stranded() const { return is_stranded_.load(std::memory_order_seq_cst); }
   // Tries for a thread again. Thread: any that may start threads.
   void retry_stranded() AIOX_EXCLUDES(mu_);
 
@@ -37,7 +37,7 @@ class Notifier {
   Notification* next() AIOX_EXCLUDES(mu_);
   void enqueue(Notification* notification) AIOX_EXCLUDES(mu_);
   bool call(Notification* notification);
-  void start_counted_thread() AIOX_EXCLUDES(mu_);
+  bool start_counted_thread() AIOX_EXCLUDES(mu_);
 
   Counters* counters_ = nullptr;
   uint32_t threads_max_ = 0;

@@ -128,6 +128,8 @@ void Reaper::run() {
     uint32_t seen = slots.value(slot_);
     serve_summons();
     lane.finish_deferred(ReapBy::kReaper);
+    const bool is_stranded = engine_->notifier.is_stranded();
+    if (is_stranded) engine_->notifier.retry_stranded();
     bool is_ticking = tick();
     bool is_due = due_.load(std::memory_order_seq_cst) > 0;
     if (is_due) {
@@ -145,15 +147,16 @@ void Reaper::run() {
     is_asleep_.store(true, std::memory_order_seq_cst);           // E-reaper
     if (!is_ticking) is_away_.store(true, std::memory_order_seq_cst);
     bool has_news = summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred() ||
+                    (!is_stranded && engine_->notifier.is_stranded()) ||
                     (!is_due && due_.load(std::memory_order_seq_cst) > 0) || (!is_ticking && !ticking_->empty());
-    int64_t sleep_ns = is_ticking ? kTickNs : idle_ns;
+    int64_t sleep_ns = is_ticking ? kTickNs : is_stranded ? kLookNs : idle_ns;
     int error = has_news ? 0 : slots.sleep(slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
     is_asleep_.store(false, std::memory_order_seq_cst);
     is_away_.store(false, std::memory_order_seq_cst);
     slots.unwant_lead(slot_);
     // It may have been chosen to lead, and have nothing to lead for any more.
     if (is_due && due_.load(std::memory_order_seq_cst) <= 0) slots.pass_lead();
-    if (error == -ETIMEDOUT && !is_ticking && !has_work() && !engine_->is_mixed() && retire()) break;
+    if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !has_work() && !engine_->is_mixed() && retire()) break;
   }
   engine_->give_back_memory();
   engine_->counters.threads_now.subtract();
@@ -169,7 +172,9 @@ void Reaper::lead() {
     is_away_.store(true, std::memory_order_seq_cst);  // E-reaper
     bool is_ticking = tick();
     // What the thread of BlockDevices could not hand over comes with no event.
-    const bool is_looking = engine_->block_devices.is_alive();
+    const bool is_stranded = engine_->notifier.is_stranded();
+    if (is_stranded) engine_->notifier.retry_stranded();
+    const bool is_looking = is_stranded || engine_->block_devices.is_alive();
     error = lane.sleep(kernel::monotonic_now_ns() + (is_ticking ? kTickNs : is_looking ? kLookNs : idle_ns));
     is_away_.store(false, std::memory_order_seq_cst);
     if (is_ticking || is_looking) error = 0;

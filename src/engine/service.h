@@ -95,6 +95,9 @@ class Service {
   // As schedule, for what stands in the ready queue already. Thread: any that may start threads.
   bool call_worker() { return ready_->empty() || summon(true); }
 
+  // Wakes an idle worker, unless one is awake.
+  void wake_one() { summon(false); }
+
   // The same, by a worker of this service that looks at the ready queue next.
   void push(FileQueue* file);
 

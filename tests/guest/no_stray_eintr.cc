@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ipc.h>
+#include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,13 +22,15 @@ using namespace guest;
 namespace {
 
 constexpr unsigned kTrials = 1000;
+constexpr unsigned kFewTrials = 400;  // of eight completions each, for calls that are like others here
 constexpr unsigned kWaitMs = 2;
 
-// Lets the pipe reads of the load end half a millisecond after the thread went to block, and if asked for writes to
-// another pipe after the time that the other calls take.
+// Lets the pipe reads of the load end half a millisecond after the thread went to block, and then, for calls without a
+// timeout, delivers what they wait for.
 class Feeder {
  public:
-  explicit Feeder(Load& load, int fd = -1) : load_(load), fd_(fd), thread_([this] { run(); }) {}
+  Feeder(Load& load, const std::function<void()>& deliver)
+      : load_(load), deliver_(deliver), thread_([this] { run(); }) {}
   ~Feeder() {
     is_over_ = true;
     thread_.join();
@@ -47,28 +51,30 @@ class Feeder {
       timespec nap{0, 500 * 1000};
       nanosleep(&nap, nullptr);
       load_.feed_pipes();
-      if (fd_ >= 0) {
+      if (deliver_) {
         sleep_ms(kWaitMs);
-        CHECK(write(fd_, "x", 1) == 1);
+        deliver_();
       }
       fed_.fetch_add(1);
     }
   }
 
   Load& load_;
-  int fd_;
+  const std::function<void()>& deliver_;
   std::atomic<bool> is_over_{false};
   std::atomic<unsigned> wanted_{0}, fed_{0};
   std::thread thread_;
 };
 
-// `blocks` waits kWaitMs for something that does not happen; true if it came back in the way it should.
-void try_often(const std::function<bool()>& blocks, int written_fd = -1) {
+// `blocks` waits kWaitMs for something that does not happen, or for what `deliver` does in another thread after that
+// time; true if it came back in the way it should.
+void try_often(const std::function<bool()>& blocks, const std::function<void()>& deliver = nullptr,
+               unsigned count = kTrials) {
   Load load(6, 2);
   unsigned early = 0, in_flight = 0;
   {
-    Feeder feeder(load, written_fd);
-    for (unsigned i = 0; i < trials(kTrials); ++i) {
+    Feeder feeder(load, deliver);
+    for (unsigned i = 0; i < trials(count); ++i) {
       load.submit();
       in_flight += load.is_anything_in_flight();
       feeder.go();
@@ -82,8 +88,47 @@ void try_often(const std::function<bool()>& blocks, int written_fd = -1) {
       load.finish_fed();
     }
   }
-  CHECK(in_flight == trials(kTrials));  // the pipe reads cannot have ended before they were fed
-  if (early) FAIL("interrupted %u times in %u trials", early, trials(kTrials));
+  CHECK(in_flight == trials(count));  // the pipe reads cannot have ended before they were fed
+  if (early) FAIL("interrupted %u times in %u trials", early, trials(count));
+}
+
+// The same for a call that ends with what is delivered: true when it has, at the first time of asking.
+bool take(const std::function<bool()>& call) {
+  if (call()) return true;
+  int error = errno;
+  while (!call()) CHECK(errno == EINTR);
+  errno = error;
+  return false;
+}
+
+volatile sig_atomic_t g_handled = 0;
+std::atomic<bool> g_is_back{true};
+pthread_t g_blocked_thread;
+
+// Calls that only a handler ends: `call` has come back early if none has run. The signal is sent again, since the first
+// may strike before the call.
+void wait_for_handlers(const std::function<void()>& call) {
+  struct sigaction action {};
+  action.sa_handler = [](int) { g_handled = 1; };
+  sigaction(SIGUSR2, &action, nullptr);
+  g_blocked_thread = pthread_self();
+  try_often(
+      [&] {
+        g_handled = 0;
+        g_is_back = false;
+        call();
+        bool is_handled = g_handled;
+        g_is_back = true;
+        errno = EINTR;
+        return is_handled;
+      },
+      [] {
+        while (!g_is_back) {
+          pthread_kill(g_blocked_thread, SIGUSR2);
+          for (int i = 0; i < 20 && !g_is_back; ++i) sleep_ms(1);
+        }
+      },
+      kFewTrials);
 }
 
 }  // namespace
@@ -154,14 +199,94 @@ GUEST_PROPERTY(no_stray_eintr_in_read) {
   int ends[2];
   CHECK(pipe(ends) == 0);
   char byte;
+  try_often([&] { return take([&] { return read(ends[0], &byte, 1) == 1; }); },
+            [&] { CHECK(write(ends[1], "x", 1) == 1); });
+}
+
+GUEST_PROPERTY(no_stray_eintr_in_recv) {
+  int ends[2];
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  char byte;
+  try_often([&] { return take([&] { return recv(ends[0], &byte, 1, 0) == 1; }); },
+            [&] { CHECK(send(ends[1], "x", 1, 0) == 1); }, kFewTrials);
+}
+
+GUEST_PROPERTY(no_stray_eintr_in_msgrcv) {
+  int queue = msgget(IPC_PRIVATE, 0600);
+  if (queue < 0) skip("System V message queues are not available here");
+  struct Message {
+    long type;
+    char text[8];
+  };
+  Message got{};
+  const Message sent{1, "x"};
+  struct Remover {
+    int queue;
+    ~Remover() { msgctl(queue, IPC_RMID, nullptr); }
+  } remover{queue};
+  unsigned early = 0;
   try_often(
       [&] {
-        if (read(ends[0], &byte, 1) == 1) return true;
-        int error = errno;
-        while (read(ends[0], &byte, 1) != 1) {
-        }
-        errno = error;
-        return false;
+        if (!take([&] { return msgrcv(queue, &got, sizeof got.text, 0, 0) == ssize_t(sizeof got.text); })) ++early;
+        return true;
       },
-      ends[1]);
+      [&] { CHECK(msgsnd(queue, &sent, sizeof sent.text, 0) == 0); }, kFewTrials);
+  if (early) {
+    msgctl(queue, IPC_RMID, nullptr);
+    FAIL("interrupted %u times", early);
+  }
+}
+
+GUEST_PROPERTY(no_stray_eintr_in_epoll_pwait) {
+  int set = epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event;
+  sigset_t mask;
+  sigfillset(&mask);
+  sigdelset(&mask, SIGUSR1);
+  sigset_t none;
+  sigemptyset(&none);
+  bool is_full = false;
+  try_often(
+      [&] {
+        is_full = !is_full;
+        return epoll_pwait(set, &event, 1, kWaitMs, is_full ? &mask : &none) == 0;
+      },
+      nullptr, kFewTrials);
+}
+
+GUEST_PROPERTY(no_stray_eintr_in_ppoll) {
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  pollfd entry{ends[0], POLLIN, 0};
+  sigset_t none;
+  sigemptyset(&none);
+  try_often(
+      [&] {
+        timespec timeout{0, kWaitMs * 1000000};
+        return ppoll(&entry, 1, &timeout, &none) == 0;
+      },
+      nullptr, kFewTrials);
+}
+
+GUEST_PROPERTY(no_stray_eintr_in_sigwaitinfo) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  siginfo_t info;
+  try_often([&] { return take([&] { return sigwaitinfo(&set, &info) == SIGUSR2; }); },
+            [] { CHECK(kill(getpid(), SIGUSR2) == 0); }, kFewTrials);
+}
+
+GUEST_PROPERTY(sigsuspend_returns_for_the_programs_signals_only) {
+  sigset_t set, none;
+  sigemptyset(&none);
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  wait_for_handlers([&] { sigsuspend(&none); });
+}
+
+GUEST_PROPERTY(pause_returns_for_the_programs_signals_only) {
+  wait_for_handlers([] { pause(); });
 }

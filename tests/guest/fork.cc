@@ -58,28 +58,78 @@ GUEST_PROPERTY(parents_requests_do_not_appear_in_the_child) {
   }
 }
 
-GUEST_PROPERTY(three_hundred_forks_under_load) {
-  std::atomic<bool> is_over{false};
-  std::atomic<unsigned> loads{0};
-  Load prepared(1, 0);  // makes the file that the loads share
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 2; ++i)
-    threads.emplace_back([&] {
-      while (!is_over) {
-        Load load(16, 1);
-        load.submit();
-        load.finish();
-        loads.fetch_add(1);
-      }
+namespace {
+
+// Threads that keep requests in flight until stop().
+class Submitters {
+ public:
+  explicit Submitters(unsigned count) : prepared_(1, 0) {  // makes the file that the loads share
+    for (unsigned i = 0; i < count; ++i)
+      threads_.emplace_back([this] {
+        while (!is_over_) {
+          Load load(16, 1);
+          load.submit();
+          load.finish();
+          loads_.fetch_add(1);
+        }
+      });
+  }
+  void stop() {
+    is_over_ = true;
+    for (auto& thread : threads_) thread.join();
+    CHECK(loads_.load() > 0);
+  }
+
+ private:
+  Load prepared_;
+  std::atomic<bool> is_over_{false};
+  std::atomic<unsigned> loads_{0};
+  std::vector<std::thread> threads_;
+};
+
+// One read of a file that is open already, or nothing at all: what most children do is be short.
+void be_a_short_child(int fd, unsigned number) {
+  if (number % 4 == 0) return;
+  Request request;
+  request.read(fd, number % 16 * 4096);
+  request.wait_for_all();
+  request.check_pattern();
+}
+
+}  // namespace
+
+GUEST_PROPERTY(a_thousand_forks_under_load) {
+  int fd = pattern_file(64 * 1024);
+  Submitters submitters(2);
+  for (unsigned i = 0; i < trials(1000); ++i) {
+    pid_t child = fork_child([&] {
+      if (i % 50 == 0) use_aio_a_little();
+      be_a_short_child(fd, i);
     });
-  for (unsigned i = 0; i < trials(300); ++i) {
-    pid_t child = fork_child(use_aio_a_little);
-    if (i % 4 == 0) use_aio_a_little();
+    if (i % 16 == 0) use_aio_a_little();
     expect_clean_exit(child);
   }
-  is_over = true;
+  submitters.stop();
+}
+
+// Several threads fork at once, each in the middle of the others' submissions, completions and waits.
+GUEST_PROPERTY(threads_fork_at_once_while_others_submit) {
+  int fd = pattern_file(64 * 1024);
+  Submitters submitters(2);
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t)
+    threads.emplace_back([fd, t] {
+      Request own;
+      for (unsigned i = 0; i < trials(60); ++i) {
+        own.read(fd, (t * 4 + i % 4) * 4096);
+        pid_t child = fork_child([&] { be_a_short_child(fd, i); });
+        own.wait_for_all();
+        own.check_pattern();
+        expect_clean_exit(child);
+      }
+    });
   for (auto& thread : threads) thread.join();
-  CHECK(loads.load() > 0);
+  submitters.stop();
 }
 
 namespace {

@@ -160,7 +160,7 @@ uint64_t rounds_to_run() {
   if (text != nullptr) return strtoull(text, nullptr, 0);
   const char* backend = getenv("AIOX_BACKEND");
   bool is_auto = backend == nullptr || strcmp(backend, "auto") == 0;
-  return trials(is_auto ? 150000 : 50000);
+  return trials(is_auto ? 80000 : 40000);
 }
 
 }  // namespace

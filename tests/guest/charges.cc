@@ -36,7 +36,8 @@ void expect_reads_to_be_charged(int fd, bool has_begun_before) {
     // Version 1 counts where there is a limit, even one that is never reached.
     struct stat status {};
     CHECK(fstat(fd, &status) == 0);
-    std::string limit = std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev)) + " 1000000000000";
+    std::string device = std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev));
+    std::string limit = device + " 1000000000000";
     if (!group->set("blkio.throttle.read_bps_device", limit.c_str())) skip("the controller does not count bytes here");
   }
   int done[2], leave[2];

@@ -1,5 +1,5 @@
-// control_group.h - a control group of the test's own, of one controller: in the unified hierarchy (version 2), or where
-// the controller is bound to one of its own (version 1). Needs root; otherwise the property is skipped.
+// control_group.h - a control group of the test's own, of one controller: in the unified hierarchy (version 2), or
+// where the controller is bound to one of its own (version 1). Needs root; otherwise the property is skipped.
 #ifndef AIOX_TESTS_GUEST_CONTROL_GROUP_H
 #define AIOX_TESTS_GUEST_CONTROL_GROUP_H
 

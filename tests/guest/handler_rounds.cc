@@ -1,6 +1,6 @@
 // handler_rounds.cc - a signal handler that calls aio_error, aio_return and aio_suspend while it interrupts one of the
-// same three, a given number of times. A round is a handler that struck while the thread did nothing but call one of them,
-// with requests to ask about; others do not count.
+// same three, a given number of times. A round is a handler that struck while the thread did nothing but call one of
+// them, with requests to ask about; others do not count.
 //
 // handlers.cc tries more kinds of requests and threads, for a time; this one says how often. AIOX_TEST_ROUNDS=10000000
 // runs ten million.

@@ -1,6 +1,6 @@
 // unmount.cc - a file system can be unmounted as soon as the requests on it have ended and its descriptors are closed:
-// nothing of ours holds a file any longer. Needs root, loop devices and mkfs.ext4; all of it in a mount namespace of the
-// test's own.
+// nothing of ours holds a file any longer. Needs root, loop devices and mkfs.ext4; all of it in a mount namespace of
+// the test's own.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>

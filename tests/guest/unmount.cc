@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kDeviceBytes = 32 << 20;
 constexpr unsigned kRequests = 32;
-constexpr unsigned kRounds = 100;
+constexpr unsigned kRounds = 40;
 
 class FileSystem {
  public:

@@ -2,12 +2,12 @@
 # startup.sh - what preloading aiox costs a program that never uses it: the time of a shell script that starts 500
 # processes (/bin/true, from a dash loop), with libaiox-preload.so in LD_PRELOAD and without it. See --help.
 #
-# How to read it. A pair is one run with the library and one without, one right after the other, in an order that changes
-# from pair to pair; "ratio" is the median of the quotients within the pairs, and so what a change of the machine's speed
-# from one pair to the next does not move. The quartiles say how far a pair goes astray: a ratio is worth about their
-# distance divided by the root of the number of pairs, so differences below that are noise, and more pairs help. "empty" is
-# a library of no contents at all, built here: what it costs is the price of LD_PRELOAD itself (a file to find, open and
-# map), and no library can be cheaper. The last column is what one process more costs.
+# How to read it. A pair is one run with the library and one without, one right after the other, in an order that
+# changes from pair to pair; "ratio" is the median of the quotients within the pairs, and so what a change of the
+# machine's speed from one pair to the next does not move. The quartiles say how far a pair goes astray: a ratio is
+# worth about their distance divided by the root of the number of pairs, so differences below that are noise, and more
+# pairs help. "empty" is a library of no contents at all, built here: what it costs is the price of LD_PRELOAD itself (a
+# file to find, open and map), and no library can be cheaper. The last column is what one process more costs.
 set -u
 here=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1

@@ -1,6 +1,7 @@
 #!/bin/sh
-# allocators.sh PROGRAM LIBRARY PACKAGE - another allocator is preloaded as well, in front of aiox and behind it: both orders
-# work on every backend, and every byte is right.
+# allocators.sh PROGRAM LIBRARY PACKAGE - another allocator is preloaded as well, in front of aiox and behind it: both
+# orders work on every backend, and every byte is right.
+# shellcheck source=tests/company/common.sh
 . "$(dirname "$0")/common.sh"
 program=$1
 allocator=$(library_of "$2")

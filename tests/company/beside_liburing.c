@@ -1,5 +1,6 @@
-/* beside_liburing.c - a program that uses io_uring itself, with its ring's descriptor registered, on the thread that does
- * asynchronous I/O by <aio.h> at the same time: neither sees the other's completions, and both get every byte right. */
+/* beside_liburing.c - a program that uses io_uring itself, with its ring's descriptor registered, on the thread that
+ * does asynchronous I/O by <aio.h> at the same time: neither sees the other's completions, and both get every byte
+ * right. */
 #define _GNU_SOURCE
 #include <aio.h>
 #include <errno.h>

@@ -7,7 +7,8 @@
 unset ASAN_OPTIONS TSAN_OPTIONS UBSAN_OPTIONS
 export AIOX_VERBOSE=1
 
-# together WHAT STATUS LIBRARIES command...: runs the command with these preloaded; STATUS and "aiox:" are expected of it.
+# together WHAT STATUS LIBRARIES command...: runs the command with these preloaded; STATUS and "aiox:" are expected of
+# it.
 together() {
   what=$1 expected=$2 libraries=$3
   shift 3

@@ -1,5 +1,5 @@
-/* dlopened.c LIBRARY - libaiox.so.1 by dlopen: its aio_read is called through dlsym, and dlclose with requests in flight
- * does no harm, since the library stays: its threads go on running its code, and the requests end. */
+/* dlopened.c LIBRARY - libaiox.so.1 by dlopen: its aio_read is called through dlsym, and dlclose with requests in
+ * flight does no harm, since the library stays: its threads go on running its code, and the requests end. */
 #define _GNU_SOURCE
 #include <aio.h>
 #include <dlfcn.h>

@@ -1,6 +1,6 @@
-/* first_use.c WHEN - the first asynchronous I/O of a process at an unusual time: in a constructor of the program or of a
- * shared library that is loaded with it, after main has returned, or, as far as POSIX allows, in a signal handler. The one
- * named by WHEN is the only one, or for "both_ends" one after the other. */
+/* first_use.c WHEN - the first asynchronous I/O of a process at an unusual time: in a constructor of the program or of
+ * a shared library that is loaded with it, after main has returned, or, as far as POSIX allows, in a signal handler.
+ * The one named by WHEN is the only one, or for "both_ends" one after the other. */
 #define _GNU_SOURCE
 #include <aio.h>
 #include <errno.h>

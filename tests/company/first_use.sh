@@ -1,5 +1,6 @@
 #!/bin/sh
 # first_use.sh PROGRAM WHEN - runs it with aiox preloaded on each backend; it must have worked, by aiox, so many times.
+# shellcheck source=tests/company/common.sh
 . "$(dirname "$0")/common.sh"
 times=1
 if [ "$2" = both_ends ]; then times=3; fi

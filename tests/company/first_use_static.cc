@@ -1,5 +1,5 @@
-// first_use_static.cc - the first asynchronous I/O of a process is in the constructor, or in the destructor, of a static
-// object.
+// first_use_static.cc - the first asynchronous I/O of a process is in the constructor, or in the destructor, of a
+// static object.
 #include <cstdlib>
 #include <cstring>
 

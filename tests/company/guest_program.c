@@ -1,5 +1,5 @@
-/* guest_program.c - a C program that does asynchronous I/O of every kind, and ends with 0 if every byte was right. It is
- * what runs in company: other allocators, sanitizers, debuggers, tracers.
+/* guest_program.c - a C program that does asynchronous I/O of every kind, and ends with 0 if every byte was right. It
+ * is what runs in company: other allocators, sanitizers, debuggers, tracers.
  *
  *   guest_program [ROUNDS]   so many rounds of everything (default 2)
  *   guest_program maps       one round, then prints the names of the files that are mapped

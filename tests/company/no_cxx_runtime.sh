@@ -1,6 +1,7 @@
 #!/bin/sh
-# no_cxx_runtime.sh PROGRAM - a C program that has used aiox has the files mapped that it has without it, and the library:
-# no C++ runtime, no liburing.
+# no_cxx_runtime.sh PROGRAM - a C program that has used aiox has the files mapped that it has without it, and the
+# library: no C++ runtime, no liburing.
+# shellcheck source=tests/company/common.sh
 . "$(dirname "$0")/common.sh"
 "$1" maps 2>/dev/null | grep '^/' | sort -u >"$work/plain" || true
 for backend in auto io_uring threads; do

@@ -1,6 +1,7 @@
 #!/bin/sh
-# sanitized.sh PROGRAM KIND - a program that was built with a sanitizer (KIND: asan or tsan), with a plain aiox preloaded or
-# linked: it runs to its end, every byte is right, and the sanitizer has nothing to say.
+# sanitized.sh PROGRAM KIND - a program that was built with a sanitizer (KIND: asan or tsan), with a plain aiox
+# preloaded or linked: it runs to its end, every byte is right, and the sanitizer has nothing to say.
+# shellcheck source=tests/company/common.sh
 . "$(dirname "$0")/common.sh"
 program=$1 kind=$2
 runtime=$(ldd "$program" | sed -n "s/^[[:space:]]*lib$kind\\.so[^ ]* => \\([^ ]*\\) .*/\\1/p")

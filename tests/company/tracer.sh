@@ -1,6 +1,7 @@
 #!/bin/sh
 # tracer.sh PROGRAM - under strace -f, which stops every thread at every system call: all bytes are right, and the trace
 # ends with the program's exit.
+# shellcheck source=tests/company/common.sh
 . "$(dirname "$0")/common.sh"
 need_program strace
 strace -o "$work/trace" true 2>/dev/null || skip "ptrace is not allowed here"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# valgrind.sh PROGRAM - under memcheck, with AIOX_BACKEND=threads as docs/compatibility.md says (L-12): memcheck does not know
-# io_pgetevents, so the direct lane says that it is not there, and every byte is right all the same.
+# valgrind.sh PROGRAM - under memcheck, with AIOX_BACKEND=threads as docs/compatibility.md says (L-12): memcheck does
+# not know io_pgetevents, so the direct lane says that it is not there, and every byte is right all the same.
+# shellcheck source=tests/company/common.sh
 . "$(dirname "$0")/common.sh"
 need_program valgrind
 valgrind -q --error-exitcode=9 true >"$work/log" 2>&1 || skip "valgrind does not work here: $(head -n 1 "$work/log")"

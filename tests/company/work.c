@@ -155,7 +155,8 @@ enum { kSignalsAtOnce = 1 };
 enum { kSignalsAtOnce = kRequests };
 #endif
 
-/* Looks again and again: ThreadSanitizer may have taken the signal just before a sigsuspend, which would then wait for ever. */
+/* Looks again and again: ThreadSanitizer may have taken the signal just before a sigsuspend, which would then wait for
+ * ever. */
 static void wait_for_signals(int count) {
   while (signals_seen < count) usleep(500);
   CHECK(signals_seen == count);

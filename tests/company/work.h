@@ -1,5 +1,5 @@
-/* work.h - some asynchronous I/O of every kind, each byte checked; plain C and <aio.h> only, so that it can be built and run
- * in any company. */
+/* work.h - some asynchronous I/O of every kind, each byte checked; plain C and <aio.h> only, so that it can be built
+ * and run in any company. */
 #ifndef AIOX_TESTS_COMPANY_WORK_H
 #define AIOX_TESTS_COMPANY_WORK_H
 

@@ -205,8 +205,8 @@ Io* IoUring::salvage() {
     // Cancelled by the exit of its thread, not by anybody's wish: as good as never begun. The kernel says -EFAULT of what
     // was to go on in that thread (io_req_task_submit); a buffer that is really bad will say so again.
     bool is_undone = result == -ECANCELED || result == -EINTR || result == -EFAULT;
-    // For the same reason it may have been stopped in the middle: what is left is still to be done, or is behind the end of
-    // the file. Only a stream's reads end with what there was.
+    // For the same reason it may have been stopped in the middle: what is left is still to be done, or is behind the end
+    // of the file. Only a stream's reads end with what there was.
     bool may_be_cut = is_bounded(io) || io->opcode == Opcode::kWrite;
     if (may_be_cut && !io->is_shared && result > 0 && static_cast<size_t>(result) < io->single.iov_len) {
       advance(io, result);

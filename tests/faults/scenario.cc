@@ -667,17 +667,25 @@ void Scenario::run() {
   open_all();
   is_armed_ = true;
   arm(g_fault, &g_report->hits);
-  void (Scenario::*const stages[])() = {&Scenario::cached_and_cold_reads, &Scenario::buffered_writes,
-                                        &Scenario::direct,   &Scenario::lists,      &Scenario::appends,
-                                        &Scenario::streams,  &Scenario::cancelling, &Scenario::block_device,
-                                        &Scenario::closing};
+  using Stage = void (*)(Scenario*);
+  const Stage stages[] = {
+      [](Scenario* self) { self->cached_and_cold_reads(); },
+      [](Scenario* self) { self->buffered_writes(); },
+      [](Scenario* self) { self->direct(); },
+      [](Scenario* self) { self->lists(); },
+      [](Scenario* self) { self->appends(); },
+      [](Scenario* self) { self->streams(); },
+      [](Scenario* self) { self->cancelling(); },
+      [](Scenario* self) { self->block_device(); },
+      [](Scenario* self) { self->closing(); },
+  };
   // Which thread there is already when a call fails depends on what came before.
   std::vector<int> order;
   for (int i = 0; i < static_cast<int>(std::size(stages)); i++) order.push_back(i);
   std::shuffle(order.begin(), order.end(), random_);
   for (int stage : order) {
     g_report->stage.store(stage + 1);
-    (this->*stages[stage])();
+    stages[stage](this);
   }
   disarm();
   for (int i = 0; i < kKindCount; i++) g_report->counts[i].store(count_of(i));

@@ -54,6 +54,8 @@ void Engine::serve_ready(unsigned service) {
 
 void Engine::call_for_notifier() {
   for (Service& service : services) service.wake_one();
+  // It tries again from time to time, also while the workers are asleep in their rings.
+  reaper.ensure();
   reaper.kick();
 }
 
@@ -145,8 +147,10 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
     }
   }
   if (result == -EAGAIN && io.done_bytes > 0) result = io.done_bytes;
-  if (result == -EFBIG && io.opcode == Opcode::kWrite && kernel::file_size_limit_bytes() != UINT64_MAX) {
-    // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked.
+  const bool is_by_worker = by != nullptr && by->is_own_thread();
+  if (is_by_worker && result == -EFBIG && io.opcode == Opcode::kWrite && kernel::file_size_limit_bytes() != UINT64_MAX) {
+    // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked; on a thread of the
+    // program it has come already.
     kernel::raise_in_process(SIGXFSZ);
   }
   complete(request, result, may_start_threads, by);

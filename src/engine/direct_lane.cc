@@ -28,6 +28,7 @@ bool is_refused_by_submit(long error) {
 
 constexpr int64_t kLookNs = 500'000;
 constexpr int64_t kRoomLookNs = 100'000;
+constexpr unsigned kRoomLooksMax = 1000;
 
 bool may_go_elsewhere(const io_event& event) {
   if ((event.data & kPartBit) != 0 || event.res < 0) return true;
@@ -74,6 +75,11 @@ DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int
   if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
   // RWF_NOWAIT may stop in the middle (btrfs does), and nothing but the blocking call tells that from the end of the file.
   bool is_cut = bytes > 0 && bytes < static_cast<int64_t>(request->io.single.iov_len);
+  // A write that stops at RLIMIT_FSIZE is answered by what fitted: to go on would raise SIGXFSZ.
+  if (is_cut && request->io.opcode == Opcode::kWrite &&
+      static_cast<uint64_t>(request->io.offset + bytes) >= kernel::file_size_limit_bytes()) {
+    is_cut = false;
+  }
   return {!is_cut, is_cut ? 0 : bytes, bytes};
 }
 
@@ -158,13 +164,15 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, Fro
 }
 
 void DirectLane::submit(iocb** list, unsigned count, From from) {
+  unsigned looks = 0;
   for (unsigned i = 0; i < count;) {
     long accepted = ring_.submit(list + i, count - i);
     if (accepted > 0) {
       i += static_cast<unsigned>(accepted);
+      looks = 0;
       continue;
     }
-    if (accepted == -EAGAIN && from == From::kBlockThread) {
+    if (accepted == -EAGAIN && from == From::kBlockThread && looks++ < kRoomLooksMax) {
       // The ring is full, and this thread may wait: whoever reaps makes room.
       std::atomic<uint32_t> never{0};
       kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kRoomLookNs);
@@ -255,6 +263,9 @@ void DirectLane::poll_events(ReapBy by) {
 void DirectLane::reap(ReapBy by) {
   if (in_hand_ != nullptr) publish_for_interrupted();
   const bool is_locked_out = t_inside != 0 && by == ReapBy::kWaiter;
+  // A thread of ours may come to wait for the lock of a file that is held below: no handler on this thread may come to wait
+  // for what that thread would do next. Where there is none, nothing is held off, and nothing is paid.
+  kernel::SignalHold alone(by == ReapBy::kWaiter && engine_->counters.threads_now.read() > 0 && has_events());
   Inside inside;
   WakeBatch wakes;
   InHand hand;
@@ -414,6 +425,7 @@ void DirectLane::settle_deferred(ReapBy by) {
 
 void DirectLane::finish_deferred(ReapBy by) {
   if (!has_deferred()) [[likely]] return;
+  kernel::SignalHold hold(by == ReapBy::kWaiter);
   WakeBatch wakes;
   Request* request = deferred_.exchange(nullptr, std::memory_order_acq_rel);  // E-deferred
   while (request != nullptr) {

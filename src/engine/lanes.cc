@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/thread.h"
+#include "kernel/valgrind.h"
 
 namespace aiox::engine {
 
@@ -73,6 +74,9 @@ void explain_ring_error(int error, const char* step, char* reason, size_t reason
     case ENOMEM:
       snprintf(reason, reason_bytes, "%s: no memory; raise the locked-memory limit (ulimit -l) or free memory", step);
       return;
+    case EDEADLK:
+      snprintf(reason, reason_bytes, "%s lets no thread run while one waits in io_uring_enter", step);
+      return;
     case EAGAIN:
       snprintf(reason, reason_bytes, "no thread could be started: raise ulimit -u or the cgroup's pids.max");
       return;
@@ -106,8 +110,10 @@ int try_direct_calls(const char** step) {
     long number;
     const char* name;
   } kCalls[] = {{SYS_io_setup, "io_setup"}, {SYS_io_submit, "io_submit"}, {SYS_io_pgetevents, "io_pgetevents"}};
+  long context = 0;  // of no requests: refused, too
   for (const auto& call : kCalls) {
-    long error = kernel::raw_syscall(call.number, 0, 0, 0, 0, 0, 0);
+    const long second = call.number == SYS_io_setup ? kernel::as_argument(&context) : 0;
+    long error = kernel::raw_syscall(call.number, 0, second, 0, 0, 0, 0);
     *step = call.name;
     if (error == -ENOSYS || error == -EPERM || error == -EACCES) return static_cast<int>(error);
   }
@@ -136,7 +142,10 @@ Engine::RingState Engine::probe_ring() {
   MutexLock lock(probe_mu_);
   state = ring_state_.load(std::memory_order_acquire);
   if (state != RingState::kUnknown) return state;
-  if (kernel::start_thread(probe_entry, this, kernel::kEngineStackBytes) == 0) {
+  if (kernel::is_under_valgrind()) {
+    ring_error_ = -EDEADLK;
+    ring_step_ = "valgrind";
+  } else if (kernel::start_thread(probe_entry, this, kernel::kEngineStackBytes) == 0) {
     while (probe_done_.load(std::memory_order_acquire) == 0) {  // E-probe
       kernel::futex_wait_until(probe_done_, 0, kernel::kNoTimeout);
     }

@@ -33,6 +33,8 @@ class Worker {
 
   Service* service() const { return service_; }
   WakeBatch* wakes() { return &wakes_; }
+  // False: it serves on a thread of the program.
+  bool is_own_thread() const { return is_counted_; }
 
   // Serves with blocking calls, on the calling thread, until the ready queue is empty. For when no thread can be had.
   void serve_in_caller();

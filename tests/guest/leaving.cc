@@ -95,5 +95,9 @@ GUEST_PROPERTY(nothing_is_left_of_a_burst_of_a_hundred_thousand_requests) {
   fflush(stdout);
   CHECK(thread_count() <= 2);
   if (used > 0.002) FAIL("%.3f ms of processor time in a second of idleness", used * 1000);
-  if (after - before > kSpareBytes) FAIL("%ld KiB more than before the first request", (after - before) / 1024);
+  // glibc keeps the stacks of ended threads, of which there were many here (docs/compatibility.md, L-14).
+  const char* backend = getenv("AIOX_BACKEND");
+  const bool has_stacks = backend != nullptr && strcmp(backend, "threads") == 0;
+  if (after - before > (has_stacks ? 2 : 1) * kSpareBytes)
+    FAIL("%ld KiB more than before the first request", (after - before) / 1024);
 }

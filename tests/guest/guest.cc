@@ -202,6 +202,7 @@ aiox_counters counters() {
 
 uint64_t outstanding_requests() { return counters().outstanding; }
 uint64_t direct_completions() { return counters().direct_completed; }
+uint64_t direct_refusals() { return counters().direct_refused; }
 
 unsigned thread_count() {
   unsigned count = 0;

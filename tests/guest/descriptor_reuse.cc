@@ -14,7 +14,7 @@ namespace {
 constexpr unsigned kWrites = 6, kReads = 2;
 constexpr unsigned kSlots = 1024;                  // of each file; a slot is kWrites blocks
 constexpr size_t kReadZone = 64 * 1024;            // never written: a pattern that names the file
-constexpr unsigned kRounds = 20000;
+constexpr unsigned kRounds = 100000;
 
 // How the number changes hands; returns the number, which now belongs to `path`.
 using Handover = int (*)(int fd, const char* path);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 
 #include <cerrno>
-#include <cstdio>
 
 #include "engine/engine.h"
 #include "engine/inside.h"
@@ -19,12 +18,8 @@ bool BlockDevices::ensure() {
   MutexLock lock(start_mu_);
   if (is_alive_.load(std::memory_order_seq_cst) != 0) return true;
   is_alive_.store(1, std::memory_order_seq_cst);  // E-block
-  engine_->counters.threads_started.add();
-  engine_->counters.threads_now.add();
-  if (kernel::start_thread(thread_entry, this, kernel::kEngineStackBytes) == 0) return true;
+  if (engine_->start_thread(thread_entry, this)) return true;
   is_alive_.store(0, std::memory_order_seq_cst);
-  engine_->counters.threads_started.subtract();
-  engine_->counters.threads_now.subtract();
   return false;
 }
 
@@ -40,6 +35,19 @@ void BlockDevices::push(Request* request) {
     request->deferred_next = first;
   } while (!pending_.compare_exchange_weak(first, request, std::memory_order_seq_cst));
   wake();
+  // E-block: it says that it is gone, then looks what there is; we push, then look whether it is gone.
+  if (!is_alive() && !ensure()) decline_pending();
+}
+
+// No thread comes: what is pending goes on elsewhere. Thread: any.
+void BlockDevices::decline_pending() {
+  const int none = -1;
+  Request* request = pending_.exchange(nullptr, std::memory_order_seq_cst);
+  while (request != nullptr) {
+    Request* next = request->deferred_next;
+    engine_->direct.start_for(&request, &none, 1);
+    request = next;
+  }
 }
 
 void BlockDevices::release(FileQueue* file) {

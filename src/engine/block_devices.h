@@ -45,6 +45,7 @@ class BlockDevices {
   bool retire();
   int find_handle(FileQueue* file);
   void close_handle(unsigned index);
+  void decline_pending();
   void serve_releases();
   void wake();
   bool has_news() const;

@@ -87,6 +87,15 @@ bool Engine::open() {
          services[static_cast<unsigned>(ServiceId::kStreams)].open(this, ServiceId::kStreams, config.queue_max);
 }
 
+bool Engine::start_thread(void* (*entry)(void*), void* argument) {
+  counters.threads_started.add();
+  counters.threads_now.add();
+  if (kernel::start_thread(entry, argument, kernel::kEngineStackBytes) == 0) return true;
+  counters.threads_started.subtract();
+  counters.threads_now.subtract();
+  return false;
+}
+
 void Engine::give_back_memory() {
   const uint64_t ended = counters.completed.read() + counters.cancelled.read();
   if (ended < counters.submitted.read()) return;

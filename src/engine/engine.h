@@ -142,6 +142,8 @@ class Engine {
   void release_hold(Request* request);
   // No thread could be had for a notification: a thread of ours that sleeps is woken to try again.
   void call_for_notifier();
+  // Starts one of the engine's own threads, and counts it; it takes itself off threads_now. False: none can be had.
+  bool start_thread(void* (*entry)(void*), void* argument);
   // A thread of ours retires: if nothing is outstanding, so does the memory of what was.
   void give_back_memory();
   // A worker could not have its ring: what was learnt, once.
@@ -192,7 +194,6 @@ class Engine {
   void remove_foreign(Request* request);
   static bool has_direct_in_flight(FileQueue* file);
   void wait_until_idle(FileQueue* file);
-  FileQueue* find_file(int fd, int* error);
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
   void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);

@@ -241,43 +241,41 @@ SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>
   return shared;
 }
 
-// Where many wait for their turn, a worker takes some at once: they stay in order, and its way to this queue is paid once.
-SharedIo* FileQueue::chain_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) {
-  SerialRun& run = serials_[static_cast<unsigned>(SerialId::kWrites)];
-  unsigned waiting = 0;
-  for (Request* request = run.waiting.front(); request != nullptr && waiting < SharedIo::kChainMax; waiting++) {
-    request = run.waiting.next(request);
+// A chain that begins with `first`, if as many wait in `waiting` as are worth one. nullptr: not, or no memory.
+SharedIo* FileQueue::begin_chain(Request* first, const RequestList& waiting, Pool<SharedIo>& pool) {
+  unsigned count = 0;
+  for (Request* request = waiting.front(); request != nullptr && count < SharedIo::kChainMax; count++) {
+    request = waiting.next(request);
   }
-  // Half of them at most: what has been taken can no longer be merged, or cancelled.
-  if (waiting < SharedIo::kChainMax) return nullptr;
-  SharedIo* shared = pool.allocate();
+  // Half of them at most are taken: what has been taken can no longer be merged, or cancelled.
+  SharedIo* shared = count == SharedIo::kChainMax ? pool.allocate() : nullptr;
   if (shared == nullptr) return nullptr;
   shared->is_chain = true;
   shared->members[0] = first;
   shared->count = 1;
+  shared->io = first->io;
+  shared->io.is_shared = true;
+  return shared;
+}
+
+// Where many wait for their turn, a worker takes some at once: they stay in order, and its way to this queue is paid once.
+SharedIo* FileQueue::chain_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) {
+  SerialRun& run = serials_[static_cast<unsigned>(SerialId::kWrites)];
+  SharedIo* shared = begin_chain(first, run.waiting, pool);
+  if (shared == nullptr) return nullptr;
   while (shared->count <= SharedIo::kChainMax / 2) {
     Request* request = run.waiting.pop_front();
     run.started++;
     begin_flight(request, worker);
     shared->members[shared->count++] = request;
   }
-  shared->io = first->io;
-  shared->io.is_shared = true;
   return shared;
 }
 
 // The same for what may run side by side, but is too quick to be worth a way to this queue each.
 SharedIo* FileQueue::chain_runnable(Request* first, RequestList& runnable, Worker* worker, Pool<SharedIo>& pool) {
-  unsigned waiting = 0;
-  for (Request* request = runnable.front(); request != nullptr && waiting < SharedIo::kChainMax; waiting++) {
-    request = runnable.next(request);
-  }
-  if (waiting < SharedIo::kChainMax) return nullptr;
-  SharedIo* shared = pool.allocate();
+  SharedIo* shared = begin_chain(first, runnable, pool);
   if (shared == nullptr) return nullptr;
-  shared->is_chain = true;
-  shared->members[0] = first;
-  shared->count = 1;
   while (shared->count < SharedIo::kChainMax / 2) {
     Request* request = runnable.front();
     if (is_sync(request->io.opcode) || request->serial != SerialId::kNone || request->io.try_nowait) break;
@@ -285,8 +283,6 @@ SharedIo* FileQueue::chain_runnable(Request* first, RequestList& runnable, Worke
     begin_flight(request, worker);
     shared->members[shared->count++] = request;
   }
-  shared->io = first->io;
-  shared->io.is_shared = true;
   return shared;
 }
 

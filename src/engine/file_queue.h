@@ -208,6 +208,7 @@ class FileQueue {
   void release_barrier() AIOX_REQUIRES(mu_);
   void begin_flight(Request* request, Worker* worker) AIOX_REQUIRES(mu_);
   SharedIo* merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
+  static SharedIo* begin_chain(Request* first, const RequestList& waiting, Pool<SharedIo>& pool);
   SharedIo* chain_runnable(Request* first, RequestList& runnable, Worker* worker, Pool<SharedIo>& pool)
       AIOX_REQUIRES(mu_);
   SharedIo* chain_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);

@@ -59,12 +59,8 @@ bool Reaper::ensure() {
   if (slot_ == WaitSlots::kNone) slot_ = engine_->wait_slots.take();
   if (slot_ == WaitSlots::kNone) return false;
   is_alive_.store(true, std::memory_order_seq_cst);  // E-reaper
-  engine_->counters.threads_started.add();
-  engine_->counters.threads_now.add();
-  if (kernel::start_thread(thread_entry, this, kernel::kEngineStackBytes) == 0) return true;
+  if (engine_->start_thread(thread_entry, this)) return true;
   is_alive_.store(false, std::memory_order_seq_cst);
-  engine_->counters.threads_started.subtract();
-  engine_->counters.threads_now.subtract();
   return false;
 }
 

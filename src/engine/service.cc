@@ -97,11 +97,7 @@ bool Service::start_worker() {
     }
     census_.fetch_add(Census::kAlive, std::memory_order_acq_rel);  // E-idle
   }
-  engine_->counters.threads_started.add();
-  engine_->counters.threads_now.add();
-  if (kernel::start_thread(Worker::thread_entry, worker, kernel::kEngineStackBytes) == 0) return true;
-  engine_->counters.threads_started.subtract();
-  engine_->counters.threads_now.subtract();
+  if (engine_->start_thread(Worker::thread_entry, worker)) return true;
   census_.fetch_sub(Census::kAlive, std::memory_order_acq_rel);  // E-idle
   engine_->workers.free(worker);
   return false;

@@ -105,7 +105,11 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   // Counted before anybody can end it; what turns out to be the waiter's own to reap is counted out again.
   add_foreign(request);
   request->is_due = may_be_direct && request->is_reaper_only.load(std::memory_order_relaxed);
-  if (request->is_due) reaper.add_due();
+  if (request->is_due) {
+    // E-reaper: it says that it is gone, then looks what is due; we count, then look whether it is gone.
+    reaper.add_due();
+    reaper.ensure();
+  }
   request->withheld_tick = reaper.now();
   // In the direct lane the submitting thread's own counts, with no call for it.
   bool is_own_thread = may_be_direct && !file->bypasses_cache();
@@ -123,8 +127,8 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
       break;
     case FileQueue::Enqueued::kDependent:
       // Nobody may be waiting for what it waits for.
-      reaper.ensure();
       reaper.add_due();
+      reaper.ensure();
       break;
     case FileQueue::Enqueued::kWithheldFirst:
       if (!reaper.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_withheld());

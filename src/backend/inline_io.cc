@@ -6,27 +6,29 @@
 
 namespace aiox::backend {
 
-InlineAnswer read_inline(int fd, void* buffer, uint64_t length_bytes, int64_t offset, int64_t* result) {
-  iovec vector = {buffer, length_bytes};
-  *result = kernel::read_nowait(fd, &vector, 1, offset);
+InlineAnswer read_inline(int fd, const InlineTransfer& transfer, int64_t* result) {
+  const int64_t length = static_cast<int64_t>(transfer.length_bytes);
+  const int flags = transfer.rw_flags | kernel::kRwfNowait;
+  *result = kernel::read_flagged(fd, transfer.vectors, transfer.count, transfer.offset, flags);
   // Zero can only be the end of the file: a read that finds nothing cached says -EAGAIN.
-  if (*result == static_cast<int64_t>(length_bytes) || *result == 0) return InlineAnswer::kDone;
+  if (*result == length || *result == 0) return InlineAnswer::kDone;
   if (*result < 0) return InlineAnswer::kWouldBlock;
+  if (transfer.count > 1) return InlineAnswer::kPartly;
   // A short count may be the end of the file or the end of what is cached. The next byte tells.
   int64_t count = *result;
-  vector = {static_cast<char*>(buffer) + count, length_bytes - static_cast<uint64_t>(count)};
-  int64_t more = kernel::read_nowait(fd, &vector, 1, offset + count);
+  iovec rest = {static_cast<char*>(transfer.vectors->iov_base) + count, static_cast<size_t>(length - count)};
+  int64_t more = kernel::read_flagged(fd, &rest, 1, transfer.offset + count, flags);
   if (more > 0) *result = count + more;
-  bool is_whole = more == 0 || *result == static_cast<int64_t>(length_bytes);
+  bool is_whole = more == 0 || *result == length;
   return is_whole ? InlineAnswer::kDone : InlineAnswer::kPartly;
 }
 
-InlineAnswer write_inline(int fd, const void* buffer, uint64_t length_bytes, int64_t offset, int64_t* result) {
-  iovec vector = {const_cast<void*>(buffer), length_bytes};
-  *result = kernel::write_nowait(fd, &vector, 1, offset);
+InlineAnswer write_inline(int fd, const InlineTransfer& transfer, int64_t* result) {
+  *result = kernel::write_flagged(fd, transfer.vectors, transfer.count, transfer.offset,
+                                  transfer.rw_flags | kernel::kRwfNowait);
   if (*result == -EAGAIN || *result == -EINTR) return InlineAnswer::kWouldBlock;
   if (*result == -EOPNOTSUPP) return InlineAnswer::kUnsupported;
-  if (*result <= 0 || *result == static_cast<int64_t>(length_bytes)) return InlineAnswer::kDone;
+  if (*result <= 0 || *result == static_cast<int64_t>(transfer.length_bytes)) return InlineAnswer::kDone;
   return InlineAnswer::kPartly;
 }
 

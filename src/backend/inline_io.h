@@ -6,6 +6,8 @@
 // Thread: any. Blocks: no. Signal-safe: yes. errno kept.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstdint>
 
 namespace aiox::backend {
@@ -20,9 +22,18 @@ enum class InlineAnswer : uint8_t {
   kUnsupported,  // the file does not know RWF_NOWAIT for this
 };
 
+// What is to be moved: `length_bytes` in all vectors together.
+struct InlineTransfer {
+  const iovec* vectors;
+  unsigned count;
+  uint64_t length_bytes;
+  int64_t offset;
+  int rw_flags;  // RWF_*, besides RWF_NOWAIT
+};
+
 // An error of a read is kWouldBlock: the pool will meet it as well.
-InlineAnswer read_inline(int fd, void* buffer, uint64_t length_bytes, int64_t offset, int64_t* result);
+InlineAnswer read_inline(int fd, const InlineTransfer& transfer, int64_t* result);
 // An error of a write is the answer: -EFBIG has raised SIGXFSZ on this thread, and must not do so twice.
-InlineAnswer write_inline(int fd, const void* buffer, uint64_t length_bytes, int64_t offset, int64_t* result);
+InlineAnswer write_inline(int fd, const InlineTransfer& transfer, int64_t* result);
 
 }  // namespace aiox::backend

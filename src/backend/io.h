@@ -15,9 +15,16 @@
 
 namespace aiox::backend {
 
-enum class Opcode : uint8_t { kRead, kWrite, kSync, kDataSync };
+enum class Opcode : uint8_t {
+  kRead,
+  kWrite,
+  kSync,
+  kDataSync,
+  kPoll,  // once; the answer is the mask of what is ready
+};
 
 inline bool is_sync(Opcode opcode) { return opcode == Opcode::kSync || opcode == Opcode::kDataSync; }
+inline bool is_transfer(Opcode opcode) { return opcode == Opcode::kRead || opcode == Opcode::kWrite; }
 
 struct Io {
   Opcode opcode = Opcode::kRead;
@@ -26,12 +33,15 @@ struct Io {
   bool is_shared = false;           // several requests answer to this unit (engine::SharedIo)
   int fd = -1;
   int priority = kernel::kNoIoPriority;  // kernel::io_priority() of who submitted it
-  uint32_t vector_count = 0;
-  const iovec* vectors = nullptr;   // stays valid until reaped
+  int rw_flags = 0;                 // RWF_*, as the program asked
+  uint32_t poll_events = 0;         // of kPoll
+  uint32_t vector_count = 0;        // of a transfer: at least 1
+  iovec* vectors = nullptr;         // stays valid until reaped
+  uint64_t left_bytes = 0;          // what the vectors hold together
   int64_t offset = 0;
   int64_t result = 0;               // out: bytes, or -errno
   int64_t done_bytes = 0;           // what earlier rounds have moved, for a unit that goes on where it stopped
-  iovec single = {};                // storage for `vectors` when one is enough
+  iovec single = {};                // storage for `vectors` where one is enough
   base::ListLink<Io> flight_link;   // backend: its units in flight
 };
 
@@ -39,8 +49,20 @@ struct Io {
 inline void advance(Io* io, int64_t bytes) {
   io->done_bytes += bytes;
   io->offset += bytes;
-  io->single.iov_base = static_cast<char*>(io->single.iov_base) + bytes;
-  io->single.iov_len -= static_cast<size_t>(bytes);
+  io->left_bytes -= static_cast<uint64_t>(bytes);
+  size_t left = static_cast<size_t>(bytes);
+  while (io->vector_count > 1 && left >= io->vectors->iov_len) {
+    left -= io->vectors->iov_len;
+    io->vectors++;
+    io->vector_count--;
+  }
+  io->vectors->iov_base = static_cast<char*>(io->vectors->iov_base) + left;
+  io->vectors->iov_len -= left;
+}
+
+// Whether it is one that may wait for ever, and whose wait can be cancelled.
+inline bool is_stream(const Io& io) {
+  return io.opcode == Opcode::kPoll || (is_transfer(io.opcode) && !kernel::is_seekable(io.file_kind));
 }
 
 // The answer to the whole of a unit whose last round ended with `result`. -EAGAIN stays: that round was not carried out.

@@ -23,7 +23,21 @@ bool is_final(int error) {
          error == -EOPNOTSUPP || error == -ENXIO;
 }
 
-bool is_bounded(const Io* io) { return kernel::is_seekable(io->file_kind); }
+void prepare_transfer(io_uring_sqe* entry, const Io& io, uint64_t offset) {
+  unsigned length = static_cast<unsigned>(io.vectors->iov_len);  // at most kTransferBytesMax, see Engine::submit
+  if (io.opcode == Opcode::kRead && io.vector_count == 1) {
+    io_uring_prep_read(entry, io.fd, io.vectors->iov_base, length, offset);
+  } else if (io.opcode == Opcode::kRead) {
+    io_uring_prep_readv(entry, io.fd, io.vectors, io.vector_count, offset);
+  } else if (io.vector_count == 1) {
+    io_uring_prep_write(entry, io.fd, io.vectors->iov_base, length, offset);
+  } else {
+    io_uring_prep_writev(entry, io.fd, io.vectors, io.vector_count, offset);
+  }
+  entry->rw_flags = io.rw_flags;
+}
+
+bool is_bounded(const Io* io) { return !is_stream(*io) && kernel::is_seekable(io->file_kind); }
 }  // namespace
 
 int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
@@ -51,9 +65,11 @@ io_uring_sqe* IoUring::next_entry() {
 void IoUring::start(Io* io) {
   io_uring_sqe* entry = next_entry();
   uint64_t offset = io->file_kind == kernel::FileKind::kSocket ? 0 : static_cast<uint64_t>(io->offset);
-  if (is_sync(io->opcode)) {
+  if (io->opcode == Opcode::kPoll) {
+    io_uring_prep_poll_add(entry, io->fd, io->poll_events);
+  } else if (is_sync(io->opcode)) {
     io_uring_prep_fsync(entry, io->fd, io->opcode == Opcode::kDataSync ? IORING_FSYNC_DATASYNC : 0);
-  } else if (io->file_kind == kernel::FileKind::kSocket && io->vectors->iov_len > 0) {
+  } else if (io->file_kind == kernel::FileKind::kSocket && io->vector_count == 1 && io->left_bytes > 0) {
     // Not READ and WRITE: those answer -ESPIPE on a socket for any offset but 0, and would do I/O at an offset if the
     // number stood for a file by now; these say -ENOTSOCK. Without a length, though, read(2) answers at once.
     if (io->opcode == Opcode::kRead) {
@@ -61,17 +77,8 @@ void IoUring::start(Io* io) {
     } else {
       io_uring_prep_send(entry, io->fd, io->vectors->iov_base, io->vectors->iov_len, MSG_NOSIGNAL);
     }
-  } else if (io->vector_count == 1) {
-    unsigned length = static_cast<unsigned>(io->vectors->iov_len);  // at most kTransferBytesMax, see Engine::submit
-    if (io->opcode == Opcode::kRead) {
-      io_uring_prep_read(entry, io->fd, io->vectors->iov_base, length, offset);
-    } else {
-      io_uring_prep_write(entry, io->fd, io->vectors->iov_base, length, offset);
-    }
-  } else if (io->opcode == Opcode::kRead) {
-    io_uring_prep_readv(entry, io->fd, io->vectors, io->vector_count, offset);
   } else {
-    io_uring_prep_writev(entry, io->fd, io->vectors, io->vector_count, offset);
+    prepare_transfer(entry, *io, offset);
   }
   io_uring_sqe_set_data(entry, io);
   (entry == &discarded_ ? discarded_units_ : flight_).push_back(io);
@@ -104,7 +111,7 @@ bool IoUring::finish(Io* io, int result) {
   if (io->opcode == Opcode::kWrite && result > 0) {
     // A blocking write returns only when all is written; the ring hands back the first part that fitted.
     advance(io, result);
-    if (io->single.iov_len > 0) {
+    if (io->left_bytes > 0) {
       start(io);
       return false;
     }
@@ -208,7 +215,7 @@ Io* IoUring::salvage() {
     // For the same reason it may have been stopped in the middle: what is left is still to be done, or is behind the end
     // of the file. Only a stream's reads end with what there was.
     bool may_be_cut = is_bounded(io) || io->opcode == Opcode::kWrite;
-    if (may_be_cut && !io->is_shared && result > 0 && static_cast<size_t>(result) < io->single.iov_len) {
+    if (may_be_cut && !io->is_shared && result > 0 && static_cast<size_t>(result) < io->left_bytes) {
       advance(io, result);
       is_undone = true;
     }

@@ -21,10 +21,19 @@ int64_t perform(const Io& io) {
   // All of the program's signals are blocked here, so -EINTR can only come from a file system's own wait: try again.
   do {
     switch (io.opcode) {
-      case Opcode::kRead: result = kernel::read_at(io.fd, io.vectors, io.vector_count, io.offset); break;
-      case Opcode::kWrite: result = kernel::write_at(io.fd, io.vectors, io.vector_count, io.offset); break;
+      case Opcode::kRead:
+        result = io.rw_flags == 0
+                     ? kernel::read_at(io.fd, io.vectors, io.vector_count, io.offset)
+                     : kernel::read_flagged(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
+        break;
+      case Opcode::kWrite:
+        result = io.rw_flags == 0
+                     ? kernel::write_at(io.fd, io.vectors, io.vector_count, io.offset)
+                     : kernel::write_flagged(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
+        break;
       case Opcode::kSync: result = kernel::sync_file(io.fd, false); break;
       case Opcode::kDataSync: result = kernel::sync_file(io.fd, true); break;
+      case Opcode::kPoll: result = kernel::poll_now(io.fd, io.poll_events); break;
     }
   } while (result == -EINTR);
   return result;
@@ -32,15 +41,19 @@ int64_t perform(const Io& io) {
 
 void Threads::start(Io* io) {
   AIOX_ASSERT(finished_ == nullptr);
-  bool is_stream = !kernel::is_seekable(io->file_kind) && !is_sync(io->opcode);
-  io->result = is_stream ? perform_stream(*io) : total_result(*io, perform(*io));
+  if (io->opcode == Opcode::kPoll) {
+    io->result = perform_poll(*io);
+  } else {
+    io->result = is_stream(*io) ? perform_stream(*io) : total_result(*io, perform(*io));
+  }
   finished_ = io;
 }
 
 bool Threads::start_without_blocking(Io* io) {
   if (!io->try_nowait) return false;
   int64_t result;
-  InlineAnswer answer = read_inline(io->fd, io->single.iov_base, io->single.iov_len, io->offset, &result);
+  InlineAnswer answer =
+      read_inline(io->fd, {io->vectors, io->vector_count, io->left_bytes, io->offset, io->rw_flags}, &result);
   if (answer == InlineAnswer::kPartly) advance(io, result);
   if (answer != InlineAnswer::kDone) return false;
   io->result = total_result(*io, result);
@@ -78,8 +91,9 @@ int64_t Threads::attempt_stream(const Io& io) {
     return is_read ? kernel::raw_syscall(SYS_recvmsg, io.fd, kernel::as_argument(&message), MSG_DONTWAIT)
                    : kernel::raw_syscall(SYS_sendmsg, io.fd, kernel::as_argument(&message), MSG_DONTWAIT | MSG_NOSIGNAL);
   }
-  return is_read ? kernel::read_nowait(io.fd, io.vectors, io.vector_count, -1)
-                 : kernel::write_nowait(io.fd, io.vectors, io.vector_count, -1);
+  const int flags = io.rw_flags | kernel::kRwfNowait;
+  return is_read ? kernel::read_flagged(io.fd, io.vectors, io.vector_count, -1, flags)
+                 : kernel::write_flagged(io.fd, io.vectors, io.vector_count, -1, flags);
 }
 
 int64_t Threads::perform_stream_blocking(const Io& io) {
@@ -96,17 +110,24 @@ int64_t Threads::perform_stream_blocking(const Io& io) {
   return result;
 }
 
+void Threads::begin_wait(const Io& io) {
+  poll_.open();
+  MutexLock lock(mutex_);
+  current_ = &io;
+  cancel_requested_ = false;
+}
+
+void Threads::end_wait() {
+  MutexLock lock(mutex_);
+  current_ = nullptr;
+}
+
 int64_t Threads::perform_stream(Io& io) {
   int flags = kernel::status_flags(io.fd);
   if (flags < 0) return flags;
   // O_NONBLOCK: one try, whatever it gives. No length: read(2) and write(2) answer at once, recvmsg(2) might wait.
-  if ((flags & O_NONBLOCK) != 0 || io.vectors->iov_len == 0) return perform_stream_blocking(io);
-  poll_.open();
-  {
-    MutexLock lock(mutex_);
-    current_ = &io;
-    cancel_requested_ = false;
-  }
+  if ((flags & O_NONBLOCK) != 0 || io.left_bytes == 0) return perform_stream_blocking(io);
+  begin_wait(io);
   bool is_read = io.opcode == Opcode::kRead;
   bool has_attempt = io.file_kind == FileKind::kSocket || io.file_kind == FileKind::kPipe;
   int64_t result;
@@ -119,7 +140,7 @@ int64_t Threads::perform_stream(Io& io) {
     if (result > 0 && !is_read) {
       // A blocking write returns only when all is written: go on where this round stopped.
       advance(&io, result);
-      if (io.single.iov_len > 0) continue;
+      if (io.left_bytes > 0) continue;
       result = 0;
       break;
     }
@@ -135,11 +156,23 @@ int64_t Threads::perform_stream(Io& io) {
       break;
     }
   }
-  {
-    MutexLock lock(mutex_);
-    current_ = nullptr;
-  }
+  end_wait();
   return total_result(io, result);
+}
+
+// Until it is ready, or the poll is cancelled.
+int64_t Threads::perform_poll(const Io& io) {
+  begin_wait(io);
+  int64_t result = 0;
+  while (result == 0) {
+    result = perform(io);
+    if (result != 0) break;
+    // A file that knows no polling is always ready for what it can do, and never for anything else.
+    if (kernel::is_seekable(io.file_kind)) result = -EINVAL;
+    if (result == 0) result = poll_.wait(io.fd, static_cast<short>(io.poll_events), mutex_, cancel_requested_);
+  }
+  end_wait();
+  return result;
 }
 
 }  // namespace aiox::backend

@@ -30,6 +30,9 @@ class Threads final : public Backend {
   int64_t perform_stream(Io& io);
   int64_t perform_stream_blocking(const Io& io);
   int64_t attempt_stream(const Io& io);
+  int64_t perform_poll(const Io& io);
+  void begin_wait(const Io& io) AIOX_EXCLUDES(mutex_);
+  void end_wait() AIOX_EXCLUDES(mutex_);
 
   Io* finished_ = nullptr;  // owner thread only
 

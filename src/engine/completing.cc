@@ -15,7 +15,6 @@
 
 namespace aiox::engine {
 
-using backend::is_sync;
 using backend::Opcode;
 using base::owner_of;
 
@@ -60,7 +59,7 @@ void Engine::call_for_notifier() {
 }
 
 void Engine::publish(Request* request, int64_t result, bool may_send_here) {
-  request->ops->publish(request->control_block, request->token, result);
+  request->ops->publish(request, result);
   announce(request, result, may_send_here, nullptr);
 }
 
@@ -71,11 +70,16 @@ void Engine::announce(Request* request, int64_t result, bool may_send_here, Wake
   request->is_published.store(1, std::memory_order_release);  // E-published
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
   // the status, then look for a waiter: one of the two sees the other.
-  uint32_t waiter = request->waiter.load(std::memory_order_seq_cst);
+  Context* context = request->context;
+  uint32_t waiter = context != nullptr ? context->waiter_to_wake() : request->waiter.load(std::memory_order_seq_cst);
   if (wakes != nullptr) {
     wakes->add(wait_slots, waiter);
   } else {
     wait_slots.wake(waiter);
+  }
+  if (context != nullptr) {
+    if (context->is_waiter_in_lane()) [[unlikely]] direct.nudge(request->io.fd);
+    if (request->event_target.file != nullptr) request->event_target.file->signal(request->event_target.life);
   }
   if (request->is_due) reaper.remove_due();
   remove_foreign(request);
@@ -85,7 +89,7 @@ void Engine::announce(Request* request, int64_t result, bool may_send_here, Wake
 
 void Engine::complete(Request* request, int64_t result, bool may_start_threads, Worker* by) {
   mark_done(request);
-  request->ops->publish(request->control_block, request->token, result);
+  request->ops->publish(request, result);
   conclude(request, result, true, may_start_threads, by, by != nullptr ? by->wakes() : nullptr);
 }
 
@@ -106,7 +110,7 @@ void Engine::conclude(Request* request, int64_t result, bool may_send_here, bool
 
 void Engine::publish_in_flight(Request* request, int64_t result, WakeBatch* wakes) {
   mark_done(request);
-  request->ops->publish(request->control_block, request->token, result);
+  request->ops->publish(request, result);
   announce(request, result, true, wakes);
 }
 
@@ -131,18 +135,19 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
   const backend::Io& io = request->io;
   bool is_stream = !kernel::is_seekable(io.file_kind);
   bool is_other_kind = (result == -ESPIPE && !is_stream) || (result == -ENOTSOCK && is_stream);
-  if (is_other_kind && !is_sync(io.opcode) && io.file_kind != kernel::FileKind::kOther) {
+  if (is_other_kind && backend::is_transfer(io.opcode) && io.file_kind != kernel::FileKind::kOther) {
     // The number stands for another kind of file now: it was closed and opened behind the library's back.
     request->io.file_kind = kernel::FileKind::kOther;
     reroute(request, ServiceId::kStreams, may_start_threads);
     return false;
   }
-  if (result == -EAGAIN && request->service == ServiceId::kRing) {
+  const bool is_answer = (io.rw_flags & kernel::kRwfNowait) != 0;  // -EAGAIN is what the program asked for
+  if (result == -EAGAIN && request->service == ServiceId::kRing && !is_answer) {
     if (io.done_bytes > 0) request->has_begun = true;
     // O_NONBLOCK says nothing of files: there it is the ring that could not.
-    int flags = is_stream ? kernel::status_flags(io.fd) : 0;
+    int flags = is_stream && backend::is_transfer(io.opcode) ? kernel::status_flags(io.fd) : 0;
     if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
-      reroute(request, is_stream && !is_sync(io.opcode) ? ServiceId::kStreams : ServiceId::kThreads, may_start_threads);
+      reroute(request, backend::is_stream(io) ? ServiceId::kStreams : ServiceId::kThreads, may_start_threads);
       return false;
     }
   }
@@ -152,6 +157,10 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
     // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked; on a thread of the
     // program it has come already.
     kernel::raise_in_process(SIGXFSZ);
+  }
+  // The same for a write where nobody reads any more. Of POSIX AIO no program expects the signal: glibc's never reaches it.
+  if (is_by_worker && result == -EPIPE && request->context != nullptr && io.opcode == Opcode::kWrite) {
+    kernel::raise_in_process(SIGPIPE);
   }
   complete(request, result, may_start_threads, by);
   return true;
@@ -168,7 +177,15 @@ void Engine::reroute(Request* request, ServiceId service, bool may_start_threads
 void Engine::release_hold(Request* request) {
   if (request->holds.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // E-holds
   change_state(request, RequestState::kDone, RequestState::kFree);
-  requests.free(request);
+  Context* context = request->context;
+  if (context == nullptr) [[likely]] {
+    requests.free(request);
+    return;
+  }
+  if (request->is_extra) contexts.give_back_extra();
+  if (request->vectors != nullptr) vector_stores.free(request->vectors);
+  context_requests.free(request);
+  context->remove_user(wait_slots);
 }
 
 // ---- Lists ----

@@ -66,6 +66,7 @@ Config read_config() {
   config.workers_max = read_number("AIOX_WORKERS_MAX", 1, 1024, config.workers_max);
   config.notifiers_max = read_number("AIOX_NOTIFIERS_MAX", 1, 4096, config.notifiers_max);
   config.queue_max = read_number("AIOX_QUEUE_MAX", 1, 1u << 24, config.queue_max);
+  config.events_max = read_number("AIOX_EVENTS_MAX", 1, 1u << 24, config.events_max);
   config.idle_timeout_ms = read_number("AIOX_IDLE_MS", 0, 3'600'000, config.idle_timeout_ms);
   config.is_inline_enabled = read_number("AIOX_INLINE", 0, 1, 1) != 0;
   config.is_direct_enabled = read_number("AIOX_DIRECT", 0, 1, 1) != 0;

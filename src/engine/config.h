@@ -15,6 +15,7 @@ struct Config {
   uint32_t workers_max = 64;                     // AIOX_WORKERS_MAX=1..1024
   uint32_t notifiers_max = 256;                  // AIOX_NOTIFIERS_MAX=1..4096
   uint32_t queue_max = 65536;                    // AIOX_QUEUE_MAX=1..16777216
+  uint32_t events_max = 262144;                  // AIOX_EVENTS_MAX=1..16777216
   uint32_t idle_timeout_ms = 1000;               // AIOX_IDLE_MS=0..3600000
   bool is_inline_enabled = true;                 // AIOX_INLINE=0|1
   bool is_direct_enabled = true;                 // AIOX_DIRECT=0|1

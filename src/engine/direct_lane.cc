@@ -15,7 +15,9 @@ using backend::Opcode;
 
 namespace {
 
-constexpr uint64_t kPartBit = 1;  // of iocb::aio_data: the rest is a SplitPart, not a Request
+// iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or kNudge.
+constexpr uint64_t kPartBit = 1;
+constexpr uint64_t kNudge = 2;  // nobody's: it only wakes the leader
 
 // Answers that mean "not this way": would block, or the file does not know RWF_NOWAIT.
 bool is_refusal(int64_t result) { return result == -EAGAIN || result == -EOPNOTSUPP || result == -EINTR; }
@@ -31,11 +33,12 @@ constexpr int64_t kRoomLookNs = 100'000;
 constexpr unsigned kRoomLooksMax = 1000;
 
 bool may_go_elsewhere(const io_event& event) {
+  if (event.data == kNudge) return false;
   if ((event.data & kPartBit) != 0 || event.res < 0) return true;
   // Read before the event is taken: the request cannot be another yet, unless a handler has just taken it.
   auto* request = reinterpret_cast<Request*>(event.data);
   request->is_handed_over.load(std::memory_order_acquire);  // E-event
-  return static_cast<uint64_t>(event.res) < request->io.single.iov_len;
+  return static_cast<uint64_t>(event.res) < request->io.left_bytes;
 }
 
 // Only ordered against this thread's own signal handlers.
@@ -44,13 +47,23 @@ void order_for_handlers() { std::atomic_signal_fence(std::memory_order_seq_cst);
 void fill(iocb* block, const backend::Io& io, int fd, int rw_flags, uint64_t data, uint64_t skip_bytes,
           uint64_t length_bytes) {
   memset(block, 0, sizeof *block);
+  const bool is_read = io.opcode == Opcode::kRead;
   block->aio_data = data;
-  block->aio_lio_opcode = io.opcode == Opcode::kRead ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
-  block->aio_rw_flags = rw_flags;
+  block->aio_rw_flags = rw_flags | io.rw_flags;
   block->aio_fildes = static_cast<uint32_t>(fd);
-  block->aio_buf = reinterpret_cast<uintptr_t>(io.single.iov_base) + skip_bytes;
-  block->aio_nbytes = length_bytes;
   block->aio_offset = io.offset + static_cast<int64_t>(skip_bytes);
+  if (io.vector_count == 1) {
+    block->aio_lio_opcode = is_read ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
+    block->aio_buf = reinterpret_cast<uintptr_t>(io.vectors->iov_base) + skip_bytes;
+    block->aio_nbytes = length_bytes;
+  } else {
+    block->aio_lio_opcode = is_read ? IOCB_CMD_PREADV : IOCB_CMD_PWRITEV;
+    block->aio_buf = reinterpret_cast<uintptr_t>(io.vectors);
+    block->aio_nbytes = io.vector_count;
+  }
+  if (io.priority == kernel::kNoIoPriority) return;
+  block->aio_flags |= IOCB_FLAG_IOPRIO;
+  block->aio_reqprio = static_cast<int16_t>(io.priority);
 }
 
 }  // namespace
@@ -69,12 +82,14 @@ int64_t SplitIo::joined_bytes(int64_t* error) const {
 }
 
 DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int64_t error) {
+  // It wants to be told of a refusal, and of a part.
+  if ((request->io.rw_flags & kernel::kRwfNowait) != 0) return {true, bytes > 0 || error == 0 ? bytes : error, 0};
   // Where the program asked for no O_DIRECT, nothing that O_DIRECT is particular about is an answer to it.
   bool is_too_particular = error == -EINVAL && request->file.load(std::memory_order_relaxed)->bypasses_cache();  // relaxed: ours
   if (is_refusal(error) || is_too_particular) return {false, error, bytes};
   if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
   // RWF_NOWAIT may stop in the middle (btrfs does), and nothing but the blocking call tells that from the end of the file.
-  bool is_cut = bytes > 0 && bytes < static_cast<int64_t>(request->io.single.iov_len);
+  bool is_cut = bytes > 0 && bytes < static_cast<int64_t>(request->io.left_bytes);
   // A write that stops at RLIMIT_FSIZE is answered by what fitted: to go on would raise SIGXFSZ.
   if (is_cut && request->io.opcode == Opcode::kWrite &&
       static_cast<uint64_t>(request->io.offset + bytes) >= kernel::file_size_limit_bytes()) {
@@ -124,12 +139,12 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
     const FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
     uint32_t chunk_bytes = file->direct_chunk_bytes();
     // What is misaligned is left to the kernel as it is: cut up, its parts in a hole would be read where the whole is refused.
-    bool is_aligned = file->is_direct_aligned(io.single.iov_base, io.single.iov_len, io.offset);
-    if (io.single.iov_len > chunk_bytes && is_aligned) {
+    bool is_aligned = file->is_direct_aligned(io.vectors->iov_base, io.left_bytes, io.offset);
+    if (io.left_bytes > chunk_bytes && is_aligned && io.vector_count == 1) {
       start_split(request, chunk_bytes, fd, from);
       continue;
     }
-    fill(&blocks[listed], io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(request), 0, io.single.iov_len);
+    fill(&blocks[listed], io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(request), 0, io.left_bytes);
     list[listed] = &blocks[listed];
     listed++;
     request->is_handed_over.store(1, std::memory_order_release);  // E-event: it may end, and be another, from the submit on
@@ -140,7 +155,7 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
 void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, From from) {
   iocb blocks[SplitIo::kPartsMax];
   iocb* list[SplitIo::kPartsMax];
-  const uint64_t length = request->io.single.iov_len;
+  const uint64_t length = request->io.left_bytes;
   const uint64_t count = (length + chunk_bytes - 1) / chunk_bytes;
   SplitIo* split = count <= SplitIo::kPartsMax ? splits_.allocate() : nullptr;
   if (split == nullptr) {
@@ -221,7 +236,7 @@ void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result,
     return;
   }
   mark_done(request);
-  request->ops->publish(request->control_block, request->token, outcome.result);
+  request->ops->publish(request, outcome.result);
   conclude(request, outcome.result, ReapBy::kSubmitter, nullptr);
 }
 
@@ -240,16 +255,38 @@ void DirectLane::leave() {
   engine_->wait_slots.pass_lead();
 }
 
-int DirectLane::sleep(int64_t deadline_ns) {
+// Wakes the leader, or has it not go to sleep: an event that is nobody's.
+void DirectLane::nudge(int fd) {
+  iocb block = {};
+  block.aio_data = kNudge;
+  block.aio_lio_opcode = IOCB_CMD_POLL;
+  block.aio_fildes = static_cast<uint32_t>(fd);
+  iocb* list[] = {&block};
+  if (has_ring_.load(std::memory_order_acquire) && ring_.submit(list, 1) == 1) ring_.cancel(&block);
+}
+
+void DirectLane::look() {
+  const uint64_t index = consumed_.load(std::memory_order_relaxed);  // relaxed: a figure
+  const bool is_lying_about = has_events() && index == looked_at_;
+  looked_at_ = index;
+  if (!is_lying_about || try_lead() != Lead::kTaken) return;
+  is_looking_ = true;
+  reap(ReapBy::kReaper);
+  is_looking_ = false;
+  leave();
+}
+
+int DirectLane::sleep(int64_t deadline_ns, const uint64_t* signal_mask) {
   int64_t timeout_ns = deadline_ns == kernel::kNoTimeout ? kernel::kNoTimeout : deadline_ns - kernel::monotonic_now_ns();
   if (timeout_ns < 0 && deadline_ns != kernel::kNoTimeout) timeout_ns = 0;
-  int error = ring_.wait(timeout_ns);
+  int error = ring_.wait(timeout_ns, signal_mask);
   if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
   // The kernel has begun to refuse the wait (a seccomp filter set since). Events still come: they are looked for.
   std::atomic<uint32_t> never{0};
   int64_t look_ns = kernel::monotonic_now_ns() + kLookNs;
   bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= look_ns;
-  error = kernel::futex_wait_until(never, 0, is_last ? deadline_ns : look_ns);
+  int64_t until_ns = is_last ? deadline_ns : look_ns;
+  error = signal_mask != nullptr ? kernel::sleep_with_mask(until_ns, *signal_mask) : kernel::futex_wait_until(never, 0, until_ns);
   return error == -ETIMEDOUT && !is_last ? 0 : error;
 }
 
@@ -295,6 +332,7 @@ void DirectLane::reap(ReapBy by) {
 void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wakes) {
   ring_.set_head(consumed_.load(std::memory_order_relaxed));  // relaxed: as in reap
   const uint64_t data = hand->event.data;
+  if (data == kNudge) return;
   int64_t error = hand->event.res < 0 ? hand->event.res : 0;
   int64_t bytes = hand->event.res < 0 ? 0 : hand->event.res;
   auto* request = reinterpret_cast<Request*>(data);
@@ -324,14 +362,19 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     }
     return;
   }
-  if (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) {
+  Context* context = request->context;
+  if (is_looking_ && context != nullptr) context->note_unattended();
+  // A context's event is put into its ring under a lock, which the code that is interrupted may hold.
+  const bool is_not_ours = (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) ||
+                           (is_locked_out && context != nullptr);
+  if (is_not_ours) {
     in_flight_.fetch_sub(1, std::memory_order_acq_rel);
     if (split != nullptr) splits_.free(split);
     defer(request, outcome.result);
     return;
   }
   mark_done(request);
-  if (!hand->is_published) request->ops->publish(request->control_block, request->token, outcome.result);
+  if (!hand->is_published) request->ops->publish(request, outcome.result);
   order_for_handlers();
   hand->is_published = true;
   order_for_handlers();
@@ -355,6 +398,7 @@ void DirectLane::publish_for_interrupted() {
   for (InHand* hand = innermost; hand != nullptr; hand = hand->outer) {
     if (!hand->is_taken || hand->is_published) continue;
     const uint64_t data = hand->event.data;
+    if (data == kNudge) continue;
     int64_t error = hand->event.res < 0 ? hand->event.res : 0;
     int64_t bytes = hand->event.res < 0 ? 0 : hand->event.res;
     auto* request = reinterpret_cast<Request*>(data);
@@ -369,8 +413,9 @@ void DirectLane::publish_for_interrupted() {
     }
     const Outcome outcome = judge(request, bytes, error);
     if (!outcome.is_answer || request->is_reaper_only.load(std::memory_order_relaxed)) continue;
+    if (request->context != nullptr) continue;  // nobody here waits for it
     mark_done(request);
-    request->ops->publish(request->control_block, request->token, outcome.result);
+    request->ops->publish(request, outcome.result);
     hand->is_published = true;
     engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
   }
@@ -395,7 +440,7 @@ void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy
     memory.give_up();
   } else if (outcome.result < 0) {
     memory.refused();
-    file->shrink_direct_chunk(request->io.single.iov_len);
+    file->shrink_direct_chunk(request->io.left_bytes);
   }
   engine_->counters.direct_refused.add();
   // Not the submitter's for certain, but a thread's of the program.
@@ -434,13 +479,13 @@ void DirectLane::finish_deferred(ReapBy by) {
     if (request->is_stored) {
       request->is_stored = false;
       conclude(request, result, by, &wakes);
-    } else if (is_refusal(result)) {
+    } else if (is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0) {
       send_elsewhere(request, {false, result, 0}, by);
     } else if (by != ReapBy::kReaper && request->is_reaper_only.load(std::memory_order_relaxed)) {
       defer(request, result);
     } else {
       mark_done(request);
-      request->ops->publish(request->control_block, request->token, result);
+      request->ops->publish(request, result);
       conclude(request, result, by, &wakes);
     }
     request = next;

@@ -104,7 +104,14 @@ class DirectLane {
   // Takes and ends everything in the ring. Thread: the leader's. Signal-safe: yes, as kWaiter.
   void reap(ReapBy by);
   // Sleeps until something is in the ring: 0, -EINTR, -ETIMEDOUT. Thread: the leader's.
-  int sleep(int64_t deadline_ns);
+  // signal_mask: the thread's for as long as it sleeps; nullptr: its own.
+  int sleep(int64_t deadline_ns, const uint64_t* signal_mask = nullptr);
+  // Wakes the leader from its sleep. fd: any that is open. Thread: any. Signal-safe: yes.
+  void nudge(int fd);
+  // Takes events that lay about since the last look: nobody comes by for them. Thread: the reaper.
+  void look();
+  // Events taken, ever. A figure.
+  uint64_t consumed() const { return consumed_.load(std::memory_order_relaxed); }  // relaxed: a figure
 
   // Whether requests that have ended, or could not be carried out, wait for a thread that can see to them.
   // Sees to them. Thread: any, outside the engine; those with a notification are left to the reaper.
@@ -159,6 +166,8 @@ class DirectLane {
   alignas(64) std::atomic<uint32_t> in_flight_{0};
   alignas(64) std::atomic<uintptr_t> leader_{0};     // (@) E-lead: this_thread_mark() of the leader
   std::atomic<uint64_t> consumed_{0};                // events taken; changed by the leader's thread only
+  bool is_looking_ = false;                          // the leader's thread: the reaper takes what nobody came for
+  uint64_t looked_at_ = 0;                           // the reaper's
   InHand* in_hand_ = nullptr;                        // the leader's thread: of the reap under way, innermost first
   std::atomic<Request*> deferred_{nullptr};          // (@) E-deferred: a stack, by Request::deferred_next
 };

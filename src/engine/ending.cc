@@ -41,7 +41,7 @@ CancelOutcome Engine::cancel(int fd, Token token) {
   CancelSweep sweep;
   ServiceMask wake = 0;
   if (token == 0) {
-    file->cancel(nullptr, &sweep, &wake);
+    file->cancel(CancelMatch{}, &sweep, &wake);
   } else {
     uint32_t generation;
     Request* request = follow(token, &generation);
@@ -49,16 +49,33 @@ CancelOutcome Engine::cancel(int fd, Token token) {
     file->cancel_one(request, generation, &sweep, &wake);
   }
   schedule(file, wake);
-  bool is_any_cancelled = !sweep.cancelled.empty();
-  end_cancelled(file, &sweep, true);
-  for (unsigned i = 0; i < sweep.ticket_count; i++) {
-    CancelTicket& ticket = sweep.tickets[i];
+  return finish_sweep(file, &sweep);
+}
+
+CancelOutcome Engine::finish_sweep(FileQueue* file, CancelSweep* sweep) {
+  bool is_any_cancelled = !sweep->cancelled.empty();
+  end_cancelled(file, sweep, true);
+  for (unsigned i = 0; i < sweep->ticket_count; i++) {
+    CancelTicket& ticket = sweep->tickets[i];
     wait_for_answer(ticket);
     if (ticket.result == -ECANCELED) is_any_cancelled = true;
-    if (ticket.result == -EINPROGRESS) sweep.running_count++;
+    if (ticket.result == -EINPROGRESS) sweep->running_count++;
   }
-  if (sweep.running_count > 0) return CancelOutcome::kNotCanceled;
+  if (sweep->running_count > 0) return CancelOutcome::kNotCanceled;
   return is_any_cancelled ? CancelOutcome::kCanceled : CancelOutcome::kAllDone;
+}
+
+// Cancels what matches and can be cancelled.
+void Engine::cancel_all(FileQueue* file, const CancelMatch& match, bool may_start_threads) {
+  for (bool may_be_more = true; may_be_more;) {
+    CancelSweep sweep;
+    ServiceMask wake = 0;
+    file->cancel(match, &sweep, &wake);
+    schedule(file, wake, may_start_threads);
+    may_be_more = sweep.ticket_count == CancelSweep::kTicketsMax;
+    end_cancelled(file, &sweep, may_start_threads);
+    for (unsigned i = 0; i < sweep.ticket_count; i++) wait_for_answer(sweep.tickets[i]);
+  }
 }
 
 bool Engine::has_direct_in_flight(FileQueue* file) {
@@ -97,18 +114,16 @@ void Engine::descriptors_closing(int first, int last) {
     FileQueue* file = files.remove(fd);
     if (file == nullptr) continue;
     file->detach();
+    file->wait_until_unsignalled();
     if (kernel::is_seekable(file->kind())) {
       wait_until_idle(file);
       block_devices.release(file);
     } else {
       Inside inside;
       // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
-      CancelSweep sweep;
-      ServiceMask wake = 0;
-      file->cancel(nullptr, &sweep, &wake);
-      schedule(file, wake, false);
-      end_cancelled(file, &sweep, false);
-      for (unsigned i = 0; i < sweep.ticket_count; i++) wait_for_answer(sweep.tickets[i]);
+      CancelMatch everything;
+      everything.is_any_context = true;
+      cancel_all(file, everything, false);
     }
     files.retire(file);
   }

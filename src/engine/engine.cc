@@ -100,6 +100,10 @@ void Engine::give_back_memory() {
   const uint64_t ended = counters.completed.read() + counters.cancelled.read();
   if (ended < counters.submitted.read()) return;
   requests.trim();
+  if (is_open_for_contexts_.load(std::memory_order_acquire)) {
+    context_requests.trim();
+    vector_stores.trim();
+  }
   groups.trim();
   shared_ios.trim();
   direct.give_back_memory();

@@ -8,6 +8,7 @@
 
 #include "engine/block_devices.h"
 #include "engine/config.h"
+#include "engine/context.h"
 #include "engine/counters.h"
 #include "engine/direct_lane.h"
 #include "engine/file_table.h"
@@ -15,6 +16,7 @@
 #include "engine/notifier.h"
 #include "engine/reaper.h"
 #include "engine/service.h"
+#include "engine/vector_store.h"
 #include "engine/wait_slots.h"
 
 namespace aiox::engine {
@@ -27,16 +29,26 @@ struct DirectBatch {
 
 // One operation as the shim hands it over. The buffers belong to the program until the request is published.
 struct Submission {
-  backend::Opcode opcode;
-  int fd;
-  void* buffer;
-  uint64_t length_bytes;
-  int64_t offset;
-  void* control_block;
-  const ControlBlockOps* ops;
-  const Notification* notification;  // nullptr: none; copied, attributes moved
-  ListGroup* group;                  // nullptr: none
-  DirectBatch* batch;                // nullptr: none; else Engine::submit_batch must follow
+  backend::Opcode opcode = backend::Opcode::kRead;
+  int fd = -1;
+  iovec buffer = {};
+  uint64_t length_bytes = 0;
+  int64_t offset = 0;
+  void* control_block = nullptr;
+  const ControlBlockOps* ops = nullptr;
+  const Notification* notification = nullptr;  // nullptr: none; copied, attributes moved
+  ListGroup* group = nullptr;                  // nullptr: none
+  DirectBatch* batch = nullptr;                // nullptr: none; else Engine::submit_batch must follow
+
+  // Of a context's only; that has a place in its ring for the event.
+  Context* context = nullptr;
+  uint64_t user_data = 0;
+  EventTarget event_target;
+  VectorStore* vectors = nullptr;              // nullptr: `buffer` is all; else the engine's once accepted
+  uint32_t vector_count = 1;
+  int rw_flags = 0;                            // RWF_*
+  uint32_t poll_events = 0;
+  int priority = kernel::kNoIoPriority;        // where it is not the submitting thread's own
 };
 
 enum class CancelOutcome : uint8_t { kAllDone, kCanceled, kNotCanceled };
@@ -65,8 +77,23 @@ class Engine {
   // Hands over what submit has put into the batch, and empties it.
   void submit_batch(DirectBatch* batch);
 
-  // Cancels what can be cancelled of the requests of `fd`: all (token 0) or that one.
+  // Cancels what can be cancelled of the requests of `fd`: all (token 0) or that one. Those of contexts are left alone.
   CancelOutcome cancel(int fd, Token token);
+
+  // ---- Contexts ----
+  // Makes one that takes `events` requests. 0, -EAGAIN, -ENOMEM.
+  int create_context(uint32_t events, uintptr_t* address);
+  // Cancels what can be cancelled of its requests, waits for the others, and ends it. The caller is a user of it.
+  // -EINVAL: somebody else is at it.
+  int destroy_context(Context* context);
+  // Cancels the request of that control block on `fd`, if it can be.
+  CancelOutcome cancel(Context* context, int fd, const void* control_block);
+  // What has been submitted for it may need one of its waiters to lead the direct lane.
+  void call_waiters(Context* context);
+  // Workers are told of what was left to its waiters. Signal-safe: yes.
+  void call_workers(Context* context);
+  // The file that `fd` stands for: nullptr with *error as FileTable::find_or_attach.
+  FileQueue* file_of(int fd, int* error) { return files.find_or_attach(fd, config.is_cache_bypassed, prepare_file, error); }
 
   // A list for lio_listio. nullptr: too many at once. remaining and refs start at 1.
   ListGroup* make_group(const Notification* notification, bool has_waiter);
@@ -160,6 +187,9 @@ class Engine {
   Counters counters;
   WaitSlots wait_slots;
   Pool<Request> requests;
+  Pool<Request> context_requests;  // opened with the first context, and the same
+  VectorStores vector_stores;
+  Contexts contexts;
   Pool<ListGroup> groups;
   Pool<SharedIo> shared_ios;
   Pool<Worker> workers;
@@ -188,6 +218,8 @@ class Engine {
   void serve_in_this_thread(unsigned service);
   FileQueue::Enqueued enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake);
   bool may_go_direct(const Request* request, FileQueue* file);
+  static bool bypasses_cache(FileQueue* file, const backend::Io& io);
+  static bool may_be_withheld(const Request* request, FileQueue* file);
   static bool bypasses_cache(FileQueue* file, backend::Opcode opcode, const void* buffer, uint64_t length_bytes, int64_t offset);
   FileQueue::Start choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome);
   void add_foreign(Request* request);
@@ -201,12 +233,17 @@ class Engine {
   void publish(Request* request, int64_t result, bool may_send_here);
   void announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes);
   void end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads);
+  CancelOutcome finish_sweep(FileQueue* file, CancelSweep* sweep);
+  void cancel_all(FileQueue* file, const CancelMatch& match, bool may_start_threads);
+  bool open_for_contexts();
+  bool is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result);
   Served serve(FileQueue* file, Request* request, Serve how);
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();
 
   NodeArena node_arena_;
   kernel::Mutex node_mu_;
+  std::atomic<bool> is_open_for_contexts_{false};  // (@) set under node_mu_
   kernel::Mutex probe_mu_;
   std::atomic<RingState> ring_state_{RingState::kUnknown};  // (@) E-probe: ring_error_ and ring_step_ come with it
   int ring_error_ = 0;

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "engine/service.h"
+#include "kernel/file_io.h"
 
 namespace aiox::engine {
 
@@ -18,6 +19,9 @@ QueuePlace place_of(const Request* request) { return request->place.load(std::me
 
 // E-token: release, for try_claim, which may look at a request that is another file's by now.
 void set_place(Request* request, QueuePlace place) { request->place.store(place, std::memory_order_release); }
+
+// Whether a write may be one of several that a single call carries out.
+bool is_mergeable(const Request* request) { return request->io.vector_count == 1 && request->io.rw_flags == 0; }
 
 // Spins until the publisher, which is between two of its own instructions, is through.
 void wait_until_published(const Request* request) {
@@ -42,11 +46,18 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   if (traits.transfer_bytes_max != 0 && traits.transfer_bytes_max < chunk_bytes) chunk_bytes = traits.transfer_bytes_max;
   direct_chunk_bytes_.store(chunk_bytes, std::memory_order_relaxed);  // relaxed: not reachable yet
   mean_duration_ns_.store(UINT32_MAX, std::memory_order_relaxed);     // relaxed: as above
+  const int access = traits.status_flags & O_ACCMODE;
+  const bool is_name_only = (traits.status_flags & O_PATH) != 0;
+  can_read_ = access != O_WRONLY && !is_name_only;
+  can_write_ = access != O_RDONLY && !is_name_only;
+  is_directory_ = traits.is_directory;
+  is_eventfd_ = traits.is_eventfd;
+  life_.fetch_add(1, std::memory_order_release);  // E-signal: before it is not detached any more
   syncs_writes_ = (traits.status_flags & (O_SYNC | O_DSYNC)) != 0;
   inline_writes.reset();
   direct_reads.reset();
   direct_writes.reset();
-  is_detached_.store(false, std::memory_order_relaxed);  // relaxed: a hint
+  is_detached_.store(false, std::memory_order_release);  // E-signal
   is_attached_ = true;
 }
 
@@ -200,9 +211,10 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
 // in the serial has been admitted, so nothing in it overlaps and it may be taken out of order.
 SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) {
   SerialRun& run = serials_[static_cast<unsigned>(SerialId::kWrites)];
+  if (!is_mergeable(first)) return nullptr;
   bool is_append = !first->has_range;
-  uint64_t end = static_cast<uint64_t>(first->io.offset) + first->io.single.iov_len;
-  uint64_t total_bytes = first->io.single.iov_len;
+  uint64_t end = static_cast<uint64_t>(first->io.offset) + first->io.left_bytes;
+  uint64_t total_bytes = first->io.left_bytes;
   SharedIo* shared = nullptr;
   unsigned seen = 0;
   Request* next = nullptr;
@@ -211,7 +223,8 @@ SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>
     seen++;
     bool continues = is_append ? !request->has_range
                                : request->has_range && static_cast<uint64_t>(request->io.offset) == end;
-    if (!continues || total_bytes + request->io.single.iov_len > kMergedBytesMax) {
+    continues = continues && is_mergeable(request);
+    if (!continues || total_bytes + request->io.left_bytes > kMergedBytesMax) {
       if (is_append) break;  // appends keep their order
       continue;
     }
@@ -220,7 +233,7 @@ SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>
       if (shared == nullptr) return nullptr;
       shared->is_chain = false;
       shared->members[0] = first;
-      shared->vectors[0] = first->io.single;
+      shared->vectors[0] = *first->io.vectors;
       shared->count = 1;
     }
     if (shared->count == SharedIo::kMembersMax) break;
@@ -228,16 +241,17 @@ SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>
     run.started++;
     begin_flight(request, worker);
     shared->members[shared->count] = request;
-    shared->vectors[shared->count] = request->io.single;
+    shared->vectors[shared->count] = *request->io.vectors;
     shared->count++;
-    end += request->io.single.iov_len;
-    total_bytes += request->io.single.iov_len;
+    end += request->io.left_bytes;
+    total_bytes += request->io.left_bytes;
   }
   if (shared == nullptr) return nullptr;
   shared->io = first->io;
   shared->io.is_shared = true;
   shared->io.vectors = shared->vectors;
   shared->io.vector_count = shared->count;
+  shared->io.left_bytes = total_bytes;
   return shared;
 }
 
@@ -317,8 +331,7 @@ bool FileQueue::try_claim(Request* request, uint32_t generation) {
   // place, seen before a generation that is still the same, is this life's; and that one changes under this lock only.
   bool is_ours = request->file.load(std::memory_order_acquire) == this &&
                  request->place.load(std::memory_order_acquire) == QueuePlace::kRunnable &&
-                 request->generation.load(std::memory_order_acquire) == generation &&
-                 kernel::is_seekable(request->io.file_kind);
+                 request->generation.load(std::memory_order_acquire) == generation && !backend::is_stream(request->io);
   if (is_ours) {
     runnable_[static_cast<unsigned>(request->service)].remove(request);
     begin_flight(request, nullptr);
@@ -331,7 +344,7 @@ Request* FileQueue::try_claim_oldest(ServiceId service) {
   if (!kernel::is_seekable(kind_) || !mu_.try_lock()) return nullptr;
   RequestList& runnable = runnable_[static_cast<unsigned>(service)];
   Request* request = runnable.front();
-  while (request != nullptr && is_sync(request->io.opcode)) request = runnable.next(request);
+  while (request != nullptr && !backend::is_transfer(request->io.opcode)) request = runnable.next(request);
   if (request != nullptr) {
     runnable.remove(request);
     begin_flight(request, nullptr);
@@ -465,8 +478,7 @@ ServiceMask FileQueue::finish_cancelled(Request* request) {
 // Asks the worker of a stream's request to cancel it. False: the request goes on. True: a ticket of the sweep tells, or
 // the request has just ended.
 bool FileQueue::try_cancel_running(Request* request, CancelSweep* sweep) {
-  bool is_stream = !kernel::is_seekable(request->io.file_kind) && !is_sync(request->io.opcode);
-  if (!is_stream || request->worker == nullptr || request->ticket != nullptr) return false;
+  if (!backend::is_stream(request->io) || request->worker == nullptr || request->ticket != nullptr) return false;
   if (sweep->ticket_count == CancelSweep::kTicketsMax) return false;
   RequestState state = RequestState::kInFlight;
   if (!request->state.compare_exchange_strong(state, RequestState::kCanceling, std::memory_order_acq_rel)) {
@@ -515,12 +527,12 @@ ServiceMask FileQueue::go_on_after_cancel() {
   return take_wake_mask();
 }
 
-void FileQueue::cancel(const void* control_block, CancelSweep* sweep, ServiceMask* wake) {
+void FileQueue::cancel(const CancelMatch& match, CancelSweep* sweep, ServiceMask* wake) {
   MutexLock lock(mu_);
   Request* next = nullptr;
   for (Request* request = order_.front(); request != nullptr; request = next) {
     next = order_.next(request);
-    if (control_block == nullptr || request->control_block == control_block) cancel_this(request, sweep);
+    if (match.fits(request)) cancel_this(request, sweep);
   }
   *wake = go_on_after_cancel();
 }
@@ -548,7 +560,20 @@ void FileQueue::cancel_refused(Request* request, CancelTicket* ticket) {
 void FileQueue::detach() {
   MutexLock lock(mu_);
   is_attached_ = false;
-  is_detached_.store(true, std::memory_order_release);
+  is_detached_.store(true, std::memory_order_seq_cst);  // E-signal
+}
+
+void FileQueue::signal(uint32_t life) {
+  // E-signal: we say that we are at it, then look whether it is detached; close detaches it, then waits for who is at it.
+  signalling_.fetch_add(1, std::memory_order_seq_cst);
+  if (!is_detached_.load(std::memory_order_seq_cst) && this->life() == life) kernel::add_to_eventfd(fd_);
+  if (signalling_.fetch_sub(1, std::memory_order_seq_cst) == 1 && is_detached()) kernel::futex_wake(signalling_);
+}
+
+void FileQueue::wait_until_unsignalled() {
+  while (uint32_t count = signalling_.load(std::memory_order_seq_cst)) {  // E-signal
+    kernel::futex_wait_until(signalling_, count, kernel::kNoTimeout);
+  }
 }
 
 bool FileQueue::wait_until_idle(int64_t deadline_ns) {

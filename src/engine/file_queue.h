@@ -56,10 +56,23 @@ struct CancelTicket {
 
 struct CancelSweep {
   RequestList cancelled;            // never to run; the caller publishes all of them, then finishes each
-  static constexpr unsigned kTicketsMax = 4;  // a stream has at most one read and one write under way
+  // A stream has at most one read and one write under way, but any number of polls: who cancels all sweeps until there is
+  // room left in the sweep.
+  static constexpr unsigned kTicketsMax = 16;
   CancelTicket tickets[kTicketsMax];  // asked of their workers; the caller waits for each of ticket_count
   unsigned ticket_count = 0;
   unsigned running_count = 0;         // in flight and not to be cancelled
+};
+
+// Which requests of a file are to be cancelled.
+struct CancelMatch {
+  bool is_any_context = false;          // also those of contexts other than:
+  const Context* context = nullptr;     // nullptr: of none
+  const void* control_block = nullptr;  // nullptr: of any
+  bool fits(const Request* request) const {
+    return (is_any_context || request->context == context) &&
+           (control_block == nullptr || request->control_block == control_block);
+  }
 };
 
 class FileQueue {
@@ -81,6 +94,18 @@ class FileQueue {
   kernel::FileKind kind() const { return kind_; }
   bool opened_direct() const { return opened_direct_; }
   bool knows_nowait() const { return knows_nowait_; }
+  // What the descriptor was opened for.
+  bool can_read() const { return can_read_; }
+  bool can_write() const { return can_write_; }
+  bool is_directory() const { return is_directory_; }
+  bool is_eventfd() const { return is_eventfd_; }
+  // The same number may be another file's later: this one's life.
+  uint32_t life() const { return life_.load(std::memory_order_acquire); }
+  // Adds one to the eventfd, if it is still the one of that life. Thread: any. Signal-safe: yes.
+  void signal(uint32_t life);
+  // Sleeps until nobody is about to. After detach.
+  void wait_until_unsignalled();
+
   // Writes accepted and not yet ended. A read may be answered inside the call only when there is none.
   bool has_outstanding_writes() const { return outstanding_writes_.load(std::memory_order_acquire) != 0; }
 
@@ -171,10 +196,10 @@ class FileQueue {
   // Back from in flight to runnable, for another service. *ticket: who waits for its cancellation, if anybody.
   ServiceMask reroute(Request* request, ServiceId service, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
 
-  // Sees to it that no request that has not begun (of `control_block`; nullptr: of any) ever will, and asks the workers of
+  // Sees to it that no request that matches and has not begun ever will, and asks the workers of
   // the streams under way. The cancelled ones stay outstanding until finish_cancelled, so that another canceller, an
   // fsync or a close cannot be through before they are published.
-  void cancel(const void* control_block, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+  void cancel(const CancelMatch& match, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
   // The same for one request, if it is of this file and has that generation: without a look at the others.
   void cancel_one(Request* request, uint32_t generation, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
 
@@ -232,6 +257,12 @@ class FileQueue {
   uint32_t offset_alignment_bytes_ = 512;
   uint32_t memory_alignment_bytes_ = 512;
   bool syncs_writes_ = false;
+  bool can_read_ = false;
+  bool can_write_ = false;
+  bool is_directory_ = false;
+  bool is_eventfd_ = false;
+  std::atomic<uint32_t> life_{0};                              // (@) E-signal
+  std::atomic<uint32_t> signalling_{0};                        // (@) E-signal; futex word
   std::atomic<uint32_t> direct_chunk_bytes_{kDirectChunkMax};  // (@) a figure
   std::atomic<uint32_t> mean_duration_ns_{UINT32_MAX};         // (@) a figure
 

@@ -116,6 +116,14 @@ bool Reaper::retire() {
   return !is_alive_.compare_exchange_strong(is_alive, true, std::memory_order_seq_cst);
 }
 
+// Whether the lane has requests in flight, or had some since the last look.
+bool Reaper::is_lane_active() {
+  const uint64_t consumed = engine_->direct.consumed();
+  const bool is_active = engine_->direct.in_flight() > 0 || consumed != lane_seen_;
+  lane_seen_ = consumed;
+  return is_active;
+}
+
 void Reaper::run() {
   DirectLane& lane = engine_->direct;
   WaitSlots& slots = engine_->wait_slots;
@@ -127,6 +135,8 @@ void Reaper::run() {
     const bool is_stranded = engine_->notifier.is_stranded();
     if (is_stranded) engine_->notifier.retry_stranded();
     bool is_ticking = tick();
+    bool is_watching = is_lane_active();
+    if (is_watching) lane.look();
     bool is_due = due_.load(std::memory_order_seq_cst) > 0;
     if (is_due) {
       if (lane.try_lead() == DirectLane::Lead::kTaken) {
@@ -142,17 +152,19 @@ void Reaper::run() {
     }
     is_asleep_.store(true, std::memory_order_seq_cst);           // E-reaper
     if (!is_ticking) is_away_.store(true, std::memory_order_seq_cst);
-    bool has_news = summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred() ||
+    if (!is_watching) is_lane_unwatched_.store(true, std::memory_order_seq_cst);  // E-reaper
+    bool has_news = (!is_watching && lane.in_flight() > 0) || summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred() ||
                     (!is_stranded && engine_->notifier.is_stranded()) ||
                     (!is_due && due_.load(std::memory_order_seq_cst) > 0) || (!is_ticking && !ticking_->empty());
-    int64_t sleep_ns = is_ticking ? kTickNs : is_stranded ? kLookNs : idle_ns;
+    int64_t sleep_ns = is_ticking ? kTickNs : is_stranded || is_watching ? kLookNs : idle_ns;
     int error = has_news ? 0 : slots.sleep(slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
     is_asleep_.store(false, std::memory_order_seq_cst);
     is_away_.store(false, std::memory_order_seq_cst);
+    is_lane_unwatched_.store(false, std::memory_order_seq_cst);
     slots.unwant_lead(slot_);
     // It may have been chosen to lead, and have nothing to lead for any more.
     if (is_due && due_.load(std::memory_order_seq_cst) <= 0) slots.pass_lead();
-    if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !has_work() && !engine_->is_mixed() && retire()) break;
+    if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !engine_->is_mixed() && retire()) break;
   }
   engine_->give_back_memory();
   engine_->counters.threads_now.subtract();

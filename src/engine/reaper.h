@@ -37,6 +37,12 @@ class Reaper {
   bool watch(FileQueue* file);
   void reserve_node() { ticking_->reserve(); }
 
+  // Requests are in flight in the direct lane for which somebody will come by, or may not: from now on it looks from time to
+  // time. Thread: any in a submitting call.
+  void look_after_lane() {
+    if (is_lane_unwatched_.load(std::memory_order_seq_cst)) [[unlikely]] kick();  // E-reaper
+  }
+
   // Makes it look: something was deferred. Signal-safe: yes.
   void kick();
   // Asks it to start a worker of that service, or to serve in its place. False: there is no reaper. Signal-safe: yes.
@@ -52,12 +58,15 @@ class Reaper {
   void serve_summons();
   void lead();
   bool tick();
+  bool is_lane_active();
 
   Engine* engine_ = nullptr;
   kernel::Mutex start_mu_;                 // one thread at a time starts it
   uint32_t slot_ = 0;                      // the thread's own; written, under start_mu_, before is_alive_
   std::atomic<bool> is_alive_{false};      // (@) E-reaper
   std::atomic<bool> is_asleep_{false};     // (@) E-reaper: on its slot
+  std::atomic<bool> is_lane_unwatched_{false};  // (@) E-reaper: longer than a look, on its slot
+  uint64_t lane_seen_ = 0;                 // the thread's: DirectLane::consumed at the last look
   std::atomic<bool> is_away_{false};       // (@) E-reaper: longer than a tick, on its slot or in the ring
   std::atomic<uint32_t> now_{0};
   int64_t tick_ns_ = 0;                    // the thread's: when it last ticked

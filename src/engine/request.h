@@ -19,10 +19,14 @@
 
 namespace aiox::engine {
 
+class Context;
 class FileQueue;
 class Worker;
 struct ListGroup;
 struct CancelTicket;
+struct Request;
+struct Submission;
+struct VectorStore;
 
 enum class RequestState : uint8_t { kFree, kPrepared, kQueued, kInFlight, kCanceling, kDone };
 
@@ -60,11 +64,17 @@ inline Token make_token(uint32_t generation, uint32_t index) { return (static_ca
 struct ControlBlockOps {
   // Marks the control block as in progress and remembers the token in it.
   void (*begin)(void* control_block, Token token);
-  // Stores the result (bytes or -errno), sequentially consistent, if the block is in progress with that token. The block
-  // is not ours afterwards. False: it was not.
-  bool (*publish)(void* control_block, Token token, int64_t result);
-  // Stores the result of an operation that never was a request.
-  void (*answer)(void* control_block, int64_t result);
+  // Makes the result (bytes or -errno) known, sequentially consistent, unless that has been done. The control block is not
+  // ours afterwards. False: it had been.
+  bool (*publish)(Request* request, int64_t result);
+  // Makes known the result of an operation that never was a request.
+  void (*answer)(const Submission& submission, int64_t result);
+};
+
+// Where a program wants to be told of a completion by an eventfd: its file, in the life that it had at submit.
+struct EventTarget {
+  FileQueue* file = nullptr;
+  uint32_t life = 0;
 };
 
 // Key: (s) written by the submitting thread before the request is queued, read-only then
@@ -78,6 +88,11 @@ struct Request {
   ListGroup* group = nullptr;                       // (s)
   std::atomic<FileQueue*> file{nullptr};            // (@) E-token; set before the request is queued
   Notification notification;                        // (s), then the notifier's
+  Context* context = nullptr;                       // (s) nullptr: it is no context's; else it is a user of it
+  uint64_t user_data = 0;                           // (s) of a context's: iocb::aio_data
+  EventTarget event_target;                         // (s) of a context's
+  VectorStore* vectors = nullptr;                   // (s) what io.vectors lie in, if not in io; ours to free
+  bool is_extra = false;                            // (s) counted in Contexts::take_extra
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)
   std::atomic<bool> is_direct{false};               // (@) changed under (q): in flight in the direct lane

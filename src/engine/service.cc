@@ -257,7 +257,7 @@ void Worker::start(Io* io) {
     return;
   }
   Engine* engine = service_->engine();
-  if (!is_counted_ && !kernel::is_seekable(io->file_kind) && !backend::is_sync(io->opcode)) {
+  if (!is_counted_ && backend::is_stream(*io)) {
     // A stream may keep the caller for ever. EAGAIN is what aio_read may answer when there is no thread to be had.
     engine->complete(request_of(io), -EAGAIN, false, this);
     return;
@@ -274,7 +274,7 @@ void Worker::start(Io* io) {
     return;
   }
   if (is_counted_) service_->enter_blocked();
-  const bool is_timed = !io->is_shared && !backend::is_sync(io->opcode) && kernel::is_seekable(io->file_kind);
+  const bool is_timed = !io->is_shared && backend::is_transfer(io->opcode) && kernel::is_seekable(io->file_kind);
   FileQueue* file = is_timed ? request_of(io)->file.load(std::memory_order_relaxed) : nullptr;  // relaxed: ours
   int64_t begin_ns = is_timed ? kernel::monotonic_now_ns() : 0;
   backend_->start(io);
@@ -299,7 +299,7 @@ void Worker::complete_shared(SharedIo* shared) {
   uint32_t ended = 0;
   for (uint32_t i = 0; i < shared->count; i++) {
     Request* request = shared->members[i];
-    int64_t length = static_cast<int64_t>(request->io.single.iov_len);
+    int64_t length = static_cast<int64_t>(request->io.left_bytes);
     if (left == -EAGAIN) {
       again_.push_back(request);  // not carried out (IoUring::salvage)
       continue;

@@ -99,7 +99,8 @@ Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
   if (how == Serve::kTry) {
     bool can_try = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
     backend::InlineAnswer answer = backend::InlineAnswer::kWouldBlock;
-    if (can_try) answer = backend::read_inline(io.fd, io.single.iov_base, io.single.iov_len, io.offset, &result);
+    const backend::InlineTransfer transfer = {io.vectors, io.vector_count, io.left_bytes, io.offset, io.rw_flags};
+    if (can_try) answer = backend::read_inline(io.fd, transfer, &result);
     if (answer == backend::InlineAnswer::kPartly) {
       request->has_begun = true;
       backend::advance(&io, result);
@@ -128,6 +129,19 @@ void Engine::call_workers(Token token) {
   Inside inside;
   FileQueue* file = request->file.load(std::memory_order_acquire);  // E-token
   if (file != nullptr) schedule(file, file->release_withheld(), false);
+}
+
+void Engine::call_workers(Context* context) {
+  FileQueue* file = context->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
+  if (t_inside != 0 || file == nullptr || !file->has_waiting()) return;
+  kernel::SignalHold hold;
+  Inside inside;
+  schedule(file, file->release_withheld(), false);
+}
+
+void Engine::call_waiters(Context* context) {
+  const uint32_t slot = context->any_waiter();
+  if (slot != WaitSlots::kNone && !context->is_waiter_in_lane()) wait_slots.wake(slot);
 }
 
 void Engine::poll_withheld(Token token) {

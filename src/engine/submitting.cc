@@ -2,6 +2,7 @@
 //
 // Thread: the program's, inside the submitting call. Blocks: no, but see Engine::submit. Owns nothing.
 #include <fcntl.h>
+#include <linux/fs.h>
 
 #include <cerrno>
 
@@ -20,6 +21,12 @@ using base::owner_of;
 
 namespace {
 
+constexpr int kRwfNoAppend = 0x20;  // RWF_NOAPPEND, Linux 6.9
+
+const iovec* vectors_of(const Submission& submission) {
+  return submission.vectors != nullptr ? submission.vectors->vectors : &submission.buffer;
+}
+
 constexpr uint64_t kAddressesMax = uint64_t{1} << 56;  // more than a process can map on any 64-bit Linux
 
 // The notification gives back what it lives in.
@@ -36,11 +43,14 @@ int Engine::submit(const Submission& submission) {
   int error = 0;
   FileQueue* file = files.find_or_attach(submission.fd, config.is_cache_bypassed, prepare_file, &error);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
-  bool is_transfer = !is_sync(submission.opcode);
+  bool is_transfer = backend::is_transfer(submission.opcode);
   if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
   // What no address space can hold is refused before it is clamped, as access_ok does in the kernel.
   if (is_transfer && submission.length_bytes > kAddressesMax) return complete_at_once(submission, -EFAULT);
   int64_t result;
+  if ((submission.rw_flags & kernel::kRwfNowait) != 0 && is_nowait_answered(file, submission, &result)) {
+    return complete_at_once(submission, result);
+  }
   InlineOutcome inline_outcome = try_inline(file, submission, &result);
   if (inline_outcome == InlineOutcome::kDone) {
     int accepted = complete_at_once(submission, result);
@@ -69,7 +79,7 @@ int Engine::submit(const Submission& submission) {
         direct.count_in(1);
         block_devices.push(request);
       } else if (submission.batch == nullptr) {
-        direct.start(&request, 1);
+        direct.start(&request, 1);  // it may have ended by now
       } else {
         if (submission.batch->count == DirectLane::kBatchMax) submit_batch(submission.batch);
         submission.batch->requests[submission.batch->count++] = request;
@@ -104,7 +114,9 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   bool may_be_direct = start == FileQueue::Start::kDirect;
   // Counted before anybody can end it; what turns out to be the waiter's own to reap is counted out again.
   add_foreign(request);
-  request->is_due = may_be_direct && request->is_reaper_only.load(std::memory_order_relaxed);
+  Context* context = request->context;
+  const bool is_reaped_for = context != nullptr && (context->needs_reaper() || request->event_target.file != nullptr);
+  request->is_due = may_be_direct && (is_reaped_for || request->is_reaper_only.load(std::memory_order_relaxed));
   if (request->is_due) {
     // E-reaper: it says that it is gone, then looks what is due; we count, then look whether it is gone.
     reaper.add_due();
@@ -113,7 +125,8 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   request->withheld_tick = reaper.now();
   // In the direct lane the submitting thread's own counts, with no call for it.
   bool is_own_thread = may_be_direct && !file->bypasses_cache();
-  if (!is_own_thread && kernel::is_seekable(file->kind())) request->io.priority = kernel::io_priority();
+  const bool is_priority_wanted = !is_own_thread && request->io.priority == kernel::kNoIoPriority;
+  if (is_priority_wanted && kernel::is_seekable(file->kind())) request->io.priority = kernel::io_priority();
   request->service_hint.store(static_cast<uint8_t>(request->service), std::memory_order_relaxed);  // relaxed: ours
   FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
   switch (outcome) {
@@ -121,6 +134,8 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
       if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
       if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();
+      // Nor need anybody ever wait for a context's: its program may read the ring.
+      if (context != nullptr && !request->is_due && reaper.ensure()) reaper.look_after_lane();
       break;
     case FileQueue::Enqueued::kQueued:
       if (direct.in_flight() > 0) reaper.ensure();
@@ -131,9 +146,12 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
       reaper.ensure();
       break;
     case FileQueue::Enqueued::kWithheldFirst:
+      if (context != nullptr) context->note_withheld(file, request->service);
       if (!reaper.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_withheld());
       break;
-    case FileQueue::Enqueued::kWithheld: break;
+    case FileQueue::Enqueued::kWithheld:
+      if (context != nullptr) context->note_withheld(file, request->service);
+      break;
     case FileQueue::Enqueued::kStale:
       if (request->is_due) reaper.remove_due();
       remove_foreign(request);
@@ -147,6 +165,7 @@ void Engine::add_foreign(Request* request) {
   foreign_in_flight_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: Reaper::retire
   // relaxed: a hint
   if (request->group != nullptr) request->group->elsewhere.fetch_add(1, std::memory_order_relaxed);
+  if (request->context != nullptr) request->context->add_elsewhere();
 }
 
 void Engine::remove_foreign(Request* request) {
@@ -154,6 +173,7 @@ void Engine::remove_foreign(Request* request) {
   request->is_foreign = false;
   foreign_in_flight_.fetch_sub(1, std::memory_order_release);
   if (request->group != nullptr) request->group->elsewhere.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
+  if (request->context != nullptr) request->context->remove_elsewhere();
 }
 
 FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome) {
@@ -162,6 +182,7 @@ FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, I
   // relaxed: ours
   if (request->is_reaper_only.load(std::memory_order_relaxed) || request->group != nullptr) return Start::kWorker;
   if (config.backend != BackendChoice::kAuto || !config.is_inline_enabled) return Start::kWorker;
+  if (request->context != nullptr && !may_be_withheld(request, file)) return Start::kWorker;
   // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: whoever waits does that
   // as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough when its
   // waiter comes.
@@ -175,20 +196,34 @@ FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, I
   return start != Start::kWorker && reaper.ensure() ? start : Start::kWorker;
 }
 
+// Whether a context's request may be left to its waiters: one comes by, when all that it waits for has been submitted, and
+// looks at one file.
+bool Engine::may_be_withheld(const Request* request, FileQueue* file) {
+  const Context* context = request->context;
+  if (context->habit() != Context::Habit::kCalls || request->event_target.file != nullptr) return false;
+  if (context->any_waiter() != WaitSlots::kNone || context->is_waiter_in_lane()) return false;
+  FileQueue* other = context->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
+  return other == nullptr || other == file || !other->has_waiting();
+}
+
 // Whether a request goes past the page cache on a device that was opened without O_DIRECT.
 bool Engine::bypasses_cache(FileQueue* file, Opcode opcode, const void* buffer, uint64_t length_bytes, int64_t offset) {
-  if (!file->bypasses_cache() || is_sync(opcode) || length_bytes == 0) [[likely]] return false;
+  if (!file->bypasses_cache() || !backend::is_transfer(opcode) || length_bytes == 0) [[likely]] return false;
   return file->is_direct_aligned(buffer, length_bytes, offset);
 }
 
+bool Engine::bypasses_cache(FileQueue* file, const backend::Io& io) {
+  return io.vector_count == 1 && bypasses_cache(file, io.opcode, io.vectors->iov_base, io.left_bytes, io.offset);
+}
+
 bool Engine::may_go_direct(const Request* request, FileQueue* file) {
-  if (!file->can_go_direct() || !config.is_direct_enabled || is_sync(request->io.opcode)) return false;
+  if (!file->can_go_direct() || !config.is_direct_enabled || !backend::is_transfer(request->io.opcode)) return false;
   if (request->serial != SerialId::kNone) return false;
   bool is_read = request->io.opcode == Opcode::kRead;
   if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !is_direct_usable()) return false;
   if (file->bypasses_cache()) {
     const backend::Io& io = request->io;
-    if (!bypasses_cache(file, io.opcode, io.single.iov_base, io.single.iov_len, io.offset)) return false;
+    if (!bypasses_cache(file, io)) return false;
     if (!block_devices.ensure()) return false;
   }
   // Who is to be notified must not depend on a program thread to come by.
@@ -196,15 +231,16 @@ bool Engine::may_go_direct(const Request* request, FileQueue* file) {
 }
 
 Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
-  if (is_sync(submission.opcode) || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
+  if (!backend::is_transfer(submission.opcode) || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
   if (submission.length_bytes > backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
   if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
-  if (bypasses_cache(file, submission.opcode, submission.buffer, submission.length_bytes, submission.offset)) {
+  if (bypasses_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes, submission.offset)) {
     return InlineOutcome::kNotForIt;
   }
   const bool is_read = submission.opcode == Opcode::kRead;
   // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
-  if (!is_read && (file->syncs_writes() || !file->inline_writes.should_try())) return InlineOutcome::kNotForIt;
+  const bool is_synced = file->syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0;
+  if (!is_read && (is_synced || !file->inline_writes.should_try())) return InlineOutcome::kNotForIt;
   // A read must not overtake a write of the same bytes, nor a write anything.
   if (!is_read && file->has_outstanding()) return InlineOutcome::kNotForIt;
   if (is_read && file->has_outstanding_writes() &&
@@ -215,10 +251,10 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
   if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) {
     return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
   }
-  const int fd = submission.fd;
-  backend::InlineAnswer answer =
-      is_read ? backend::read_inline(fd, submission.buffer, submission.length_bytes, submission.offset, result)
-              : backend::write_inline(fd, submission.buffer, submission.length_bytes, submission.offset, result);
+  const backend::InlineTransfer transfer = {vectors_of(submission), submission.vector_count, submission.length_bytes,
+                                            submission.offset, submission.rw_flags};
+  backend::InlineAnswer answer = is_read ? backend::read_inline(submission.fd, transfer, result)
+                                         : backend::write_inline(submission.fd, transfer, result);
   if (!is_read) {
     switch (answer) {
       case backend::InlineAnswer::kDone: file->inline_writes.succeeded(); break;
@@ -233,9 +269,32 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
   }
 }
 
+// A request that the program wants refused rather than to wait: what is to be said of it can be said at once, unless
+// something that came before it must come first, or the direct lane does it better.
+bool Engine::is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result) {
+  if (!backend::is_transfer(submission.opcode) || !kernel::is_seekable(file->kind())) return false;
+  if (file->can_go_direct() && config.is_direct_enabled && is_direct_usable()) return false;
+  const bool is_read = submission.opcode == Opcode::kRead;
+  const bool must_wait = is_read ? file->has_outstanding_writes() &&
+                                       !file->may_overtake_writes(static_cast<uint64_t>(submission.offset), submission.length_bytes)
+                                 : file->has_outstanding();
+  if (must_wait) {
+    *result = -EAGAIN;
+    return true;
+  }
+  const iovec* vectors = vectors_of(submission);
+  *result = is_read ? kernel::read_flagged(submission.fd, vectors, submission.vector_count, submission.offset, submission.rw_flags)
+                    : kernel::write_flagged(submission.fd, vectors, submission.vector_count, submission.offset, submission.rw_flags);
+  return true;
+}
+
 Request* Engine::make_request(const Submission& submission) {
-  Request* request = requests.allocate();
+  Context* context = submission.context;
+  bool is_extra = context != nullptr && context->is_beyond_promise();
+  if (is_extra && !contexts.take_extra()) return nullptr;
+  Request* request = context != nullptr ? context_requests.allocate() : requests.allocate();
   if (request == nullptr) {
+    if (is_extra) contexts.give_back_extra();
     counters.refused.add();
     return nullptr;
   }
@@ -252,16 +311,25 @@ Request* Engine::make_request(const Submission& submission) {
   io.is_shared = false;
   io.fd = submission.fd;
   // As pread and pwrite clamp; a ring's entries have no room for more either.
-  uint64_t length = submission.length_bytes;
-  io.single = {submission.buffer, length < kernel::kTransferBytesMax ? length : kernel::kTransferBytesMax};
-  io.vectors = &io.single;
-  io.vector_count = 1;
+  io.left_bytes = submission.length_bytes < kernel::kTransferBytesMax ? submission.length_bytes : kernel::kTransferBytesMax;
+  io.single = submission.buffer;
+  if (submission.vectors == nullptr) io.single.iov_len = io.left_bytes;
+  io.vectors = submission.vectors != nullptr ? submission.vectors->vectors : &io.single;
+  io.vector_count = submission.vector_count;
+  io.rw_flags = submission.rw_flags;
+  io.poll_events = submission.poll_events;
   io.offset = submission.offset;
   io.result = 0;
   io.done_bytes = 0;
-  io.priority = kernel::kNoIoPriority;
+  io.priority = submission.priority;
   request->control_block = submission.control_block;
-  request->token = make_token(generation, requests.index_of(request));
+  request->token = context != nullptr ? 0 : make_token(generation, requests.index_of(request));
+  request->context = context;
+  request->user_data = submission.user_data;
+  request->event_target = submission.event_target;
+  request->vectors = submission.vectors;
+  request->is_extra = is_extra;
+  if (context != nullptr) context->add_user();
   request->ops = submission.ops;
   request->group = submission.group;
   request->ticket = nullptr;
@@ -294,25 +362,25 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
   request->serial = SerialId::kNone;
   request->has_range = false;
   request->range_begin = static_cast<uint64_t>(io.offset);
-  request->range_bytes = io.single.iov_len;
+  request->range_bytes = io.left_bytes;
   bool is_seekable = kernel::is_seekable(io.file_kind);
   bool is_buffered_write = false;
   bool is_told_ring = config.backend == BackendChoice::kIoUring && io.file_kind == kernel::FileKind::kBlockDevice;
   bool is_ring_kind = is_seekable ? file->knows_nowait() || is_told_ring : io.file_kind != kernel::FileKind::kOther;
-  if (!is_sync(io.opcode)) {
+  if (backend::is_transfer(io.opcode)) {
     if (!is_seekable) {
       request->serial = io.opcode == Opcode::kRead ? SerialId::kStreamRead : SerialId::kStreamWrite;
       // A ring waits for readiness whatever O_NONBLOCK says (seen on 6.18); the plain call answers -EAGAIN.
-      if (is_ring_kind && (kernel::status_flags(io.fd) & O_NONBLOCK) != 0) is_ring_kind = false;
+      if (is_ring_kind && (io.rw_flags != 0 || (kernel::status_flags(io.fd) & O_NONBLOCK) != 0)) is_ring_kind = false;
     } else if (io.opcode == Opcode::kRead) {
       request->has_range = true;
     } else {
       int flags = kernel::status_flags(io.fd);
       if (flags < 0) flags = 0;  // closed by now: the write will say so
-      bool is_append = (flags & O_APPEND) != 0;
+      bool is_append = ((flags & O_APPEND) != 0 || (io.rw_flags & RWF_APPEND) != 0) && (io.rw_flags & kRwfNoAppend) == 0;
       is_buffered_write = (flags & O_DIRECT) == 0;
       request->has_range = !is_append;
-      bool is_bypass = bypasses_cache(file, io.opcode, io.single.iov_base, io.single.iov_len, io.offset);
+      bool is_bypass = bypasses_cache(file, io);
       if (is_append || (is_buffered_write && !is_bypass)) request->serial = SerialId::kWrites;
     }
   }
@@ -326,10 +394,11 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
   bool is_ring_work = config.backend == BackendChoice::kIoUring ||
                       (config.backend == BackendChoice::kAuto && !is_buffered_write && !is_sync(io.opcode) &&
                        !io.try_nowait);
+  if (io.opcode == Opcode::kPoll) is_ring_kind = is_ring_work = config.backend != BackendChoice::kThreads;
   if (is_ring_work && is_ring_kind && is_ring_usable()) {
     request->service = ServiceId::kRing;
   } else {
-    request->service = is_seekable || is_sync(io.opcode) ? ServiceId::kThreads : ServiceId::kStreams;
+    request->service = backend::is_stream(io) ? ServiceId::kStreams : ServiceId::kThreads;
   }
 }
 
@@ -340,7 +409,8 @@ int Engine::complete_at_once(const Submission& submission, int64_t result) {
   if (!has_notification) {
     counters.submitted.add();
     counters.completed.add();
-    submission.ops->answer(submission.control_block, result);
+    submission.ops->answer(submission, result);
+    if (submission.vectors != nullptr) vector_stores.free(submission.vectors);
     return 0;
   }
   Request* request = make_request(submission);

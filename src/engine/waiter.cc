@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/inside.h"
 #include "kernel/signal_actions.h"
+#include "kernel/signal_hold.h"
 
 namespace aiox::engine {
 
@@ -20,7 +21,9 @@ constexpr int kGoOn = 1;
 constexpr int64_t kPollIntervalNs = 1'000'000;
 // A request that is still on its way into the kernel when its waiter begins to lead may yet be refused, and end without an
 // event. That is looked for from time to time.
-constexpr int64_t kLeaderLookNs = 100'000'000;
+constexpr int64_t kLeaderLookNs = 20'000'000;
+constexpr int64_t kMaskedSliceMinNs = 50'000;
+constexpr int64_t kMaskedSliceMaxNs = 1'000'000;
 
 // Waits of this thread that want to lead: more than one, if a signal handler waits, too.
 thread_local uint32_t t_wanting = 0;
@@ -75,10 +78,13 @@ int Waiter::lead(Lead lead, int64_t deadline_ns) {
     } else if (is_over(deadline_ns)) {
       error = -EAGAIN;
     } else if (lane.in_flight() > 0 && is_self_reaped()) {
-      error = sleep(kInRing, 0, sooner(deadline_ns, kLeaderLookNs));
+      note_in_lane(true);
+      error = is_done() ? 0 : sleep(kInRing, 0, sooner(deadline_ns, kLeaderLookNs));  // E-wait
       if (is_in_child()) return -EINTR;
+      note_in_lane(false);
       // The kernel's AIO never restarts a wait; where no time limit is set, glibc's futex does, and so do we.
-      if (error == -EINTR && deadline_ns == kernel::kNoTimeout && kernel::do_all_handlers_restart()) error = 0;
+      bool may_restart = deadline_ns == kernel::kNoTimeout && restarts();
+      if (error == -EINTR && may_restart && kernel::do_all_handlers_restart()) error = 0;
       continue;
     } else {
       error = kGoOn;  // it went to another lane
@@ -143,7 +149,9 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t deadline_ns) {
   pthread_cleanup_push(cancelled, this);
   if (is_cancellable_) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
   if (where == kInRing) {
-    error = engine_->direct.sleep(deadline_ns);
+    error = engine_->direct.sleep(deadline_ns, signal_mask_);
+  } else if (signal_mask_ != nullptr) {
+    error = sleep_masked(seen, deadline_ns);
   } else if (slot_ != WaitSlots::kNone) {
     error = engine_->wait_slots.sleep(slot_, seen, deadline_ns);
   } else {
@@ -152,6 +160,16 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t deadline_ns) {
   if (is_cancellable_) pthread_setcanceltype(previous, nullptr);
   pthread_cleanup_pop(0);
   return error;
+}
+
+// No wait on a futex word swaps the signal mask, so the word is looked at from time to time.
+int Waiter::sleep_masked(uint32_t seen, int64_t deadline_ns) {
+  for (int64_t slice_ns = kMaskedSliceMinNs;; slice_ns = slice_ns < kMaskedSliceMaxNs ? 2 * slice_ns : slice_ns) {
+    if (slot_ != WaitSlots::kNone && engine_->wait_slots.value(slot_) != seen) return 0;
+    if (is_over(deadline_ns)) return -ETIMEDOUT;
+    int error = kernel::sleep_with_mask(sooner(deadline_ns, slice_ns), *signal_mask_);
+    if (error != -ETIMEDOUT) return error;
+  }
 }
 
 void Waiter::leave_follow() {

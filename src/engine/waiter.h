@@ -35,16 +35,23 @@ class Waiter {
   virtual bool is_self_reaped() const { return false; }
   // Carries out what this thread can of what it waits for. True: is_done. may_block: it may take a plain call's time.
   virtual bool serve([[maybe_unused]] bool may_block) { return false; }
+  // Whether a handler with SA_RESTART lets a wait without a time limit go on.
+  virtual bool restarts() const { return true; }
+  // The thread is about to sleep in the direct lane's ring, or has just done so.
+  virtual void note_in_lane([[maybe_unused]] bool is_there) {}
   // Registers the slot with what is waited for: whoever ends it from now on wakes the slot.
   virtual void watch([[maybe_unused]] uint32_t slot) {}
   virtual void unwatch([[maybe_unused]] uint32_t slot) {}
   Engine* engine() const { return engine_; }
+  // The signal mask for as long as the thread sleeps: swapped by the kernel, so that no signal is missed. nullptr: its own.
+  void set_signal_mask(const uint64_t* mask) { signal_mask_ = mask; }
 
  private:
   enum Sleep : uint8_t { kInRing, kOnSlot };
   int lead(DirectLane::Lead lead, int64_t deadline_ns);
   int follow(int64_t deadline_ns, DirectLane::Lead* lead);
   int sleep(Sleep where, uint32_t seen, int64_t deadline_ns);
+  int sleep_masked(uint32_t seen, int64_t deadline_ns);
   void leave_follow();
   void clean_up();
   static void cancelled(void* waiter);
@@ -52,6 +59,7 @@ class Waiter {
   Engine* engine_;
   uint32_t epoch_;
   bool is_cancellable_;
+  const uint64_t* signal_mask_ = nullptr;
   bool is_leading_ = false;   // and must leave
   bool is_wanting_ = false;    // its slot may be chosen to lead
   bool was_follower_ = false;  // wanted to lead, at least once

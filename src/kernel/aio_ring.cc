@@ -60,7 +60,12 @@ long AioRing::submit(iocb** list, unsigned count) {
   return raw_syscall(SYS_io_submit, as_argument(ring_), count, as_argument(list));
 }
 
-int AioRing::wait(int64_t timeout_ns) {
+void AioRing::cancel(iocb* block) {
+  io_event none;
+  raw_syscall(SYS_io_cancel, as_argument(ring_), as_argument(block), as_argument(&none));
+}
+
+int AioRing::wait(int64_t timeout_ns, const uint64_t* signal_mask) {
   timespec timeout = {};
   timespec* limit = nullptr;
   if (timeout_ns != kNoTimeout) {
@@ -70,7 +75,12 @@ int AioRing::wait(int64_t timeout_ns) {
     limit = &timeout;
   }
   // io_pgetevents, not io_getevents: that one says -EINTR also when the process was merely stopped and continued.
-  long result = raw_syscall(SYS_io_pgetevents, as_argument(ring_), 1, 1, kNowhere, as_argument(limit), 0);
+  const struct {
+    const uint64_t* mask;
+    size_t mask_bytes;
+  } masking = {signal_mask, sizeof *signal_mask};
+  const long masking_argument = signal_mask != nullptr ? as_argument(&masking) : 0;
+  long result = raw_syscall(SYS_io_pgetevents, as_argument(ring_), 1, 1, kNowhere, as_argument(limit), masking_argument);
   if (result == -EFAULT || result > 0) return 0;
   return result == 0 ? -ETIMEDOUT : static_cast<int>(result);
 }

@@ -44,7 +44,11 @@ class AioRing {
 
   // Sleeps until there is an event in the ring, at most `timeout_ns` (kNoTimeout: no limit). 0: there is, or was;
   // -ETIMEDOUT; -EINTR: a signal handler ran.
-  int wait(int64_t timeout_ns);
+  // signal_mask: of the kernel's size, swapped in for the sleep; nullptr: none.
+  int wait(int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
+
+  // As io_cancel(2), of a poll.
+  void cancel(iocb* block);
 
  private:
   // Mapped by the kernel (fs/aio.c: struct aio_ring). The two words are shared with it.

@@ -22,6 +22,15 @@ bool is_terminal(int fd) {
   return raw_syscall(SYS_ioctl, fd, TCGETS, as_argument(settings)) == 0;
 }
 
+// Of a file without a type, as the kernel's own kinds are. Without /proc it cannot be told, and is believed.
+bool is_eventfd(int fd) {
+  static constexpr char kName[] = "anon_inode:[eventfd]";
+  char path[64], name[sizeof kName] = {};
+  snprintf(path, sizeof path, "/proc/thread-self/fd/%d", fd);
+  long length = raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(path), as_argument(name), sizeof name);
+  return length < 0 || (length == sizeof kName - 1 && memcmp(name, kName, sizeof kName - 1) == 0);
+}
+
 FileKind kind_of(int fd, uint16_t mode) {
   switch (mode & S_IFMT) {
     case S_IFREG:
@@ -41,7 +50,7 @@ bool knows_nowait(int fd) {
   // Far behind the end of any file: nothing is read, no access time changes. The flag is checked before the offset.
   char byte;
   iovec vector = {&byte, 1};
-  return read_nowait(fd, &vector, 1, INT64_MAX - 4096) != -EOPNOTSUPP;
+  return read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait) != -EOPNOTSUPP;
 }
 
 int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }
@@ -53,6 +62,8 @@ int file_traits(int fd, FileTraits* traits) {
                            as_argument(&status));
   if (error < 0) return static_cast<int>(error);
   traits->kind = kind_of(fd, status.stx_mode);
+  traits->is_directory = (status.stx_mode & S_IFMT) == S_IFDIR;
+  traits->is_eventfd = (status.stx_mode & S_IFMT) == 0 && is_eventfd(fd);
   traits->status_flags = status_flags(fd);
   if (traits->status_flags < 0) return traits->status_flags;
   traits->knows_nowait = is_seekable(traits->kind) && knows_nowait(fd);

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <ctime>
 
 #include "kernel/raw_syscall.h"
 
@@ -40,13 +41,30 @@ inline int64_t write_stream(int fd, const iovec* vectors, unsigned count) {
   return raw_syscall(SYS_writev, fd, as_argument(vectors), count);
 }
 
-// offset -1: at the file position. -EAGAIN: would block; -EOPNOTSUPP: the file does not know RWF_NOWAIT.
-inline int64_t read_nowait(int fd, const iovec* vectors, unsigned count, int64_t offset) {
-  return raw_syscall(SYS_preadv2, fd, as_argument(vectors), count, offset, offset >> 63, kRwfNowait);
+// With RWF_* flags. offset -1: at the file position. With RWF_NOWAIT, -EAGAIN: would block; -EOPNOTSUPP: the file does not
+// know a flag.
+inline int64_t read_flagged(int fd, const iovec* vectors, unsigned count, int64_t offset, int flags) {
+  return raw_syscall(SYS_preadv2, fd, as_argument(vectors), count, offset, offset >> 63, flags);
 }
 
-inline int64_t write_nowait(int fd, const iovec* vectors, unsigned count, int64_t offset) {
-  return raw_syscall(SYS_pwritev2, fd, as_argument(vectors), count, offset, offset >> 63, kRwfNowait);
+inline int64_t write_flagged(int fd, const iovec* vectors, unsigned count, int64_t offset, int flags) {
+  return raw_syscall(SYS_pwritev2, fd, as_argument(vectors), count, offset, offset >> 63, flags);
+}
+
+// What of `events` (POLLIN ...) there is now, with errors and hang-ups; 0: nothing.
+inline int64_t poll_now(int fd, unsigned events) {
+  struct {
+    int fd;
+    short events, revents;
+  } entry = {fd, static_cast<short>(events), 0};
+  timespec no_time = {};
+  long count = raw_syscall(SYS_ppoll, as_argument(&entry), 1, as_argument(&no_time), 0);
+  return count < 0 ? count : static_cast<uint16_t>(entry.revents);
+}
+
+inline void add_to_eventfd(int fd) {
+  const uint64_t one = 1;
+  raw_syscall(SYS_write, fd, as_argument(&one), sizeof one);
 }
 
 inline int64_t sync_file(int fd, bool data_only) { return raw_syscall(data_only ? SYS_fdatasync : SYS_fsync, fd); }

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdint>
 
+#include "kernel/futex.h"
 #include "kernel/raw_syscall.h"
 
 namespace aiox::kernel {
@@ -28,5 +29,15 @@ class SignalHold {
   bool is_wanted_;
   uint64_t previous_ = 0;
 };
+
+// Sleeps until the time on CLOCK_MONOTONIC with another signal mask, swapped in and out by the kernel: -ETIMEDOUT, or
+// -EINTR: a signal handler ran. Thread: any. Signal-safe: yes.
+inline int sleep_with_mask(int64_t until_ns, const uint64_t& mask) {
+  int64_t left_ns = until_ns - monotonic_now_ns();
+  if (left_ns < 0) left_ns = 0;
+  timespec left = {left_ns / 1'000'000'000, left_ns % 1'000'000'000};
+  long error = raw_syscall(SYS_ppoll, 0, 0, as_argument(&left), as_argument(&mask), sizeof mask);
+  return error == 0 ? -ETIMEDOUT : static_cast<int>(error);
+}
 
 }  // namespace aiox::kernel

@@ -79,15 +79,20 @@ void begin(void* block, Token token) {
   state_word(control_block).store(in_progress(token), std::memory_order_release);
 }
 
-bool publish(void* block, Token token, int64_t result) {
+bool publish(engine::Request* request, int64_t result) {
   // E-status: the last access to the block. seq_cst, for E-wait (see Engine::publish). Only from this very request's
   // state: a signal handler may have published for the thread it interrupted, and the block be in other use by now.
-  int64_t expected = in_progress(token);
-  return state_word(static_cast<aiocb*>(block)).compare_exchange_strong(expected, result, std::memory_order_seq_cst);
+  int64_t expected = in_progress(request->token);
+  auto* control_block = static_cast<aiocb*>(request->control_block);
+  return state_word(control_block).compare_exchange_strong(expected, result, std::memory_order_seq_cst);
 }
 
-void answer(void* block, int64_t result) {
-  state_word(static_cast<aiocb*>(block)).store(result, std::memory_order_release);
+void answer_block(aiocb* control_block, int64_t result) {
+  state_word(control_block).store(result, std::memory_order_release);
+}
+
+void answer(const engine::Submission& submission, int64_t result) {
+  answer_block(static_cast<aiocb*>(submission.control_block), result);
 }
 
 constexpr engine::ControlBlockOps kPosixOps = {begin, publish, answer};
@@ -132,30 +137,29 @@ bool has_valid_priority(const aiocb* control_block) {
 
 int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engine::DirectBatch* batch = nullptr) {
   if (!has_valid_priority(control_block)) {
-    answer(control_block, -EINVAL);
+    answer_block(control_block, -EINVAL);
     return fail(EINVAL);
   }
   Engine* engine = Engine::get();
   if (engine == nullptr) return fail(EAGAIN);
   Notification notification;
   if (!copy_notification(control_block->aio_sigevent, &notification)) return -1;
-  engine::Submission submission = {
-      opcode,
-      control_block->aio_fildes,
-      const_cast<void*>(control_block->aio_buf),
-      control_block->aio_nbytes,
-      control_block->aio_offset,
-      control_block,
-      &kPosixOps,
-      &notification,
-      group,
-      batch,
-  };
-  if (backend::is_sync(opcode)) submission.length_bytes = 0;
+  engine::Submission submission = {};
+  submission.opcode = opcode;
+  submission.fd = control_block->aio_fildes;
+  const size_t length_bytes = backend::is_sync(opcode) ? 0 : control_block->aio_nbytes;
+  submission.buffer = {const_cast<void*>(control_block->aio_buf), length_bytes};
+  submission.length_bytes = length_bytes;
+  submission.offset = control_block->aio_offset;
+  submission.control_block = control_block;
+  submission.ops = &kPosixOps;
+  submission.notification = &notification;
+  submission.group = group;
+  submission.batch = batch;
   int error = engine->submit(submission);
   if (error == 0) return 0;
   drop_notification(&notification);
-  answer(control_block, error);
+  answer_block(control_block, error);
   return fail(-error);
 }
 
@@ -359,7 +363,7 @@ int submit_list(int mode, aiocb* const list[], int count, sigevent* event) {
     } else if (control_block->aio_lio_opcode == LIO_WRITE) {
       error = submit(Opcode::kWrite, control_block, group, &batch);
     } else {
-      answer(control_block, -EINVAL);
+      answer_block(control_block, -EINVAL);
     }
     if (error != 0) is_all_accepted = false;
   }

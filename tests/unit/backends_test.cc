@@ -42,6 +42,7 @@ Io make_io(Opcode opcode, int fd, FileKind kind, void* buffer, size_t length, in
   io.fd = fd;
   io.file_kind = kind;
   io.single = {buffer, length};
+  io.left_bytes = length;
   io.vector_count = 1;
   io.offset = offset;
   return io;
@@ -187,17 +188,22 @@ TEST_CASE("a ring asleep is woken through its word, and leaves no descriptor") {
   waker.join();
 }
 
+InlineAnswer read_bytes(int fd, char* buffer, size_t count, int64_t offset, int64_t* result) {
+  iovec vector = {buffer, count};
+  return aiox::backend::read_inline(fd, {&vector, 1, count, offset, 0}, result);
+}
+
 TEST_CASE("a read is answered inside the call from the page cache, and never from the end of what is cached") {
   ScratchFile file;
   char buffer[8192] = {};
   REQUIRE(pwrite(file.fd(), buffer, 4096, 0) == 4096);
   int64_t result = 0;
-  CHECK(read_inline(file.fd(), buffer, 4096, 0, &result) == InlineAnswer::kDone);
+  CHECK(read_bytes(file.fd(), buffer, 4096, 0, &result) == InlineAnswer::kDone);
   CHECK(result == 4096);
-  CHECK(read_inline(file.fd(), buffer, 4096, 4096, &result) == InlineAnswer::kDone);
+  CHECK(read_bytes(file.fd(), buffer, 4096, 4096, &result) == InlineAnswer::kDone);
   CHECK(result == 0);
   // A short count whose next byte is the end of the file is the whole answer.
-  CHECK(read_inline(file.fd(), buffer, 8192, 0, &result) == InlineAnswer::kDone);
+  CHECK(read_bytes(file.fd(), buffer, 8192, 0, &result) == InlineAnswer::kDone);
   CHECK(result == 4096);
-  CHECK(read_inline(1 << 20, buffer, 1, 0, &result) == InlineAnswer::kWouldBlock);
+  CHECK(read_bytes(1 << 20, buffer, 1, 0, &result) == InlineAnswer::kWouldBlock);
 }

@@ -78,6 +78,8 @@ class Bench {
     request.io.fd = kFd;
     request.io.offset = offset;
     request.io.single = {nullptr, length};
+    request.io.left_bytes = length;
+    request.io.vector_count = 1;
     request.io.vectors = &request.io.single;
     request.io.vector_count = 1;
     request.service = service;
@@ -319,7 +321,7 @@ TEST_CASE("cancel takes what has not begun, and what stood behind it goes on") {
   Request* behind = bench.add_read(50, 1000);
   CancelSweep sweep;
   ServiceMask wake = 0;
-  bench.queue().cancel(waiting, &sweep, &wake);
+  bench.queue().cancel(CancelMatch{true, nullptr, waiting}, &sweep, &wake);
   CHECK(sweep.cancelled.pop_front() == waiting);
   CHECK(sweep.cancelled.empty());
   bench.queue().finish_cancelled(waiting);
@@ -337,7 +339,7 @@ TEST_CASE("cancel of everything counts what is running and cannot be cancelled")
   bench.add_sync();
   CancelSweep sweep;
   ServiceMask wake = 0;
-  bench.queue().cancel(nullptr, &sweep, &wake);
+  bench.queue().cancel(CancelMatch{true, nullptr, nullptr}, &sweep, &wake);
   int cancelled = 0;
   while (sweep.cancelled.pop_front() != nullptr) cancelled++;
   CHECK(cancelled == 2);
@@ -353,7 +355,7 @@ TEST_CASE("a cancelled barrier lets the next one through") {
   bench.finish(write);  // makes the first runnable
   CancelSweep sweep;
   ServiceMask wake = 0;
-  bench.queue().cancel(first, &sweep, &wake);
+  bench.queue().cancel(CancelMatch{true, nullptr, first}, &sweep, &wake);
   CHECK(sweep.cancelled.pop_front() == first);
   CHECK(bench.take_all().empty());  // not before the first has been published
   bench.queue().finish_cancelled(first);
@@ -391,6 +393,7 @@ TEST_CASE("the queue asks for a worker once, until somebody has looked") {
   CHECK(bench.woken() == 1u << static_cast<unsigned>(ServiceId::kThreads));
   extra.io.fd = kFd;
   extra.io.single = {nullptr, 1};
+  extra.io.left_bytes = 1;
   extra.has_range = true;
   change_state(&extra, RequestState::kFree, RequestState::kPrepared);
   ServiceMask wake = 0xff;

@@ -1,0 +1,94 @@
+#include "engine/completion_ring.h"
+
+#include "kernel/memory.h"
+#include "kernel/thread.h"
+
+namespace aiox::engine {
+
+namespace {
+constexpr uint32_t kMagic = 0xa10a10a1;
+constexpr uint32_t kCompatibleFeatures = 1;
+}  // namespace
+
+bool CompletionRing::open(uint32_t events, uint32_t id) {
+  // As ioctx_alloc and aio_setup_ring do, so that programs see the sizes that they know: room for batches of every
+  // processor, twice, then whole pages.
+  const uint32_t processors = kernel::processor_count();
+  uint64_t slots = events > 4 * processors ? events : 4 * processors;
+  slots = 2 * slots + 2;
+  if (!kernel::map_shared(sizeof(Layout) + slots * sizeof(io_event), &memory_)) return false;
+  ring_ = static_cast<Layout*>(memory_.engine_view);
+  slot_count_ = static_cast<uint32_t>((memory_.size_bytes - sizeof(Layout)) / sizeof(io_event));
+  pending_.store(0, std::memory_order_relaxed);     // relaxed: not shared yet
+  tail_.store(0, std::memory_order_relaxed);        // relaxed: as above
+  taken_head_.store(0, std::memory_order_relaxed);  // relaxed: as above
+  ring_->id = id;
+  ring_->slot_count = slot_count_;
+  ring_->magic = kMagic;
+  ring_->compatible_features = kCompatibleFeatures;
+  ring_->header_bytes = sizeof(Layout);
+  return true;
+}
+
+void CompletionRing::close() {
+  kernel::unmap_shared(memory_);
+  ring_ = nullptr;
+}
+
+bool CompletionRing::is_ring_at(uintptr_t address, uint32_t* id) {
+  Layout header;
+  if (!kernel::read_carefully(reinterpret_cast<const void*>(address), &header, sizeof header)) return false;
+  *id = header.id;
+  return header.magic == kMagic && header.header_bytes == sizeof header;
+}
+
+uint32_t CompletionRing::available() const {
+  // E-post, E-wait: seq_cst: a waiter registers, then looks here; the publisher posts, then looks for a waiter.
+  uint32_t tail = tail_.load(std::memory_order_seq_cst);
+  return distance(head_word().load(std::memory_order_seq_cst) % slot_count_, tail);
+}
+
+bool CompletionRing::was_head_moved() const {
+  return head_word().load(std::memory_order_relaxed) != taken_head_.load(std::memory_order_relaxed);  // relaxed: a figure
+}
+
+bool CompletionRing::reserve() {
+  // Pending first: an event that is posted between the two looks is counted twice, never not at all.
+  uint32_t pending = pending_.fetch_add(1, std::memory_order_seq_cst);
+  if (pending + available() < capacity()) [[likely]] return true;
+  kernel::MutexLock lock(post_mu_);  // now nothing is posted
+  if (pending_.load(std::memory_order_seq_cst) + available() <= capacity()) return true;
+  pending_.fetch_sub(1, std::memory_order_seq_cst);
+  return false;
+}
+
+void CompletionRing::post(const io_event& event) {
+  kernel::MutexLock lock(post_mu_);
+  const uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: under the lock
+  ring_->events[tail] = event;
+  const uint32_t next = tail + 1 == slot_count_ ? 0 : tail + 1;
+  tail_word().store(next, std::memory_order_release);  // E-post: the program's readers
+  tail_.store(next, std::memory_order_seq_cst);        // E-post, E-wait
+  pending_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+uint32_t CompletionRing::take(io_event* events, uint32_t count) {
+  if (count == 0 || available() == 0) return 0;
+  kernel::MutexLock lock(take_mu_);
+  for (;;) {
+    uint32_t head = head_word().load(std::memory_order_acquire);
+    const uint32_t first = head % slot_count_;
+    uint32_t taken = distance(first, tail_.load(std::memory_order_acquire));  // E-post
+    if (taken == 0) return 0;
+    if (taken > count) taken = count;
+    for (uint32_t i = 0; i < taken; i++) events[i] = ring_->events[(first + i) % slot_count_];
+    const uint32_t next = (first + taken) % slot_count_;
+    // A reader in the program may have taken them meanwhile.
+    if (head_word().compare_exchange_strong(head, next, std::memory_order_seq_cst)) {
+      taken_head_.store(next, std::memory_order_relaxed);  // relaxed: a figure
+      return taken;
+    }
+  }
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,79 @@
+// completion_ring.h - the ring of a context: a true `struct aio_ring` (fs/aio.c) in memory that the program shares.
+//
+// A completion is put at the tail the moment it happens, with no call by the program, so that programs which read the ring
+// themselves (QEMU, SPDK, Seastar, fio's userspace_reap) find what they find in the kernel's. They take events by moving
+// `head`; so do callers of io_getevents here, by compare-and-exchange, and whoever comes second looks again.
+//
+// Room: a request takes a place when it is accepted (reserve) and keeps it until its event has been taken, so a completion
+// never finds the ring full, and none is ever dropped.
+//
+// Thread: any. Blocks: no. Signal-safe: in a handler that has not interrupted the engine on its thread (inside.h).
+#pragma once
+
+#include <linux/aio_abi.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "kernel/mutex.h"
+#include "kernel/shared_memory.h"
+
+namespace aiox::engine {
+
+class CompletionRing {
+ public:
+  // The kernel's own bounds (fs/aio.c, ioctx_alloc): above this io_setup says EINVAL.
+  static constexpr uint32_t kEventsMax = 0x10000000 / sizeof(io_event) / 2;
+
+  // For at least `events` requests at a time; `id`: what the ring says of itself. False: no memory.
+  bool open(uint32_t events, uint32_t id);
+  // Nobody uses it any more. program_view: where the program has it now.
+  void close();
+
+  // What io_context_t is.
+  uintptr_t address() const { return reinterpret_cast<uintptr_t>(memory_.program_view); }
+  // The program has moved its mapping (mremap).
+  void set_address(uintptr_t address) { memory_.program_view = reinterpret_cast<void*>(address); }
+  // Whether there is a ring at that address which says that it has this id.
+  static bool is_ring_at(uintptr_t address, uint32_t* id);
+
+  // A place for one more event. False: as many are in flight, or wait to be taken, as the ring holds.
+  bool reserve() AIOX_EXCLUDES(post_mu_);
+  // The request was not accepted after all.
+  void give_back() { pending_.fetch_sub(1, std::memory_order_seq_cst); }
+  // Requests that have a place and no event yet.
+  uint32_t pending() const { return pending_.load(std::memory_order_seq_cst); }
+  uint32_t capacity() const { return slot_count_ - 1; }
+
+  // Puts an event at the tail, in the place of a request. E-wait: look for waiters afterwards.
+  void post(const io_event& event) AIOX_EXCLUDES(post_mu_);
+
+  // Takes up to `count` events. Returns how many.
+  uint32_t take(io_event* events, uint32_t count) AIOX_EXCLUDES(take_mu_);
+  // Events that nobody has taken.
+  uint32_t available() const;
+
+  // Whether the program has moved the head by itself since `take` last did.
+  bool was_head_moved() const;
+
+ private:
+  // Shared with the program, which may write anything to it: what is read from it is brought into range.
+  struct Layout {
+    uint32_t id, slot_count, head, tail, magic, compatible_features, incompatible_features, header_bytes;
+    io_event events[];
+  };
+  std::atomic_ref<uint32_t> head_word() const { return std::atomic_ref<uint32_t>(ring_->head); }
+  std::atomic_ref<uint32_t> tail_word() const { return std::atomic_ref<uint32_t>(ring_->tail); }
+  uint32_t distance(uint32_t from, uint32_t to) const { return to >= from ? to - from : to + slot_count_ - from; }
+
+  kernel::SharedMemory memory_;
+  Layout* ring_ = nullptr;
+  uint32_t slot_count_ = 1;
+  kernel::Mutex post_mu_;
+  kernel::Mutex take_mu_;
+  alignas(64) std::atomic<uint32_t> pending_{0};
+  std::atomic<uint32_t> tail_{0};        // (@) E-post: the ring's tail, where the program cannot write; changed under post_mu_
+  std::atomic<uint32_t> taken_head_{0};  // (@) a figure: where `take` left the head
+};
+
+}  // namespace aiox::engine

@@ -1,0 +1,162 @@
+#include "engine/context.h"
+
+#include <cerrno>
+
+#include "kernel/memory.h"
+
+namespace aiox::engine {
+
+using kernel::MutexLock;
+
+namespace {
+// A slot that was used and is free again: a search goes on behind it.
+Context* const kRemoved = reinterpret_cast<Context*>(8);
+}  // namespace
+
+// ---- Context ----
+
+void Context::add_waiter(uint32_t slot, uint32_t wanted_events) {
+  MutexLock lock(wait_mu_);
+  wanted_.store(wanted_events, std::memory_order_relaxed);  // relaxed: the slot comes after
+  waiter_.store(waiter_count_++ == 0 ? slot : WaitSlots::kEveryone, std::memory_order_seq_cst);  // E-wait
+}
+
+void Context::remove_waiter() {
+  MutexLock lock(wait_mu_);
+  if (--waiter_count_ == 0) waiter_.store(WaitSlots::kNone, std::memory_order_seq_cst);
+}
+
+void Context::note_call(bool is_wait) {
+  Habit now = habit();
+  Habit next = is_wait ? Habit::kCalls : Habit::kPolls;
+  if (now == next) [[likely]] return;
+  // A program that reads the ring may well call now and then; it has to call often until it is believed.
+  uint32_t left = calls_to_forget_.load(std::memory_order_relaxed);  // relaxed: a figure
+  if (now == Habit::kReads && left > 0) {
+    calls_to_forget_.store(left - 1, std::memory_order_relaxed);
+    return;
+  }
+  habit_.store(next, std::memory_order_relaxed);
+}
+
+void Context::note_read() {
+  habit_.store(Habit::kReads, std::memory_order_relaxed);  // relaxed: figures
+  calls_to_forget_.store(kCallsToForget, std::memory_order_relaxed);
+}
+
+// ---- Contexts ----
+
+uint32_t Contexts::first_slot(uintptr_t address) {
+  return static_cast<uint32_t>((address >> 12) * 0x9e3779b97f4a7c15u >> 40) & (kSlotCount - 1);
+}
+
+bool Contexts::open() {
+  if (slots_.load(std::memory_order_relaxed) != nullptr) return true;  // relaxed: under the lock
+  auto* slots = static_cast<Slot*>(kernel::map_memory(kSlotCount * sizeof(Slot)));
+  if (slots == nullptr) return false;
+  if (!contexts_.open(kContextsMax)) {
+    kernel::unmap_memory(slots, kSlotCount * sizeof(Slot));
+    return false;
+  }
+  slots_.store(slots, std::memory_order_release);  // E-context
+  return true;
+}
+
+void Contexts::insert(Context* context, uintptr_t address) {
+  Slot* slots = slots_.load(std::memory_order_relaxed);  // relaxed: under the lock
+  uint32_t i = first_slot(address);
+  for (;; i = (i + 1) & (kSlotCount - 1)) {
+    Context* there = slots[i].load(std::memory_order_relaxed);  // relaxed: under the lock
+    if (there == nullptr || there == kRemoved) break;
+  }
+  context->key_.store(address, std::memory_order_seq_cst);
+  slots[i].store(context, std::memory_order_release);  // E-context
+}
+
+void Contexts::remove(Context* context) {
+  Slot* slots = slots_.load(std::memory_order_relaxed);  // relaxed: under the lock
+  uint32_t i = first_slot(context->key_.load(std::memory_order_relaxed));
+  while (slots[i].load(std::memory_order_relaxed) != context) i = (i + 1) & (kSlotCount - 1);
+  context->key_.store(0, std::memory_order_seq_cst);
+  slots[i].store(kRemoved, std::memory_order_release);
+  // Where the search ends anyway, nothing need be kept for it.
+  while (slots[(i + 1) & (kSlotCount - 1)].load(std::memory_order_relaxed) == nullptr &&
+         slots[i].load(std::memory_order_relaxed) == kRemoved) {
+    slots[i].store(nullptr, std::memory_order_release);
+    i = (i - 1) & (kSlotCount - 1);
+  }
+}
+
+int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
+  MutexLock lock(mu_);
+  if (promised_ + events > events_max) return -EAGAIN;
+  if (!open()) return -ENOMEM;
+  Context* context = contexts_.allocate();
+  if (context == nullptr) return -EAGAIN;
+  context->generation_++;
+  const uint32_t id = contexts_.index_of(context) | context->generation_ << kIdBits;
+  if (!context->ring.open(events, id)) {
+    contexts_.free(context);
+    return -ENOMEM;
+  }
+  context->promised_ = events;
+  promised_ += events;
+  context->habit_.store(Context::Habit::kUnknown, std::memory_order_relaxed);  // relaxed: not in the table yet, and so below
+  context->withheld_file.store(nullptr, std::memory_order_relaxed);
+  context->drain_slot_.store(WaitSlots::kNone, std::memory_order_relaxed);
+  context->is_waiter_in_lane_.store(false, std::memory_order_relaxed);
+  context->is_dead_.store(false, std::memory_order_relaxed);
+  *address = context->ring.address();
+  insert(context, *address);
+  return 0;
+}
+
+Context* Contexts::enter(uintptr_t address, WaitSlots& wait_slots) {
+  Slot* slots = slots_.load(std::memory_order_acquire);  // E-context
+  if (slots == nullptr || address == 0) return nullptr;
+  for (uint32_t i = first_slot(address);; i = (i + 1) & (kSlotCount - 1)) {
+    Context* context = slots[i].load(std::memory_order_acquire);  // E-context
+    if (context == nullptr) break;
+    if (context == kRemoved || context->key_.load(std::memory_order_acquire) != address) continue;
+    // E-users: counted first, then looked at again: whoever takes it off the table waits for all that are counted.
+    context->add_user();
+    if (context->key_.load(std::memory_order_seq_cst) == address) return context;
+    context->remove_user(wait_slots);
+    break;
+  }
+  return find_moved(address);
+}
+
+// A program may move the mapping of its ring (mremap) and use the new address, as with the kernel's.
+Context* Contexts::find_moved(uintptr_t address) {
+  uint32_t id;
+  if (!CompletionRing::is_ring_at(address, &id)) return nullptr;
+  MutexLock lock(mu_);
+  Context* context = contexts_.at(id & ((1u << kIdBits) - 1));
+  if (context == nullptr || context->is_dead() || context->generation_ << kIdBits >> kIdBits != id >> kIdBits) return nullptr;
+  uint32_t still_there;
+  // Only if it is not where it was: what is found may be a copy.
+  if (CompletionRing::is_ring_at(context->ring.address(), &still_there) && still_there == id) return nullptr;
+  remove(context);
+  context->ring.set_address(address);
+  insert(context, address);
+  context->add_user();
+  return context;
+}
+
+bool Contexts::begin_destroy(Context* context) {
+  MutexLock lock(mu_);
+  if (context->is_dead()) return false;
+  remove(context);
+  promised_ -= context->promised_;
+  context->is_dead_.store(true, std::memory_order_seq_cst);  // E-users, E-wait
+  return true;
+}
+
+void Contexts::end_destroy(Context* context) {
+  context->ring.close();
+  context->users_.fetch_sub(1, std::memory_order_seq_cst);
+  contexts_.free(context);
+}
+
+}  // namespace aiox::engine

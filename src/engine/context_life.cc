@@ -1,0 +1,86 @@
+// context_life.cc - contexts from io_setup to io_destroy, as the engine sees them.
+//
+// Thread: the program's, inside the call. Blocks: destroy_context until nothing of the context is in flight any more.
+#include <cerrno>
+
+#include "engine/engine.h"
+#include "engine/inside.h"
+#include "engine/waiter.h"
+
+namespace aiox::engine {
+
+using kernel::MutexLock;
+
+namespace {
+
+// io_destroy: until its caller is the context's only user.
+class DrainWaiter final : public Waiter {
+ public:
+  DrainWaiter(Engine* engine, Context* context) : Waiter(engine, false), context_(context) {}
+
+ private:
+  bool is_done() const override { return context_->users() == 1; }
+  bool is_self_reaped() const override { return context_->is_all_direct(); }
+  void note_in_lane(bool is_there) override { context_->set_waiter_in_lane(is_there); }
+  void watch(uint32_t slot) override { context_->set_drain_slot(slot); }  // E-users
+  void unwatch(uint32_t) override { context_->set_drain_slot(WaitSlots::kNone); }
+
+  Context* context_;
+};
+
+}  // namespace
+
+bool Engine::open_for_contexts() {
+  if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;
+  MutexLock lock(node_mu_);
+  if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;
+  if (!context_requests.open(config.events_max + Contexts::kExtraMax) || !vector_stores.open()) return false;
+  is_open_for_contexts_.store(true, std::memory_order_release);
+  return true;
+}
+
+int Engine::create_context(uint32_t events, uintptr_t* address) {
+  Inside inside;
+  if (!open_for_contexts()) return -ENOMEM;
+  return contexts.create(events, config.events_max, address);
+}
+
+int Engine::destroy_context(Context* context) {
+  {
+    Inside inside;
+    if (!contexts.begin_destroy(context)) return -EINVAL;
+    // Whoever waits for its events is told that there will be none.
+    wait_slots.wake(context->any_waiter());
+    call_workers(context);
+    CancelMatch match;
+    match.context = context;
+    for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
+      FileQueue* file = files.find(fd);
+      if (context->is_waiter_in_lane()) direct.nudge(fd);
+      if (file != nullptr) cancel_all(file, match, true);
+    }
+  }
+  int error;
+  do {
+    error = DrainWaiter(this, context).wait(kernel::kNoTimeout);
+  } while (error == -EINTR);
+  contexts.end_destroy(context);
+  return 0;
+}
+
+CancelOutcome Engine::cancel(Context* context, int fd, const void* control_block) {
+  direct.poll(ReapBy::kSubmitter);
+  FileQueue* file = files.find(fd);
+  if (file == nullptr) return CancelOutcome::kAllDone;
+  Inside inside;
+  CancelMatch match;
+  match.context = context;
+  match.control_block = control_block;
+  CancelSweep sweep;
+  ServiceMask wake = 0;
+  file->cancel(match, &sweep, &wake);
+  schedule(file, wake);
+  return finish_sweep(file, &sweep);
+}
+
+}  // namespace aiox::engine

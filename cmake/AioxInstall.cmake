@@ -1,4 +1,4 @@
-# cmake --install: both libraries, the command, the header, a pkg-config file and a CMake package. The prefix can be moved:
+# cmake --install: the libraries, the command, the header, a pkg-config file and a CMake package. The prefix can be moved:
 # each finds the others from where it is itself.
 include(CMakePackageConfigHelpers)
 
@@ -6,6 +6,10 @@ install(TARGETS aiox EXPORT aiox
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS aiox-preload LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+# The drop-in libaio.so.1, apart: installing it changes nothing for anybody who does not name the folder
+# (pkg-config --variable=libaiodir aiox).
+install(TARGETS aiox-libaio LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/aiox NAMELINK_SKIP)
+install(FILES $<TARGET_FILE_DIR:aiox-libaio>/libaio.so.1t64 DESTINATION ${CMAKE_INSTALL_LIBDIR}/aiox)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/aiox DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h*")
 
 if(TARGET aiox-cli)

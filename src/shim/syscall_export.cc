@@ -1,0 +1,159 @@
+// syscall_export.cc - libc's syscall(2), for the programs that make a few calls by their numbers: those of native AIO
+// (nginx, MariaDB, stress-ng, Seastar) and those that close descriptors. Every other number passes through.
+//
+// What passes through does so in `syscall` itself, which is libc's own sequence of instructions behind six comparisons: the
+// same registers, no stack, no libc, so it holds in signal handlers, in children of a raw clone, and before libc is ready. C
+// is entered for the numbers that are answered here, and to set errno. The number is compared as the kernel takes it, by its
+// lower half.
+//
+// Thread: any. Signal-safe: as the call that is made. x86-64 and aarch64: elsewhere the name is left to libc, whose own entry
+// could only be reached by a look-up, and native AIO by number is the kernel's.
+
+#include <sys/syscall.h>
+
+#include "kernel/raw_syscall.h"
+#include "shim/descriptors.h"
+#include "shim/libaio.h"
+
+#if defined(__x86_64__) || defined(__aarch64__)
+
+using namespace aiox;
+
+namespace {
+
+// The sixth argument of SYS_io_pgetevents.
+struct MaskArgument {
+  const sigset_t* mask;
+  size_t mask_bytes;
+};
+
+template <class T>
+T* pointer(long argument) {
+  return reinterpret_cast<T*>(argument);
+}
+
+aio_context_t context_of(long argument) { return static_cast<aio_context_t>(argument); }
+
+// Arguments have the widths that the kernel gives them.
+long answer(int number, long a, long b, long c, long d, long e, long f) {
+  switch (number) {
+    case SYS_io_setup: return shim::setup_context(static_cast<unsigned>(a), pointer<aio_context_t>(b));
+    case SYS_io_destroy: return shim::destroy_context(context_of(a));
+    case SYS_io_submit: return shim::submit_blocks(context_of(a), b, pointer<iocb*>(c));
+    case SYS_io_cancel: return shim::cancel_block(context_of(a), pointer<iocb>(b), pointer<io_event>(c));
+    case SYS_io_getevents:
+      return shim::get_events(context_of(a), b, c, pointer<io_event>(d), pointer<const timespec>(e));
+    case SYS_io_pgetevents: {
+      const auto* set = pointer<const MaskArgument>(f);
+      return shim::get_events(context_of(a), b, c, pointer<io_event>(d), pointer<const timespec>(e),
+                              set != nullptr ? set->mask : nullptr, set != nullptr ? set->mask_bytes : 0);
+    }
+    case SYS_close: shim::before_close(static_cast<int>(a)); break;
+#if defined(SYS_dup2)
+    case SYS_dup2:
+#endif
+    case SYS_dup3: shim::before_dup(static_cast<int>(a), static_cast<int>(b)); break;
+    case SYS_close_range:
+      shim::before_close_range(static_cast<unsigned>(a), static_cast<unsigned>(b), static_cast<unsigned>(c));
+      break;
+  }
+  return kernel::raw_syscall(number, a, b, c, d, e, f);
+}
+
+}  // namespace
+
+// Entered from `syscall` below by a jump, with its arguments where they were: the C calling convention passes these seven
+// as it passes those.
+extern "C" __attribute__((used, visibility("hidden"))) long aiox_syscall_answer(long number, long a, long b, long c, long d,
+                                                                                long e, long f) {
+  return shim::as_libc(answer(static_cast<int>(number), a, b, c, d, e, f));
+}
+
+// Likewise, with the kernel's answer, which is an error.
+extern "C" __attribute__((used, visibility("hidden"))) long aiox_syscall_fail(long result) { return shim::as_libc(result); }
+
+#define AIOX_TEXT_OF(number) #number
+#define AIOX_TEXT(number) AIOX_TEXT_OF(number)
+
+#if defined(__x86_64__)
+static_assert(SYS_io_getevents == SYS_io_setup + 2 && SYS_io_cancel == SYS_io_setup + 4, "the five are in a row");
+
+// clang-format off
+asm(".pushsection .text.syscall, \"ax\", @progbits\n"
+    ".balign 16\n"
+    ".globl syscall\n"
+    ".type syscall, @function\n"
+    "syscall:\n"
+    ".cfi_startproc\n"
+    "  endbr64\n"
+    "  leal -" AIOX_TEXT(SYS_io_setup) "(%rdi), %eax\n"
+    "  cmpl $4, %eax\n"
+    "  jbe 1f\n"
+    "  cmpl $" AIOX_TEXT(SYS_close) ", %edi\n"
+    "  je 1f\n"
+    "  cmpl $" AIOX_TEXT(SYS_dup2) ", %edi\n"
+    "  je 1f\n"
+    "  cmpl $" AIOX_TEXT(SYS_dup3) ", %edi\n"
+    "  je 1f\n"
+    "  cmpl $" AIOX_TEXT(SYS_io_pgetevents) ", %edi\n"
+    "  je 1f\n"
+    "  cmpl $" AIOX_TEXT(SYS_close_range) ", %edi\n"
+    "  je 1f\n"
+    "  movq %rdi, %rax\n"
+    "  movq %rsi, %rdi\n"
+    "  movq %rdx, %rsi\n"
+    "  movq %rcx, %rdx\n"
+    "  movq %r8, %r10\n"
+    "  movq %r9, %r8\n"
+    "  movq 8(%rsp), %r9\n"
+    "  syscall\n"
+    "  cmpq $-4095, %rax\n"
+    "  jae 2f\n"
+    "  ret\n"
+    "1: jmp aiox_syscall_answer\n"
+    "2: movq %rax, %rdi\n"
+    "  jmp aiox_syscall_fail\n"
+    ".cfi_endproc\n"
+    ".size syscall, . - syscall\n"
+    ".popsection\n");
+// clang-format on
+#else
+static_assert(SYS_io_setup == 0 && SYS_io_getevents == 4, "the five are the first");
+
+// clang-format off
+asm(".pushsection .text.syscall, \"ax\", %progbits\n"
+    ".balign 16\n"
+    ".globl syscall\n"
+    ".type syscall, %function\n"
+    "syscall:\n"
+    ".cfi_startproc\n"
+    "  hint #34\n"  // bti c
+    "  cmp w0, #" AIOX_TEXT(SYS_io_getevents) "\n"
+    "  b.ls 1f\n"
+    "  cmp w0, #" AIOX_TEXT(SYS_dup3) "\n"
+    "  b.eq 1f\n"
+    "  cmp w0, #" AIOX_TEXT(SYS_close) "\n"
+    "  b.eq 1f\n"
+    "  cmp w0, #" AIOX_TEXT(SYS_io_pgetevents) "\n"
+    "  b.eq 1f\n"
+    "  cmp w0, #" AIOX_TEXT(SYS_close_range) "\n"
+    "  b.eq 1f\n"
+    "  uxtw x8, w0\n"
+    "  mov x0, x1\n"
+    "  mov x1, x2\n"
+    "  mov x2, x3\n"
+    "  mov x3, x4\n"
+    "  mov x4, x5\n"
+    "  mov x5, x6\n"
+    "  svc #0\n"
+    "  cmn x0, #4095\n"
+    "  b.hs 2f\n"
+    "  ret\n"
+    "1: b aiox_syscall_answer\n"
+    "2: b aiox_syscall_fail\n"
+    ".cfi_endproc\n"
+    ".size syscall, . - syscall\n"
+    ".popsection\n");
+#endif
+// clang-format on
+#endif

@@ -8,6 +8,7 @@
 //   suspend.cc   aio_suspend on what has ended, on what has not
 //   list.cc      lio_listio of 1 to 1,024
 //   poll.cc      aio_error and aio_return
+//   syscall.cc   syscall(2) with a number that aiox passes on
 //
 // Times are per iteration of the row; rows of many operations have items_per_second too. The scratch file is made in
 // the current directory: run it on a disk. Compare the two builds run in turn, not two runs on different days.

@@ -1,15 +1,33 @@
 # shellcheck shell=sh
 # common.sh - what the scripts that run real programs share; sourced, not run.
 #
-# Environment (set by CTest): AIOX_TEST_PRELOAD the library, AIOX_TEST_SCRATCH a folder on a disk.
-# AIOX_TEST_AGAINST=glibc runs the same without aiox, to tell a fault of the script from one of the library.
+#   script.sh [BACKEND [WAY]]
+#     BACKEND  AIOX_BACKEND: threads, io_uring or auto
+#     WAY      how the program gets aiox: preload (LD_PRELOAD) or dropin (a libaio.so.1 of its own, found by
+#              LD_LIBRARY_PATH)
+#
+# Environment (set by CTest): AIOX_TEST_PRELOAD the library, AIOX_TEST_LIBAIO the libaio.so.1 of the drop-in way,
+# AIOX_TEST_SCRATCH a folder on a disk.
+#
+# AIOX_TEST_AGAINST runs the same without aiox, to tell a fault of the script from one of the library. To be done by hand
+# whenever a script changes; everything has to pass:
+#   AIOX_TEST_AGAINST=glibc   the programs that use POSIX AIO
+#   AIOX_TEST_AGAINST=kernel  those that use libaio or io_submit(2). With strace installed it is also checked that they do.
 set -eu
 
+# shellcheck disable=SC2034  # of the scripts that source this
+backend=${1:-auto} way=${2:-preload}
+against=${AIOX_TEST_AGAINST:-aiox}
 : "${AIOX_TEST_SCRATCH:=${TMPDIR:-/tmp}}"
 work=$(mktemp -d "$AIOX_TEST_SCRATCH/programs-XXXXXX")
 child=
+loops=
 cleanup() {
-  if [ -n "$child" ]; then kill "$child" 2>/dev/null || true; fi
+  if [ -n "$child" ]; then
+    kill "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+  fi
+  for loop in $loops; do losetup -d "$loop" || true; done
   rm -rf "$work"
 }
 trap cleanup EXIT
@@ -20,40 +38,97 @@ skip() {
   exit 77
 }
 
+# left_out WHAT: a part that cannot run here; the rest does.
+left_out() {
+  echo "SKIP: $*"
+}
+
 fail() {
   echo "FAILED: $*"
   exit 1
 }
 
-need_program() {
-  command -v "$1" >/dev/null || skip "$1 is not installed (apt-get install $1)"
+# fail_with_output WHAT: the same, after what the program printed.
+fail_with_output() {
+  cat "$work/out" "$work/err"
+  fail "$@"
 }
 
-# preloaded BACKEND command...: output to $work/out, what goes to stderr to $work/err; ends after 100 s at the latest.
-preloaded() {
-  backend=$1
-  shift
-  if [ "${AIOX_TEST_AGAINST:-aiox}" = glibc ]; then
-    timeout 100 "$@" >"$work/out" 2>"$work/err" &
-  else
-    [ -r "${AIOX_TEST_PRELOAD:-}" ] || fail "AIOX_TEST_PRELOAD does not name the library"
-    timeout 100 env AIOX_BACKEND="$backend" AIOX_VERBOSE=1 LD_PRELOAD="$AIOX_TEST_PRELOAD" "$@" \
-      >"$work/out" 2>"$work/err" &
-  fi
+# need_program NAME [PACKAGE]
+need_program() {
+  command -v "$1" >/dev/null || skip "$1 is not installed (apt-get install ${2:-$1})"
+}
+
+direct_works() {
+  dd if=/dev/zero of="$work/probe" bs=4096 count=1 oflag=direct 2>/dev/null
+}
+
+# make_loop FILE: a loop device over FILE, its name in $loop; gone when the script ends.
+make_loop() {
+  loop=$(losetup -f --show "$1" 2>"$work/err") || skip "no loop device: $(cat "$work/err")"
+  loops="$loops $loop"
+}
+
+# start_under_aiox command...: in the background as $child; output to $work/out, what goes to stderr to $work/err; ends
+# after 100 s at the latest.
+start_under_aiox() {
+  : >"$work/calls"
+  case $against in
+  aiox)
+    case $way in
+    preload)
+      [ -r "${AIOX_TEST_PRELOAD:-}" ] || fail "AIOX_TEST_PRELOAD does not name the library"
+      how=LD_PRELOAD=$AIOX_TEST_PRELOAD
+      ;;
+    dropin)
+      [ -r "${AIOX_TEST_LIBAIO:-}" ] || fail "AIOX_TEST_LIBAIO does not name a libaio.so.1"
+      how=LD_LIBRARY_PATH=$(dirname "$AIOX_TEST_LIBAIO")
+      ;;
+    *) fail "there is no way \"$way\"" ;;
+    esac
+    set -- env AIOX_BACKEND="$backend" AIOX_VERBOSE=1 "$how" "$@"
+    ;;
+  kernel)
+    if command -v strace >/dev/null; then
+      set -- strace -f --seccomp-bpf -qq -e trace=io_setup -e signal=none -o "$work/calls" "$@"
+    fi
+    ;;
+  glibc) ;;
+  *) fail "AIOX_TEST_AGAINST is glibc or kernel, not \"$against\"" ;;
+  esac
+  timeout -k 5 100 "$@" >"$work/out" 2>"$work/err" &
   child=$!
+}
+
+# finish_under_aiox: waits for it; its exit status also in $status.
+finish_under_aiox() {
   status=0
   wait "$child" || status=$?
   child=
   return "$status"
 }
 
+# under_aiox command...: both.
+under_aiox() {
+  start_under_aiox "$@"
+  finish_under_aiox
+}
+
 # answered_by_aiox LOW HIGH: between so many processes said which lanes they chose, so it was aiox that answered them.
+# Against the kernel: at least LOW contexts were made, so it was native AIO that the program used.
 answered_by_aiox() {
-  [ "${AIOX_TEST_AGAINST:-aiox}" = glibc ] && return 0
+  case $against in
+  glibc) return 0 ;;
+  kernel)
+    command -v strace >/dev/null || return 0
+    lines=$(grep -c 'io_setup(.*= 0$\|io_setup resumed.*= 0$' "$work/calls" || true)
+    [ "$lines" -ge "$1" ] || fail_with_output "$lines contexts were made, expected $1 or more"
+    return 0
+    ;;
+  esac
   # grep -a: programs may leave terminal control bytes in what they print.
   lines=$(grep -a -c '^aiox:' "$work/err" || true)
   if [ "$lines" -lt "$1" ] || [ "$lines" -gt "$2" ]; then
-    cat "$work/err"
-    fail "$lines processes were answered by aiox, expected $1 to $2"
+    fail_with_output "$lines processes were answered by aiox, expected $1 to $2"
   fi
 }

@@ -3,28 +3,21 @@
 # block: random writes then verification, and mixed reads and writes; buffered and O_DIRECT; block sizes from 512 bytes
 # to 1 MiB; depths 1, 32 and 128; with flushes between; jobs as threads of one process and as forked processes.
 . "$(dirname "$0")/common.sh"
-backend=${1:-auto}
 need_program fio
 fio --enghelp 2>/dev/null | grep -q posixaio || skip "this fio has no posixaio engine"
-
-direct_works() {
-  dd if=/dev/zero of="$work/probe" bs=4096 count=1 oflag=direct 2>/dev/null
-}
 
 # run NAME PROCESSES fio-option...: PROCESSES is how many processes use AIO.
 run() {
   name=$1
   processes=$2
   shift 2
-  if ! preloaded "$backend" fio --name="$name" --directory="$work" --ioengine=posixaio --size=12m --verify=crc32c \
+  if ! under_aiox fio --name="$name" --directory="$work" --ioengine=posixaio --size=12m --verify=crc32c \
     --verify_fatal=1 --verify_state_save=0 --randrepeat=0 --allrandrepeat=0 --group_reporting --output-format=terse \
     "$@"; then
-    cat "$work/out" "$work/err"
-    fail "$name $*: status $status"
+    fail_with_output "$name $*: status $status"
   fi
   if grep -a -q -i 'verify:\|bad magic\|checksum' "$work/out" "$work/err"; then
-    cat "$work/out" "$work/err"
-    fail "$name $*: verification failed"
+    fail_with_output "$name $*: verification failed"
   fi
   answered_by_aiox "$processes" "$processes"
   rm -f "$work"/"$name".*
@@ -33,7 +26,7 @@ run() {
 
 for direct in 0 1; do
   if [ "$direct" = 1 ] && ! direct_works; then
-    echo "left out: O_DIRECT, which $work does not support"
+    left_out "O_DIRECT, which $work does not support"
     continue
   fi
   run mixed_sizes 1 --rw=randwrite --direct=$direct --bsrange=512-1m --iodepth=32 --thread

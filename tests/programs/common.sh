@@ -21,6 +21,7 @@ against=${AIOX_TEST_AGAINST:-aiox}
 : "${AIOX_TEST_SCRATCH:=${TMPDIR:-/tmp}}"
 work=$(mktemp -d "$AIOX_TEST_SCRATCH/programs-XXXXXX")
 child=
+input=/dev/null
 loops=
 cleanup() {
   if [ -n "$child" ]; then
@@ -69,8 +70,8 @@ make_loop() {
   loops="$loops $loop"
 }
 
-# start_under_aiox command...: in the background as $child; output to $work/out, what goes to stderr to $work/err; ends
-# after 100 s at the latest.
+# start_under_aiox command...: in the background as $child, reading from $input; output to $work/out, what goes to stderr
+# to $work/err; ends after 100 s at the latest.
 start_under_aiox() {
   : >"$work/calls"
   case $against in
@@ -96,7 +97,7 @@ start_under_aiox() {
   glibc) ;;
   *) fail "AIOX_TEST_AGAINST is glibc or kernel, not \"$against\"" ;;
   esac
-  timeout -k 5 100 "$@" >"$work/out" 2>"$work/err" &
+  timeout -k 5 100 "$@" <"$input" >"$work/out" 2>"$work/err" &
   child=$!
 }
 

@@ -138,8 +138,8 @@ for format in raw qcow2; do
   [ "$requests" -eq 21 ] || fail_with_output "qemu-io, $format: $requests requests done, expected 21"
   answered_by_aiox 1 1
   # Every "X/Y bytes": all of them.
-  sed -n 's/.*\(read\|wrote\) \([0-9]*\)\/\([0-9]*\) bytes.*/\2 \3/p' out | while read -r done wanted; do
-    [ "$done" = "$wanted" ] || fail "qemu-io, $format: $done bytes of $wanted"
+  sed -n 's/.*\(read\|wrote\) \([0-9]*\)\/\([0-9]*\) bytes.*/\2 \3/p' out | while read -r moved wanted; do
+    [ "$moved" = "$wanted" ] || fail "qemu-io, $format: $moved bytes of $wanted"
   done
   qemu-io -f $format io.$format <check >out 2>err || fail_with_output "what qemu-io left in $format"
   grep -q 'failed' out && fail_with_output "what qemu-io left in $format"

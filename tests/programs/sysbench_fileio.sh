@@ -20,9 +20,9 @@ run() {
     --events="$events" --time=0 "$@" run; then
     fail_with_output "$mode $*: status $status"
   fi
-  if grep -a -i 'fatal\|error\|warning' out err | grep -v '^err:aiox:'; then fail_with_output "$mode $*"; fi
-  done=$(sed -n 's/.*total number of events: *\([0-9]*\).*/\1/p' out)
-  [ "${done:-0}" -ge "$events" ] || fail_with_output "$mode $*: ${done:-no} events of $events"
+  if cat out err | grep -a -v '^aiox:' | grep -i 'fatal\|error\|warning'; then fail_with_output "$mode $*"; fi
+  counted=$(sed -n 's/.*total number of events: *\([0-9]*\).*/\1/p' out)
+  [ "${counted:-0}" -ge "$events" ] || fail_with_output "$mode $*: ${counted:-no} events of $events"
   answered_by_aiox 1 1
   echo "ok: $mode $*"
 }

@@ -40,7 +40,11 @@ configure() {
     else
       echo "master_process on; worker_processes $processes;"
     fi
+    # nginx empties its environment but for what it is told to keep, and does so before the engine reads it.
     cat <<END
+env AIOX_BACKEND;
+env AIOX_DIRECT;
+env AIOX_VERBOSE;
 daemon off;
 pid $work/pid;
 error_log stderr notice;

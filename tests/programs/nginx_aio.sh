@@ -92,7 +92,7 @@ client() {
   for size in $sizes; do urls="$urls -o client.$1/$size $2/$size"; done
   # shellcheck disable=SC2086  # one connection for all of them
   curl -sS --fail --max-time 60 $urls || echo "curl: status $?"
-  for size in $sizes; do cmp "html/$size" "client.$1/$size"; done
+  for size in $sizes; do cmp "html/$size" "client.$1/$size" || echo "all of $size"; done
   for range in $ranges; do
     size=${range%%:*}
     range=${range#*:}
@@ -119,7 +119,7 @@ ask_for_all() {
     clients="$clients $!"
   done
   # shellcheck disable=SC2086
-  wait $clients
+  wait $clients || echo "a client: status $?" >differs.status
   if [ -n "$(cat differs.*)" ]; then
     cat differs.*
     fail_with_output "$1"

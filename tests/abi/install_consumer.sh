@@ -1,6 +1,6 @@
 #!/bin/sh
 # install_consumer.sh BUILD-DIR - installs the build into a prefix, moves the prefix, and uses it there as others would:
-# a C program through pkg-config, the same through find_package(aiox), and the aiox command.
+# a C program through pkg-config, the same through find_package(aiox), the drop-in libaio.so.1, and the aiox command.
 set -eu
 build=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,7 +19,8 @@ prefix=$work/moved
 
 pc=$(find "$prefix" -name aiox.pc)
 lib=$(dirname "$(dirname "$pc")")
-for file in "$lib/libaiox.so" "$lib/libaiox.so.1" "$lib/libaiox-preload.so" "$prefix/include/aiox/aiox.h"; do
+for file in "$lib/libaiox.so" "$lib/libaiox.so.1" "$lib/libaiox-preload.so" "$prefix/include/aiox/aiox.h" \
+  "$lib/aiox/libaio.so.1" "$lib/aiox/libaio.so.1t64"; do
   [ -e "$file" ] || fail "$file is not installed"
 done
 
@@ -35,6 +36,18 @@ cmake -G Ninja -S "$here/consumer" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$pre
   { cat "$work/configure.log"; fail "find_package(aiox)"; }
 cmake --build "$work/by-cmake" >"$work/build.log" 2>&1 || { cat "$work/build.log"; fail "building with aiox::aiox"; }
 "$work/by-cmake/consumer" || fail "the program built through find_package"
+
+echo "-- the drop-in libaio.so.1"
+[ ! -e "$lib/libaio.so.1" ] || fail "a libaio.so.1 is where it could be taken for the distribution's"
+folder=$(pkg-config --variable=libaiodir aiox)
+[ "$(readelf -dW "$folder/libaio.so.1" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')" = libaio.so.1 ] || fail "its SONAME"
+cc -D_GNU_SOURCE -DWORK_IS_LINKED -fPIC -o "$work/native" "$here/native_main.c" "$here/native_work.c" \
+  -L"$folder" -l:libaio.so.1 -ldl
+out=$(cd "$work" && LD_LIBRARY_PATH=$folder ./native) || fail "a program bound to libaio: $out"
+case $out in
+"answered by "*"/aiox/libaio.so.1") echo "$out" ;;
+*) fail "a program bound to libaio says: $out" ;;
+esac
 
 if [ -x "$prefix/bin/aiox" ]; then
   echo "-- the command"

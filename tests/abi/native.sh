@@ -34,7 +34,10 @@ fi
 if [ "$bound" = versions ] && /sbin/ldconfig -p | grep -q 'libaio\.so\.1 '; then
   answered "/*lib*/libaio.so.1" "$@"
 fi
-answered "$folder/libaio.so.1*" LD_LIBRARY_PATH="$folder" "$@"
+# A plugin finds libaio's names in the drop-in that it brings, but syscall in libc, which was there before.
+names_only=
+[ $# -eq 1 ] || names_only=NATIVE_NAMES_ONLY=1
+answered "$folder/libaio.so.1*" LD_LIBRARY_PATH="$folder" $names_only "$@"
 answered "$AIOX_TEST_PRELOAD" LD_LIBRARY_PATH="$folder" LD_PRELOAD="$AIOX_TEST_PRELOAD" "$@"
 if [ "$bound" = versions ] && /sbin/ldconfig -p | grep -q 'libaio\.so\.1 '; then
   answered "$AIOX_TEST_PRELOAD" LD_PRELOAD="$AIOX_TEST_PRELOAD" "$@"

@@ -111,6 +111,8 @@ void Engine::wait_until_idle(FileQueue* file) {
 void Engine::descriptors_closing(int first, int last) {
   if (t_inside != 0) return;  // a handler has interrupted the engine itself
   for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
+    // A child of vfork has this memory, and descriptors of its own to close.
+    if (kernel::raw_syscall(SYS_getpid) != process_id_) return;
     FileQueue* file = files.remove(fd);
     if (file == nullptr) continue;
     file->detach();

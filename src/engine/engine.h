@@ -241,6 +241,7 @@ class Engine {
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();
 
+  const long process_id_ = kernel::raw_syscall(SYS_getpid);
   NodeArena node_arena_;
   kernel::Mutex node_mu_;
   std::atomic<bool> is_open_for_contexts_{false};  // (@) set under node_mu_

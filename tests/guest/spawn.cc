@@ -72,6 +72,27 @@ GUEST_PROPERTY(vforked_child_may_close_descriptors) {
   });
 }
 
+// Closing a pipe cancels what waits for it: here it is not the parent's descriptor that is closed.
+GUEST_PROPERTY(vforked_child_may_close_a_pipe_that_is_read_from) {
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  under_load(trials(30), [&ends] {
+    Request read(1);
+    read.read(ends[0], 0);
+    pid_t child = vfork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      close(ends[0]);
+      close_range(3, ~0u, 0);
+      execv(kTrue[0], const_cast<char**>(kTrue));
+      _exit(9);
+    }
+    expect_clean_exit(child);
+    CHECK(write(ends[1], "x", 1) == 1);
+    read.wait_for_all();
+  });
+}
+
 GUEST_PROPERTY(posix_spawn_under_load) {
   under_load(trials(60), [] {
     posix_spawn_file_actions_t actions;

@@ -1,10 +1,12 @@
 #!/bin/sh
-# qemu_tools.sh [BACKEND [WAY]] - qemu-img and qemu-io, unmodified, with aio=native: they submit vectors with an eventfd
-# each and take the events out of the completion ring by themselves, never by io_getevents. Benchmarks at depths 1 and
-# 64; conversions raw to qcow2 and back; scripts of reads and writes that verify patterns. Contents are compared.
+# qemu_tools.sh [BACKEND [WAY]] - qemu-img, qemu-io and qemu-nbd, unmodified, with aio=native: they submit vectors with an
+# eventfd each and take the events out of the completion ring by themselves, never by io_getevents. Benchmarks at depths 1
+# and 64; conversions raw to qcow2 and back; scripts of reads and writes that verify patterns; a server with several
+# clients. Contents are compared.
 . "$(dirname "$0")/common.sh"
 need_program qemu-img qemu-utils
 need_program qemu-io qemu-utils
+need_program qemu-nbd qemu-utils
 # QEMU has aio=native only with cache.direct=on.
 direct_works || skip "$work does not support O_DIRECT"
 cd "$work"
@@ -148,3 +150,44 @@ done
 [ "$(qemu-img check io.qcow2 2>&1 | head -n 1)" = 'No errors were found on the image.' ] || fail "io.qcow2 is damaged"
 qemu-img compare -q io.raw io.qcow2 || fail "the same script left different contents in raw and qcow2"
 echo "ok: qemu-io left the same in raw and qcow2"
+
+# --- qemu-nbd: one server, three clients without aiox at once, each with a third of the disk
+
+random_file disk.expected 384
+truncate -s 24M disk
+start_under_aiox qemu-nbd -t -e 8 -k "$work/nbd" -f raw --aio=native --cache=none --pid-file="$work/pid" disk
+url="nbd+unix:///?socket=$work/nbd"
+tick=0
+until [ -S nbd ] && qemu-img info "$url" >reached 2>&1; do
+  kill -0 "$child" 2>/dev/null || fail_with_output "qemu-nbd has not started"
+  tick=$((tick + 1))
+  [ $tick -lt 200 ] || fail_with_output "qemu-nbd does not answer: $(cat reached)"
+  sleep 0.05
+done
+
+# third NUMBER DIRECTION FILE
+third() {
+  part="driver=raw,offset=$(($1 * 8388608)),size=8388608"
+  local="$part,file.driver=file,file.filename=$3"
+  remote="$part,file.driver=nbd,file.server.type=unix,file.server.path=$work/nbd"
+  if [ "$2" = write ]; then set -- "$local" "$remote"; else set -- "$remote" "$local"; fi
+  timeout 60 qemu-img convert -n -m 16 -W --image-opts --target-image-opts "$1" "$2"
+}
+truncate -s 24M disk.back
+for direction in write read; do
+  file=disk.expected
+  [ $direction = write ] || file=disk.back
+  clients=
+  for number in 0 1 2; do
+    third $number $direction $file >client.$number 2>&1 &
+    clients="$clients $!"
+  done
+  for client in $clients; do wait "$client" || { cat client.*; fail_with_output "a client of qemu-nbd: status $?"; }; done
+done
+cmp disk.expected disk.back || fail "what has gone through qemu-nbd"
+timeout 60 qemu-img bench -f raw -c 1000 -d 64 -s 4096 "$url" >client.0 2>&1 || { cat client.0; fail "bench by qemu-nbd"; }
+kill -TERM "$(cat pid)"
+finish_under_aiox || fail_with_output "qemu-nbd: status $status"
+cmp disk.expected disk || fail "what qemu-nbd has written"
+answered_by_aiox 1 1
+echo "ok: qemu-nbd, three clients"

@@ -13,6 +13,8 @@ using kernel::MutexLock;
 
 namespace {
 
+constexpr int64_t kExitLookNs = 200'000;
+
 // io_destroy: until its caller is the context's only user.
 class DrainWaiter final : public Waiter {
  public:
@@ -66,6 +68,22 @@ int Engine::destroy_context(Context* context) {
   } while (error == -EINTR);
   contexts.end_destroy(context);
   return 0;
+}
+
+void Engine::finish_writes() {
+  const int64_t deadline_ns = kernel::monotonic_now_ns() + kExitWaitNs;
+  std::atomic<uint32_t> never{0};
+  for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
+    FileQueue* file = files.find(fd);
+    if (file == nullptr || !kernel::is_seekable(file->kind())) continue;
+    for (int64_t now_ns = 0; file->has_outstanding_writes() && now_ns < deadline_ns;) {
+      Inside inside;
+      schedule(file, file->release_withheld());
+      direct.poll(ReapBy::kSubmitter);
+      now_ns = kernel::monotonic_now_ns();
+      kernel::futex_wait_until(never, 0, now_ns + kExitLookNs);
+    }
+  }
 }
 
 CancelOutcome Engine::cancel(Context* context, int fd, const void* control_block) {

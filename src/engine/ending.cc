@@ -108,6 +108,13 @@ void Engine::wait_until_idle(FileQueue* file) {
   }
 }
 
+void Engine::status_flags_changing(int fd, int flags) {
+  FileQueue* file = files.find(fd);
+  if (file == nullptr || t_inside != 0 || !kernel::is_seekable(file->kind()) || !file->differs(flags)) return;
+  // The next request finds the file as it is by then, in a queue of its own.
+  descriptors_closing(fd, fd);
+}
+
 void Engine::descriptors_closing(int first, int last) {
   if (t_inside != 0) return;  // a handler has interrupted the engine itself
   for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {

@@ -92,6 +92,8 @@ class Engine {
   void call_waiters(Context* context);
   // Workers are told of what was left to its waiters. Signal-safe: yes.
   void call_workers(Context* context);
+  // Sleeps until the writes that stand in queues have ended, or for kExitWaitNs: the process is about to.
+  void finish_writes();
   // The file that `fd` stands for: nullptr with *error as FileTable::find_or_attach.
   FileQueue* file_of(int fd, int* error) { return files.find_or_attach(fd, config.is_cache_bypassed, prepare_file, error); }
 
@@ -141,6 +143,10 @@ class Engine {
   // `first`..`last` are about to be closed: requests submitted before end or are cancelled before this returns, and
   // later ones cannot be confused with them (invariant 6). Signal-safe: yes.
   void descriptors_closing(int first, int last);
+
+  // The flags of `fd` are about to be set. If that changes how its I/O is done, requests submitted before end before this
+  // returns. Signal-safe: yes.
+  void status_flags_changing(int fd, int flags);
 
   LaneStatus lane_status(LaneId lane);
 
@@ -210,6 +216,7 @@ class Engine {
     kDone,
   };
 
+  static constexpr int64_t kExitWaitNs = 30'000'000'000;
   bool open();
   static bool prepare_file(FileQueue* queue);
   static void* probe_entry(void* engine);

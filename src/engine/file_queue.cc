@@ -46,6 +46,7 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   if (traits.transfer_bytes_max != 0 && traits.transfer_bytes_max < chunk_bytes) chunk_bytes = traits.transfer_bytes_max;
   direct_chunk_bytes_.store(chunk_bytes, std::memory_order_relaxed);  // relaxed: not reachable yet
   mean_duration_ns_.store(UINT32_MAX, std::memory_order_relaxed);     // relaxed: as above
+  status_flags_ = traits.status_flags;
   const int access = traits.status_flags & O_ACCMODE;
   const bool is_name_only = (traits.status_flags & O_PATH) != 0;
   can_read_ = access != O_WRONLY && !is_name_only;
@@ -562,6 +563,8 @@ void FileQueue::detach() {
   is_attached_ = false;
   is_detached_.store(true, std::memory_order_seq_cst);  // E-signal
 }
+
+bool FileQueue::differs(int status_flags) const { return ((status_flags ^ status_flags_) & (O_DIRECT | O_APPEND)) != 0; }
 
 void FileQueue::signal(uint32_t life) {
   // E-signal: we say that we are at it, then look whether it is detached; close detaches it, then waits for who is at it.

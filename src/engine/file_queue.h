@@ -98,6 +98,8 @@ class FileQueue {
   bool can_read() const { return can_read_; }
   bool can_write() const { return can_write_; }
   bool is_directory() const { return is_directory_; }
+  // Whether these status flags have its I/O done in another way than those it was opened with.
+  bool differs(int status_flags) const;
   bool is_eventfd() const { return is_eventfd_; }
   // The same number may be another file's later: this one's life.
   uint32_t life() const { return life_.load(std::memory_order_acquire); }
@@ -257,6 +259,7 @@ class FileQueue {
   uint32_t offset_alignment_bytes_ = 512;
   uint32_t memory_alignment_bytes_ = 512;
   bool syncs_writes_ = false;
+  int status_flags_ = 0;
   bool can_read_ = false;
   bool can_write_ = false;
   bool is_directory_ = false;

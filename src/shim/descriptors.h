@@ -31,6 +31,11 @@ inline void before_close_range(unsigned first, unsigned last, unsigned flags) {
   if (first <= last && (flags & kCloseOnExec) == 0) before_closing(to_int(first), to_int(last));
 }
 
+// fcntl's F_SETFL.
+inline void before_status_flags(int fd, int flags) {
+  if (engine::Engine* engine = engine::Engine::running()) engine->status_flags_changing(fd, flags);
+}
+
 // The kernel's answer in the form of libc: -1 with errno. As syscall(2) sees it, only -4095 to -1 are errors: other negative
 // numbers are addresses.
 inline long as_libc(long result) {

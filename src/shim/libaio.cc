@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <sys/uio.h>
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -14,6 +15,8 @@
 #include "kernel/io_priority.h"
 #include "kernel/privileges.h"
 #include "kernel/signal_hold.h"
+
+extern "C" int __cxa_atexit(void (*function)(void*), void* argument, void* library);
 
 namespace aiox::shim {
 
@@ -228,6 +231,20 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
   return error;
 }
 
+// ---- Leaving ----
+
+// The kernel's io_submit has done a buffered write when it returns, and its exit waits for the others: a program that ends
+// without a look at its events finds all in the file. So libc's exit waits here for what is still queued.
+void finish_at_exit(void*) {
+  Engine* engine = Engine::running();
+  if (engine != nullptr && engine::t_inside == 0) engine->finish_writes();
+}
+
+void register_exit() {
+  static std::atomic<bool> is_registered{false};  // once for a process and its children
+  if (!is_registered.exchange(true, std::memory_order_relaxed)) __cxa_atexit(finish_at_exit, nullptr, nullptr);
+}
+
 // ---- Waiting ----
 
 // io_getevents: until so many events are there to be taken.
@@ -324,8 +341,10 @@ long setup_context(unsigned events, aio_context_t* context) {
   if (engine == nullptr) return -ENOMEM;
   uintptr_t address = 0;
   int error = engine->create_context(events, &address);
-  if (error == 0) *context = address;
-  return error;
+  if (error != 0) return error;
+  *context = address;
+  register_exit();
+  return 0;
 }
 
 long destroy_context(aio_context_t address) {

@@ -1,7 +1,6 @@
 // matrix.cc - every kind of file with every completion method: what goes in comes out, in one piece and in many, and
 // the end of the data is told as read(2) would tell it.
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,13 +23,6 @@ constexpr size_t kPieceBytes = 512;
 constexpr size_t kPieceCount = 6;  // 3 KiB in all: fits every kind's buffer, and a pty's line discipline
 
 size_t piece_bytes(const Channel& channel) { return std::max(kPieceBytes, channel.block_bytes); }
-
-// Memory aligned to a page, as O_DIRECT wants it.
-char* aligned_memory(size_t bytes) {
-  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  EXPECT(memory != MAP_FAILED);
-  return static_cast<char*>(memory);
-}
 
 void complete_one(Method method, aiocb& cb) {
   std::vector<aiocb*> one{&cb};

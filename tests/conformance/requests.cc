@@ -6,8 +6,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -227,14 +225,6 @@ void let_it_begin(int fd) {
   for (int round = 0; round < 40 && !a_thread_is_in_io_on(fd); ++round) sleep_ms(5);
 }
 
-void sleep_ms(long ms) {
-  timespec left{ms / 1000, (ms % 1000) * 1000000};
-  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
-  }
-}
-
-pid_t thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
-
 sigevent signal_event(int signo, int value) {
   sigevent event{};
   event.sigev_notify = SIGEV_SIGNAL;
@@ -256,33 +246,6 @@ sigevent thread_event(void (*function)(sigval), void* value, pthread_attr_t* att
   event.sigev_notify_attributes = attributes;
   event.sigev_value.sival_ptr = value;
   return event;
-}
-
-void block_signal(int signo) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, signo);
-  EXPECT_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
-}
-
-bool take_signal(int signo, long ms, siginfo_t* info) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, signo);
-  const timespec timeout{ms / 1000, (ms % 1000) * 1000000};
-  int got;
-  do {
-    got = sigtimedwait(&set, info, &timeout);
-  } while (got < 0 && errno == EINTR);
-  return got == signo;
-}
-
-void handle_signal(int signo, void (*handler)(int, siginfo_t*, void*), int flags) {
-  struct sigaction action {};
-  action.sa_sigaction = handler;
-  action.sa_flags = SA_SIGINFO | flags;
-  sigemptyset(&action.sa_mask);
-  EXPECT_EQ(sigaction(signo, &action, nullptr), 0);
 }
 
 }  // namespace conformance

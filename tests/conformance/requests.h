@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "threads_and_signals.h"
+
 namespace conformance {
 
 enum class Method { kPoll, kSuspend, kSignal, kThread, kLioWait, kLioNowait };
@@ -44,21 +46,9 @@ void complete_all(Method method, std::vector<aiocb*>& requests);
 // is a request that has begun.
 void let_it_begin(int fd);
 
-void sleep_ms(long ms);
-pid_t thread_id();
-
 // A SIGEV_SIGNAL / SIGEV_THREAD sigevent.
 sigevent signal_event(int signo, int value = 0);
 sigevent signal_event_pointer(int signo, void* value);
 sigevent thread_event(void (*function)(sigval), void* value, pthread_attr_t* attributes = nullptr);
-
-// Blocks signo in this thread (and those it makes), so that it queues up for sigtimedwait.
-void block_signal(int signo);
-
-// Takes one pending signo within ms milliseconds. True when one came.
-bool take_signal(int signo, long ms, siginfo_t* info = nullptr);
-
-// Installs a handler without SA_RESTART unless flags say so.
-void handle_signal(int signo, void (*handler)(int, siginfo_t*, void*), int flags = 0);
 
 }  // namespace conformance

@@ -1,4 +1,4 @@
-// channels.h - the kinds of file the suite runs over, each as a channel: a descriptor to write to and one to read from.
+// channels.h - the kinds of file the conformance suites run over, each as a channel: a descriptor to write to and one to read from.
 //
 // Nothing here uses AIO. Files are unlinked as soon as they are open, loop devices detach on their last close, so a
 // case that dies leaves nothing behind. Functions that cannot provide a kind here end the case as skipped.
@@ -12,8 +12,9 @@
 
 namespace conformance {
 
-enum class Kind { kFile, kDirect, kTmpfs, kPipe, kFifo, kSocketpair, kPty, kLoop };
+enum class Kind { kFile, kDirect, kTmpfs, kPipe, kFifo, kSocketpair, kPty, kLoop, kEventfd };
 
+// Those that carry any bytes: an eventfd takes numbers only.
 inline constexpr Kind kAllKinds[] = {Kind::kFile, Kind::kDirect,     Kind::kTmpfs, Kind::kPipe,
                                      Kind::kFifo, Kind::kSocketpair, Kind::kPty,   Kind::kLoop};
 
@@ -56,6 +57,9 @@ std::string read_exactly(int fd, size_t count);
 
 // write(2) in full.
 void write_exactly(int fd, const std::string& data);
+
+// Zeroed memory aligned to a page, as O_DIRECT wants it; never given back.
+char* aligned_memory(size_t bytes);
 
 // Bytes that can be recognised again: a function of the seed and the place.
 std::string pattern(size_t count, unsigned seed);

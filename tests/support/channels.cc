@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -127,6 +129,7 @@ const char* name_of(Kind kind) {
     case Kind::kSocketpair: return "socketpair";
     case Kind::kPty: return "pty";
     case Kind::kLoop: return "loop";
+    case Kind::kEventfd: return "eventfd";
   }
   return "";
 }
@@ -143,6 +146,13 @@ Channel open_channel(Kind kind) {
     case Kind::kFifo: return open_fifo();
     case Kind::kPty: return open_pty();
     case Kind::kLoop: return open_loop();
+    case Kind::kEventfd: {
+      Channel channel{kind};
+      channel.write_fd = channel.read_fd = eventfd(0, EFD_CLOEXEC);
+      EXPECT(channel.read_fd >= 0);
+      channel.block_bytes = 8;
+      return channel;
+    }
     case Kind::kPipe: {
       const Pipe pipe = open_pipe();
       Channel channel{kind};
@@ -233,6 +243,12 @@ void write_exactly(int fd, const std::string& data) {
     EXPECT(count > 0);
     done += static_cast<size_t>(count);
   }
+}
+
+char* aligned_memory(size_t bytes) {
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  EXPECT(memory != MAP_FAILED);
+  return static_cast<char*>(memory);
 }
 
 std::string pattern(size_t count, unsigned seed) {

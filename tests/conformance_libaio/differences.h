@@ -1,0 +1,33 @@
+// differences.h - where aiox answers otherwise than the kernel, on purpose: one entry each, and no expectation of a case may
+// depend on who answers but through differs_from_kernel().
+#pragma once
+
+namespace libaio_conformance {
+
+struct Difference {
+  const char* name;
+  const char* reason;
+};
+
+// True when the kernel itself answers (AIOX_TEST_AGAINST=kernel).
+bool against_kernel();
+
+// True when it is aiox's answer that is to be expected here.
+inline bool differs_from_kernel(const Difference&) { return !against_kernel(); }
+
+inline constexpr Difference kSubmitDoesNotWait{
+    "io_submit does not wait",
+    "the kernel makes buffered and stream transfers within io_submit, and waits there for data or room"};
+inline constexpr Difference kIdleReadsCanBeCancelled{
+    "idle stream reads can be cancelled",
+    "they are pending requests: io_cancel answers EINPROGRESS and an event with ECANCELED comes; in the kernel the submitter "
+    "is still inside io_submit, and io_cancel knows nothing of it"};
+inline constexpr Difference kDestroyCancelsIdleReads{
+    "io_destroy cancels idle stream reads",
+    "it would wait for them for ever; in the kernel the submitter is still inside io_submit"};
+inline constexpr Difference kBadListsMayFault{
+    "bad lists and event arrays may fault", "aiox reads and writes them as the program itself would: no EFAULT"};
+inline constexpr Difference kSigpipeMayBeLeftOut{
+    "SIGPIPE may be left out", "the write may be made by a thread that is not the program's: EPIPE alone tells"};
+
+}  // namespace libaio_conformance

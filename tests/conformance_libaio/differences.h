@@ -29,5 +29,9 @@ inline constexpr Difference kBadListsMayFault{
     "bad lists and event arrays may fault", "aiox reads and writes them as the program itself would: no EFAULT"};
 inline constexpr Difference kSigpipeMayBeLeftOut{
     "SIGPIPE may be left out", "the write may be made by a thread that is not the program's: EPIPE alone tells"};
+inline constexpr Difference kPlainFilesMayBeServed{
+    "files that know plain read and write only may be served",
+    "files of /proc and some devices have no read_iter or write_iter, which the kernel's AIO needs (EINVAL); no system call "
+    "tells which, and carrying the request out gives what the plain call gives"};
 
 }  // namespace libaio_conformance

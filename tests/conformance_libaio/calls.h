@@ -48,6 +48,7 @@ class Context {
 
 iocb pread_block(int fd, void* data, size_t bytes, long long offset = 0);
 iocb pwrite_block(int fd, const void* data, size_t bytes, long long offset = 0);
+// The vectors are not copied: they must live until io_submit has returned.
 iocb preadv_block(int fd, const std::vector<iovec>& vectors, long long offset = 0);
 iocb pwritev_block(int fd, const std::vector<iovec>& vectors, long long offset = 0);
 iocb fsync_block(int fd);

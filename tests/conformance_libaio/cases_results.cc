@@ -186,8 +186,8 @@ AIOX_CASE("RLIMIT_FSIZE cuts a write short, and then is EFBIG") {
   EXPECT_EQ(run(context, reaching), 10000 - 4096);
   iocb beyond = pwrite_block(fd, memory, 1, 10000);
   EXPECT_EQ(run(context, beyond), -EFBIG);
-  iocb vectored = pwritev_block(fd, {{memory, 1}});
-  vectored.u.c.offset = 20000;
+  const std::vector<iovec> one{{memory, 1}};
+  iocb vectored = pwritev_block(fd, one, 20000);
   EXPECT_EQ(run(context, vectored), -EFBIG);
 }
 

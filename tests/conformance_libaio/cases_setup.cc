@@ -96,12 +96,12 @@ AIOX_CASE("a destroyed context is EINVAL to io_submit and io_cancel") {
 
 AIOX_CASE("contexts can be made and destroyed over and over") {
   const int fd = open_temp_file();
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 60; ++round) {
     Context context(1 + static_cast<unsigned>(round) % 70);
     iocb block = pwrite_block(fd, "x", 1, round);
     EXPECT_EQ(run(context, block), 1);
   }
-  EXPECT_EQ(lseek(fd, 0, SEEK_END), 300);
+  EXPECT_EQ(lseek(fd, 0, SEEK_END), 60);
 }
 
 AIOX_CASE("io_destroy takes pending polls and unreaped events with it") {

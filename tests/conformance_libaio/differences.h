@@ -33,5 +33,7 @@ inline constexpr Difference kPlainFilesMayBeServed{
     "files that know plain read and write only may be served",
     "files of /proc and some devices have no read_iter or write_iter, which the kernel's AIO needs (EINVAL); no system call "
     "tells which, and carrying the request out gives what the plain call gives"};
+inline constexpr Difference kRingMayGrow{
+    "mremap may make the ring's mapping longer", "only the kernel can forbid that; what is gained is no part of the ring"};
 
 }  // namespace libaio_conformance

@@ -97,6 +97,10 @@ void Engine::conclude(Request* request, int64_t result, bool may_send_here, bool
                       WakeBatch* wakes) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
   announce(request, result, may_send_here, wakes);
+  if (file == nullptr) {  // a poll of the direct lane's
+    release_hold(request);
+    return;
+  }
   CancelTicket* ticket = nullptr;
   ServiceMask wake = file->finish(request, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, result);

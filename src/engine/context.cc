@@ -26,6 +26,26 @@ void Context::remove_waiter() {
   if (--waiter_count_ == 0) waiter_.store(WaitSlots::kNone, std::memory_order_seq_cst);
 }
 
+void Context::add_poll(Request* request) {
+  MutexLock lock(poll_mu_);
+  polls_.push_back(request);
+}
+
+void Context::remove_poll(Request* request) {
+  MutexLock lock(poll_mu_);
+  polls_.remove(request);
+}
+
+bool Context::end_polls(const void* control_block, bool (*end)(DirectLane& lane, Request* request), DirectLane& lane) {
+  MutexLock lock(poll_mu_);  // none of them can be given back meanwhile
+  bool is_any = false;
+  for (Request* request = polls_.front(); request != nullptr; request = polls_.next(request)) {
+    if (control_block == nullptr || request->control_block == control_block) is_any = end(lane, request) || is_any;
+    if (is_any && control_block != nullptr) break;
+  }
+  return is_any;
+}
+
 void Context::note_call(bool is_wait) {
   Habit now = habit();
   Habit next = is_wait ? Habit::kCalls : Habit::kPolls;

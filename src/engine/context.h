@@ -15,6 +15,8 @@
 
 namespace aiox::engine {
 
+class DirectLane;
+
 class Context {
  public:
   CompletionRing ring;
@@ -49,6 +51,13 @@ class Context {
   // A waiter sleeps in the direct lane's ring, where only an event of that wakes it.
   void set_waiter_in_lane(bool is_there) { is_waiter_in_lane_.store(is_there, std::memory_order_seq_cst); }  // E-wait
   bool is_waiter_in_lane() const { return is_waiter_in_lane_.load(std::memory_order_seq_cst); }
+
+  // ---- Polls that are in flight in the direct lane. ----
+  void add_poll(Request* request) AIOX_EXCLUDES(poll_mu_);
+  void remove_poll(Request* request) AIOX_EXCLUDES(poll_mu_);
+  // Calls `end` for that of the control block, or for all (nullptr). Returns whether it said yes for one.
+  bool end_polls(const void* control_block, bool (*end)(DirectLane& lane, Request* request), DirectLane& lane)
+      AIOX_EXCLUDES(poll_mu_);
 
   // ---- Requests in flight that the direct lane does not have. ----
   void add_elsewhere() { elsewhere_.fetch_add(1, std::memory_order_seq_cst); }
@@ -101,6 +110,8 @@ class Context {
   std::atomic<uint32_t> calls_to_forget_{0};
   uint32_t promised_ = 0;                 // events that the program asked for; set before it is in the table
   uint32_t generation_ = 0;               // Contexts::mu_
+  kernel::Mutex poll_mu_;
+  base::IntrusiveList<Request, &Request::poll_link> polls_ AIOX_GUARDED_BY(poll_mu_);
   kernel::Mutex wait_mu_;
   uint32_t waiter_count_ AIOX_GUARDED_BY(wait_mu_) = 0;
 };

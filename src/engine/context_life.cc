@@ -13,6 +13,8 @@ using kernel::MutexLock;
 
 namespace {
 
+bool end_poll(DirectLane& lane, Request* request) { return lane.end_poll(request); }
+
 constexpr int64_t kExitLookNs = 200'000;
 
 // io_destroy: until its caller is the context's only user.
@@ -56,6 +58,7 @@ int Engine::destroy_context(Context* context) {
     call_workers(context);
     CancelMatch match;
     match.context = context;
+    context->end_polls(nullptr, end_poll, direct);
     for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
       FileQueue* file = files.find(fd);
       if (context->is_waiter_in_lane()) direct.nudge(fd);
@@ -88,6 +91,10 @@ void Engine::finish_writes() {
 
 CancelOutcome Engine::cancel(Context* context, int fd, const void* control_block) {
   direct.poll(ReapBy::kSubmitter);
+  {
+    Inside inside;
+    if (context->end_polls(control_block, end_poll, direct)) return CancelOutcome::kCanceled;
+  }
   FileQueue* file = files.find(fd);
   if (file == nullptr) return CancelOutcome::kAllDone;
   Inside inside;

@@ -85,6 +85,7 @@ DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int
   // It wants to be told of a refusal, and of a part.
   if ((request->io.rw_flags & kernel::kRwfNowait) != 0) return {true, bytes > 0 || error == 0 ? bytes : error, 0};
   // Where the program asked for no O_DIRECT, nothing that O_DIRECT is particular about is an answer to it.
+  if (request->io.opcode == Opcode::kPoll) return {true, error != 0 ? error : bytes, 0};
   bool is_too_particular = error == -EINVAL && request->file.load(std::memory_order_relaxed)->bypasses_cache();  // relaxed: ours
   if (is_refusal(error) || is_too_particular) return {false, error, bytes};
   if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
@@ -255,6 +256,27 @@ void DirectLane::leave() {
   engine_->wait_slots.pass_lead();
 }
 
+bool DirectLane::start_poll(Request* request) {
+  iocb* block = &request->poll_block;
+  *block = {};
+  block->aio_data = reinterpret_cast<uintptr_t>(request);
+  block->aio_lio_opcode = IOCB_CMD_POLL;
+  block->aio_fildes = static_cast<uint32_t>(request->io.fd);
+  block->aio_buf = request->io.poll_events;
+  count_in(1);
+  polls_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a figure
+  request->is_handed_over.store(1, std::memory_order_release);  // E-event
+  if (ring_.submit(&block, 1) == 1) {
+    poll(ReapBy::kSubmitter);
+    return true;
+  }
+  polls_.fetch_sub(1, std::memory_order_relaxed);
+  in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+  return false;
+}
+
+bool DirectLane::end_poll(Request* request) { return ring_.cancel(&request->poll_block); }
+
 // Wakes the leader, or has it not go to sleep: an event that is nobody's.
 void DirectLane::nudge(int fd) {
   iocb block = {};
@@ -362,6 +384,7 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     }
     return;
   }
+  if (request->io.opcode == Opcode::kPoll) polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
   Context* context = request->context;
   if (is_looking_ && context != nullptr) context->note_unattended();
   // A context's event is put into its ring under a lock, which the code that is interrupted may hold.
@@ -425,8 +448,13 @@ void DirectLane::publish_for_interrupted() {
 
 void DirectLane::conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
-  (request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes).succeeded();
   engine_->counters.direct_completed.add();
+  if (file == nullptr) {
+    request->context->remove_poll(request);
+    engine_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
+    return;
+  }
+  (request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes).succeeded();
   // Something is queued behind it: the lock of the file is about to be what that waits for, and no handler on this
   // thread may come to wait for that.
   kernel::SignalHold hold(by == ReapBy::kWaiter && file->has_waiting());

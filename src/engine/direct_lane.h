@@ -103,6 +103,14 @@ class DirectLane {
   void leave();
   // Takes and ends everything in the ring. Thread: the leader's. Signal-safe: yes, as kWaiter.
   void reap(ReapBy by);
+  // ---- Polls: they may stay for ever, so they get a part of the room. ----
+  static constexpr uint32_t kPollsMax = 256;
+  bool may_poll() const { return polls_.load(std::memory_order_relaxed) < kPollsMax; }  // relaxed: a figure
+  // False: the kernel does not take it, and it is the caller's again. Thread: any, in a submitting call.
+  bool start_poll(Request* request);
+  // Asks the kernel to end it: its event comes. False: that is on its way already.
+  bool end_poll(Request* request);
+
   // Sleeps until something is in the ring: 0, -EINTR, -ETIMEDOUT. Thread: the leader's.
   // signal_mask: the thread's for as long as it sleeps; nullptr: its own.
   int sleep(int64_t deadline_ns, const uint64_t* signal_mask = nullptr);
@@ -164,6 +172,7 @@ class DirectLane {
   std::atomic<bool> has_ring_{false};                // (@) E-probe: ring_
 
   alignas(64) std::atomic<uint32_t> in_flight_{0};
+  std::atomic<uint32_t> polls_{0};                   // (@) a figure: of them
   alignas(64) std::atomic<uintptr_t> leader_{0};     // (@) E-lead: this_thread_mark() of the leader
   std::atomic<uint64_t> consumed_{0};                // events taken; changed by the leader's thread only
   bool is_looking_ = false;                          // the leader's thread: the reaper takes what nobody came for

@@ -120,6 +120,8 @@ bool Reaper::retire() {
 bool Reaper::is_lane_active() {
   const uint64_t consumed = engine_->direct.consumed();
   const bool is_active = engine_->direct.in_flight() > 0 || consumed != lane_seen_;
+  // What stays in flight for long (a poll) is looked after ever less often.
+  look_ns_ = consumed != lane_seen_ ? kLookNs : look_ns_ < kLookMaxNs ? 2 * look_ns_ : kLookMaxNs;
   lane_seen_ = consumed;
   return is_active;
 }
@@ -156,7 +158,7 @@ void Reaper::run() {
     bool has_news = (!is_watching && lane.in_flight() > 0) || summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred() ||
                     (!is_stranded && engine_->notifier.is_stranded()) ||
                     (!is_due && due_.load(std::memory_order_seq_cst) > 0) || (!is_ticking && !ticking_->empty());
-    int64_t sleep_ns = is_ticking ? kTickNs : is_stranded || is_watching ? kLookNs : idle_ns;
+    int64_t sleep_ns = is_ticking ? kTickNs : is_stranded ? kLookNs : is_watching ? look_ns_ : idle_ns;
     int error = has_news ? 0 : slots.sleep(slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
     is_asleep_.store(false, std::memory_order_seq_cst);
     is_away_.store(false, std::memory_order_seq_cst);

@@ -51,6 +51,7 @@ class Reaper {
  private:
   static constexpr int64_t kTickNs = 1'000'000;
   static constexpr int64_t kLookNs = 20'000'000;
+  static constexpr int64_t kLookMaxNs = 320'000'000;
   static void* thread_entry(void* reaper);
   void run();
   bool has_work() const;
@@ -66,6 +67,7 @@ class Reaper {
   std::atomic<bool> is_alive_{false};      // (@) E-reaper
   std::atomic<bool> is_asleep_{false};     // (@) E-reaper: on its slot
   std::atomic<bool> is_lane_unwatched_{false};  // (@) E-reaper: longer than a look, on its slot
+  int64_t look_ns_ = kLookNs;              // the thread's
   uint64_t lane_seen_ = 0;                 // the thread's: DirectLane::consumed at the last look
   std::atomic<bool> is_away_{false};       // (@) E-reaper: longer than a tick, on its slot or in the ring
   std::atomic<uint32_t> now_{0};

@@ -8,6 +8,8 @@
 // The control block is the program's; the engine reaches it through ControlBlockOps only and does not know its type.
 #pragma once
 
+#include <linux/aio_abi.h>
+
 #include <boost/intrusive/set_hook.hpp>
 
 #include <atomic>
@@ -92,6 +94,8 @@ struct Request {
   uint64_t user_data = 0;                           // (s) of a context's: iocb::aio_data
   EventTarget event_target;                         // (s) of a context's
   VectorStore* vectors = nullptr;                   // (s) what io.vectors lie in, if not in io; ours to free
+  iocb poll_block;                                  // (s) of a poll in the direct lane: io_cancel knows it by its address
+  base::ListLink<Request> poll_link;                // Context::poll_mu_
   bool is_extra = false;                            // (s) counted in Contexts::take_extra
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)

@@ -51,6 +51,15 @@ int Engine::submit(const Submission& submission) {
   if ((submission.rw_flags & kernel::kRwfNowait) != 0 && is_nowait_answered(file, submission, &result)) {
     return complete_at_once(submission, result);
   }
+  if (submission.opcode == Opcode::kPoll) {
+    result = kernel::poll_now(submission.fd, submission.poll_events);
+    if (result != 0) return complete_at_once(submission, result);
+    if (start_poll(submission)) return 0;
+  }
+  // The kernel's AIO says so of a socket; read and write, by which aiox does it, take no offset.
+  if (submission.context != nullptr && is_transfer && submission.offset != 0 && file->kind() == kernel::FileKind::kSocket) {
+    return complete_at_once(submission, -ESPIPE);
+  }
   InlineOutcome inline_outcome = try_inline(file, submission, &result);
   if (inline_outcome == InlineOutcome::kDone) {
     int accepted = complete_at_once(submission, result);
@@ -272,20 +281,52 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
 // A request that the program wants refused rather than to wait: what is to be said of it can be said at once, unless
 // something that came before it must come first, or the direct lane does it better.
 bool Engine::is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result) {
-  if (!backend::is_transfer(submission.opcode) || !kernel::is_seekable(file->kind())) return false;
+  if (!backend::is_transfer(submission.opcode)) return false;
   if (file->can_go_direct() && config.is_direct_enabled && is_direct_usable()) return false;
   const bool is_read = submission.opcode == Opcode::kRead;
-  const bool must_wait = is_read ? file->has_outstanding_writes() &&
-                                       !file->may_overtake_writes(static_cast<uint64_t>(submission.offset), submission.length_bytes)
-                                 : file->has_outstanding();
+  const bool is_stream = !kernel::is_seekable(file->kind());
+  bool must_wait = file->has_outstanding();
+  if (must_wait && is_read && !is_stream) {
+    must_wait = file->has_outstanding_writes() &&
+                !file->may_overtake_writes(static_cast<uint64_t>(submission.offset), submission.length_bytes);
+  }
   if (must_wait) {
     *result = -EAGAIN;
     return true;
   }
   const iovec* vectors = vectors_of(submission);
-  *result = is_read ? kernel::read_flagged(submission.fd, vectors, submission.vector_count, submission.offset, submission.rw_flags)
-                    : kernel::write_flagged(submission.fd, vectors, submission.vector_count, submission.offset, submission.rw_flags);
+  const int64_t offset = is_stream ? -1 : submission.offset;
+  *result = is_read ? kernel::read_flagged(submission.fd, vectors, submission.vector_count, offset, submission.rw_flags)
+                    : kernel::write_flagged(submission.fd, vectors, submission.vector_count, offset, submission.rw_flags);
   return true;
+}
+
+// A context's poll that the kernel's AIO waits for: it holds the file, needs no thread, and its end is an event of the direct
+// lane's ring. False: not this way.
+bool Engine::start_poll(const Submission& submission) {
+  Context* context = submission.context;
+  if (!config.is_direct_enabled || !is_direct_usable() || !direct.may_poll()) return false;
+  Request* request = make_request(submission);
+  if (request == nullptr) return false;
+  request->file.store(nullptr, std::memory_order_relaxed);  // relaxed: it is in no file's queue
+  change_state(request, RequestState::kPrepared, RequestState::kQueued);
+  change_state(request, RequestState::kQueued, RequestState::kInFlight);
+  request->is_due = context->needs_reaper() || request->event_target.file != nullptr;
+  if (request->is_due) {
+    reaper.add_due();
+    reaper.ensure();
+  } else if (reaper.ensure()) {
+    reaper.look_after_lane();
+  }
+  counters.submitted.add();
+  context->add_poll(request);
+  if (direct.start_poll(request)) return true;
+  context->remove_poll(request);
+  counters.submitted.subtract();
+  if (request->is_due) reaper.remove_due();
+  mark_done(request);
+  release_hold(request);
+  return false;
 }
 
 Request* Engine::make_request(const Submission& submission) {

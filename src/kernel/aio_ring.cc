@@ -60,9 +60,9 @@ long AioRing::submit(iocb** list, unsigned count) {
   return raw_syscall(SYS_io_submit, as_argument(ring_), count, as_argument(list));
 }
 
-void AioRing::cancel(iocb* block) {
+bool AioRing::cancel(iocb* block) {
   io_event none;
-  raw_syscall(SYS_io_cancel, as_argument(ring_), as_argument(block), as_argument(&none));
+  return raw_syscall(SYS_io_cancel, as_argument(ring_), as_argument(block), as_argument(&none)) == -EINPROGRESS;
 }
 
 int AioRing::wait(int64_t timeout_ns, const uint64_t* signal_mask) {

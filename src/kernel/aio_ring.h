@@ -47,8 +47,8 @@ class AioRing {
   // signal_mask: of the kernel's size, swapped in for the sleep; nullptr: none.
   int wait(int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
 
-  // As io_cancel(2), of a poll.
-  void cancel(iocb* block);
+  // As io_cancel(2), of a poll: whether it will end now.
+  bool cancel(iocb* block);
 
  private:
   // Mapped by the kernel (fs/aio.c: struct aio_ring). The two words are shared with it.

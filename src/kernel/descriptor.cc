@@ -22,13 +22,13 @@ bool is_terminal(int fd) {
   return raw_syscall(SYS_ioctl, fd, TCGETS, as_argument(settings)) == 0;
 }
 
-// Of a file without a type, as the kernel's own kinds are. Without /proc it cannot be told, and is believed.
-bool is_eventfd(int fd) {
-  static constexpr char kName[] = "anon_inode:[eventfd]";
-  char path[64], name[sizeof kName] = {};
+// A file without a type: the kernel's own kinds. Without /proc it cannot be told whether it is an eventfd, and is believed.
+void name_kernel_file(int fd, FileTraits* traits) {
+  char path[64], name[64] = {};
   snprintf(path, sizeof path, "/proc/thread-self/fd/%d", fd);
-  long length = raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(path), as_argument(name), sizeof name);
-  return length < 0 || (length == sizeof kName - 1 && memcmp(name, kName, sizeof kName - 1) == 0);
+  long length = raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(path), as_argument(name), sizeof name - 1);
+  traits->is_eventfd = length < 0 || strcmp(name, "anon_inode:[eventfd]") == 0;
+  traits->is_epoll = strcmp(name, "anon_inode:[eventpoll]") == 0;
 }
 
 FileKind kind_of(int fd, uint16_t mode) {
@@ -63,7 +63,7 @@ int file_traits(int fd, FileTraits* traits) {
   if (error < 0) return static_cast<int>(error);
   traits->kind = kind_of(fd, status.stx_mode);
   traits->is_directory = (status.stx_mode & S_IFMT) == S_IFDIR;
-  traits->is_eventfd = (status.stx_mode & S_IFMT) == 0 && is_eventfd(fd);
+  if ((status.stx_mode & S_IFMT) == 0) name_kernel_file(fd, traits);
   traits->status_flags = status_flags(fd);
   if (traits->status_flags < 0) return traits->status_flags;
   traits->knows_nowait = is_seekable(traits->kind) && knows_nowait(fd);

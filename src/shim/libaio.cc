@@ -120,6 +120,7 @@ int copy_vectors(Engine* engine, const iocb& block, Submission* submission) {
   if (is_out_of_reach(block.aio_buf, count * sizeof(iovec))) return -EFAULT;
   const auto* from = reinterpret_cast<const iovec*>(block.aio_buf);
   if (count == 0) return 0;
+  if (from == nullptr) return -EFAULT;
   iovec* to = &submission->buffer;
   if (count > 1) {
     submission->vectors = engine->vector_stores.allocate(static_cast<uint32_t>(count));
@@ -144,13 +145,13 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
   submission->opcode = is_read ? Opcode::kRead : Opcode::kWrite;
   if (int error = check_priority(block)) return error;
   if ((block.aio_flags & IOCB_FLAG_IOPRIO) != 0) submission->priority = static_cast<uint16_t>(block.aio_reqprio);
-  submission->rw_flags = static_cast<int>(block.aio_rw_flags);
+  submission->rw_flags = static_cast<int>(block.aio_rw_flags) & ~RWF_HIPRI;  // nobody polls for it, as in the kernel
   if ((submission->rw_flags & ~kRwFlags) != 0) return -EOPNOTSUPP;
   if ((submission->rw_flags & kRwfNowait) != 0 && kernel::is_seekable(file->kind()) && !file->knows_nowait()) {
     return -EOPNOTSUPP;
   }
   if (!(is_read ? file->can_read() : file->can_write())) return -EBADF;
-  if (file->is_directory() || (file->is_eventfd() && !is_read)) return -EINVAL;
+  if (file->is_directory() || file->is_epoll() || (file->is_eventfd() && !is_read)) return -EINVAL;
   submission->offset = block.aio_offset;
   int error = 0;
   if (block.aio_lio_opcode == IOCB_CMD_PREADV || block.aio_lio_opcode == IOCB_CMD_PWRITEV) {
@@ -161,7 +162,9 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
     submission->buffer = {reinterpret_cast<void*>(block.aio_buf), block.aio_nbytes};
     submission->length_bytes = block.aio_nbytes;
   }
-  return error == 0 && submission->offset < 0 ? -EINVAL : error;
+  if (error != 0) return error;
+  const bool is_too_far = submission->length_bytes > static_cast<uint64_t>(INT64_MAX - submission->offset);
+  return submission->offset < 0 || is_too_far ? -EINVAL : 0;
 }
 
 int prepare_sync(FileQueue* file, const iocb& block, Submission* submission) {
@@ -171,12 +174,14 @@ int prepare_sync(FileQueue* file, const iocb& block, Submission* submission) {
   return 0;
 }
 
-int prepare_poll(const iocb& block, Submission* submission) {
+int prepare_poll(FileQueue* file, const iocb& block, Submission* submission) {
   if (!is_poll_event_mask(block)) return -EINVAL;
   if (block.aio_offset != 0 || block.aio_nbytes != 0 || block.aio_rw_flags != 0) return -EINVAL;
   submission->opcode = Opcode::kPoll;
   submission->poll_events = static_cast<uint32_t>(block.aio_buf);
-  return 0;
+  // What knows no waiting is ready for some things, and will never be for others.
+  const bool is_ever_ready = !kernel::is_seekable(file->kind()) || kernel::poll_now(submission->fd, submission->poll_events) != 0;
+  return is_ever_ready ? 0 : -EINVAL;
 }
 
 int find_event_target(Engine* engine, const iocb& block, engine::EventTarget* target) {
@@ -189,13 +194,14 @@ int find_event_target(Engine* engine, const iocb& block, engine::EventTarget* ta
   return 0;
 }
 
-int prepare(Engine* engine, const iocb& block, Submission* submission) {
+int prepare(Engine* engine, const iocb& block, iocb* control_block, Submission* submission) {
   int error = 0;
   FileQueue* file = engine->file_of(submission->fd, &error);
   if (file == nullptr) return error;
   if (!file->can_read() && !file->can_write()) return -EBADF;  // O_PATH
   error = find_event_target(engine, block, &submission->event_target);
   if (error != 0) return error;
+  control_block->aio_key = 0;  // KIOCB_KEY
   switch (block.aio_lio_opcode) {
     case IOCB_CMD_PREAD:
     case IOCB_CMD_PREADV:
@@ -203,7 +209,7 @@ int prepare(Engine* engine, const iocb& block, Submission* submission) {
     case IOCB_CMD_PWRITEV: return prepare_transfer(engine, file, block, submission);
     case IOCB_CMD_FSYNC:
     case IOCB_CMD_FDSYNC: return prepare_sync(file, block, submission);
-    case IOCB_CMD_POLL: return prepare_poll(block, submission);
+    case IOCB_CMD_POLL: return prepare_poll(file, block, submission);
     default: return -EINVAL;
   }
 }
@@ -220,11 +226,8 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
   submission.batch = batch;
   submission.context = context;
   submission.user_data = block.aio_data;
-  int error = prepare(engine, block, &submission);
-  if (error == 0) {
-    control_block->aio_key = 0;  // KIOCB_KEY
-    error = engine->submit(submission);
-  }
+  int error = prepare(engine, block, control_block, &submission);
+  if (error == 0) error = engine->submit(submission);
   if (error == 0) return 0;
   if (submission.vectors != nullptr) engine->vector_stores.free(submission.vectors);
   context->ring.give_back();
@@ -309,6 +312,8 @@ uint32_t take(Context* context, io_event* events, long count) {
 long wait_for_events(Engine* engine, Context* context, long min_count, long count, io_event* events, uint32_t taken,
                      const timespec* timeout, const uint64_t* mask) {
   const int64_t timeout_ns = timeout != nullptr ? timeout_ns_of(*timeout) : kForeverNs;
+  // The caller's mask is that of the sleeps alone: between them, what it lets through must stay pending.
+  kernel::SignalHold hold(mask != nullptr);
   int error = 0;
   if (timeout_ns == 0) {
     engine->call_workers(context);
@@ -316,13 +321,17 @@ long wait_for_events(Engine* engine, Context* context, long min_count, long coun
   } else if (engine::t_inside != 0) {
     error = -EINTR;  // a handler has interrupted aiox itself: what it waits for may be in the interrupted hands
   } else {
-    const auto wanted = static_cast<uint32_t>(min_count - taken < UINT32_MAX ? min_count - taken : UINT32_MAX);
     // Never without a limit: the kernel lets a handler with SA_RESTART end this wait, and a sleep without one would go on.
     const int64_t now_ns = kernel::monotonic_now_ns();
     const int64_t deadline_ns = timeout_ns < kForeverNs ? now_ns + timeout_ns : kForeverNs;
-    EventsWaiter waiter(engine, context, wanted, timeout != nullptr, mask);
-    error = waiter.wait(deadline_ns);
-    if (waiter.is_in_child()) return -EINTR;
+    // Another thread may be quicker to take what this one was woken for.
+    while (error == 0 && taken < min_count && !context->is_dead()) {
+      const auto wanted = static_cast<uint32_t>(min_count - taken < UINT32_MAX ? min_count - taken : UINT32_MAX);
+      EventsWaiter waiter(engine, context, wanted, timeout != nullptr, mask);
+      error = waiter.wait(deadline_ns);
+      if (waiter.is_in_child()) return -EINTR;
+      taken += take(context, events + taken, count - taken);
+    }
   }
   taken += take(context, events + taken, count - taken);
   if (taken > 0) return taken;

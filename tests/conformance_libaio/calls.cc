@@ -45,6 +45,11 @@ struct KernelMask {
 
 }  // namespace
 
+bool has_direct_lane() {
+  const char* const set = std::getenv("AIOX_DIRECT");
+  return set == nullptr || std::strcmp(set, "0") != 0;
+}
+
 bool against_kernel() {
   static const char* const named = std::getenv("AIOX_TEST_AGAINST");
   return named != nullptr && std::strcmp(named, "kernel") == 0;

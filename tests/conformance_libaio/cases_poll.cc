@@ -443,9 +443,11 @@ AIOX_CASE("RESFD: the eventfd may be closed right after io_submit, and others ke
   const int other = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);  // takes the number
   poll.end();
   EXPECT(tells(reap_result(context, poll.block), POLLIN));
-  pollfd wait{kept, POLLIN, 0};
-  EXPECT_EQ(::poll(&wait, 1, -1), 1);
-  EXPECT_EQ(take(kept), 1u);
+  if (!differs_from_kernel(kClosedEventfdIsLetGo)) {
+    pollfd wait{kept, POLLIN, 0};
+    EXPECT_EQ(::poll(&wait, 1, -1), 1);
+    EXPECT_EQ(take(kept), 1u);
+  }
   EXPECT_EQ(take(other), 0u);
 }
 

@@ -393,6 +393,7 @@ AIOX_CASE("a pending poll outlives the close of its descriptor") {
   EXPECT_EQ(submit(context, poll.block), 1);
   const int kept = dup(poll.read_fd);  // else the end of the pipe would be gone, and the poll with it
   close(poll.read_fd);
+  if (differs_from_kernel(kPollMayEndWithItsDescriptor) && !has_direct_lane()) return;
   expect_no_event(context);
   poll.end();
   EXPECT(tells(reap_result(context, poll.block), POLLIN));

@@ -12,6 +12,9 @@ struct Difference {
 // True when the kernel itself answers (AIOX_TEST_AGAINST=kernel).
 bool against_kernel();
 
+// Whether aiox is to use the kernel's AIO (AIOX_DIRECT).
+bool has_direct_lane();
+
 // True when it is aiox's answer that is to be expected here.
 inline bool differs_from_kernel(const Difference&) { return !against_kernel(); }
 
@@ -33,6 +36,15 @@ inline constexpr Difference kPlainFilesMayBeServed{
     "files that know plain read and write only may be served",
     "files of /proc and some devices have no read_iter or write_iter, which the kernel's AIO needs (EINVAL); no system call "
     "tells which, and carrying the request out gives what the plain call gives"};
+inline constexpr Difference kOldAddressIsLetGoLate{
+    "a ring that was moved is known by its old address until the new one is used",
+    "the kernel is told of an mremap, a library finds out when it meets the new address"};
+inline constexpr Difference kPollMayEndWithItsDescriptor{
+    "a poll ends with its descriptor where the kernel's own AIO is not to be had",
+    "what waits then is a thread or a ring of aiox's, which must not be left with the number of another file"};
+inline constexpr Difference kClosedEventfdIsLetGo{
+    "an eventfd is told of nothing once its number is closed",
+    "the kernel holds the eventfd itself; a library could only by a descriptor, which the program would see"};
 inline constexpr Difference kRingMayGrow{
     "mremap may make the ring's mapping longer", "only the kernel can forbid that; what is gained is no part of the ring"};
 

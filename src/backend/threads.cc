@@ -41,10 +41,15 @@ int64_t perform(const Io& io) {
 
 void Threads::start(Io* io) {
   AIOX_ASSERT(finished_ == nullptr);
-  if (io->opcode == Opcode::kPoll) {
-    io->result = perform_poll(*io);
+  if (!is_stream(*io)) {
+    io->result = total_result(*io, perform(*io));
   } else {
-    io->result = is_stream(*io) ? perform_stream(*io) : total_result(*io, perform(*io));
+    if (is_cancelled_ahead(io)) {
+      io->result = total_result(*io, -ECANCELED);
+    } else {
+      io->result = io->opcode == Opcode::kPoll ? perform_poll(*io) : perform_stream(*io);
+    }
+    end_cancelling_ahead(io);
   }
   finished_ = io;
 }
@@ -70,13 +75,15 @@ unsigned Threads::reap(Io** done, unsigned done_max, bool) {
 
 CancelAnswer Threads::cancel(const Io* io) {
   MutexLock lock(mutex_);
-  if (current_ != io) return CancelAnswer::kRefused;
-  if (cancel_requested_) return CancelAnswer::kAccepted;
+  if (current_ != io) {
+    if (started_ == io) return CancelAnswer::kRefused;
+    ahead_ = io;  // taken, and about to begin
+    return CancelAnswer::kAccepted;
+  }
   // Between two waits the flag alone is enough: wait() looks at it under this lock before it sleeps.
+  if (!cancel_requested_) poll_.cancel(mutex_);
   cancel_requested_ = true;
-  if (poll_.cancel(mutex_)) return CancelAnswer::kAccepted;
-  cancel_requested_ = false;
-  return CancelAnswer::kRefused;
+  return CancelAnswer::kAccepted;
 }
 
 // One try that does not block, for the kinds where the kernel offers that whatever O_NONBLOCK says.
@@ -110,16 +117,31 @@ int64_t Threads::perform_stream_blocking(const Io& io) {
   return result;
 }
 
+bool Threads::is_cancelled_ahead(const Io* io) {
+  MutexLock lock(mutex_);
+  return ahead_ == io;
+}
+
+// From here on, or once it has ended, it is too late to cancel it ahead.
+void Threads::end_cancelling_ahead(const Io* io) {
+  MutexLock lock(mutex_);
+  started_ = io;
+  ahead_ = nullptr;
+}
+
 void Threads::begin_wait(const Io& io) {
   poll_.open();
   MutexLock lock(mutex_);
-  current_ = &io;
-  cancel_requested_ = false;
+  current_ = started_ = &io;
+  cancel_requested_ = ahead_ == &io;
+  ahead_ = nullptr;
 }
 
-void Threads::end_wait() {
+// From here on it cannot be cancelled. True: it has been.
+bool Threads::end_wait() {
   MutexLock lock(mutex_);
   current_ = nullptr;
+  return cancel_requested_;
 }
 
 int64_t Threads::perform_stream(Io& io) {
@@ -152,7 +174,7 @@ int64_t Threads::perform_stream(Io& io) {
       break;
     }
     if (error != 0 || !has_attempt) {  // bad, or ready and no way to try without blocking: the plain call
-      result = perform_stream_blocking(io);
+      result = end_wait() ? -ECANCELED : perform_stream_blocking(io);
       break;
     }
   }

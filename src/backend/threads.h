@@ -31,13 +31,17 @@ class Threads final : public Backend {
   int64_t perform_stream_blocking(const Io& io);
   int64_t attempt_stream(const Io& io);
   int64_t perform_poll(const Io& io);
+  bool is_cancelled_ahead(const Io* io) AIOX_EXCLUDES(mutex_);
+  void end_cancelling_ahead(const Io* io) AIOX_EXCLUDES(mutex_);
   void begin_wait(const Io& io) AIOX_EXCLUDES(mutex_);
-  void end_wait() AIOX_EXCLUDES(mutex_);
+  bool end_wait() AIOX_EXCLUDES(mutex_);
 
   Io* finished_ = nullptr;  // owner thread only
 
   kernel::Mutex mutex_;     // rank: Worker::cancel_mu_
   const Io* current_ AIOX_GUARDED_BY(mutex_) = nullptr;  // the stream unit under way
+  const Io* started_ AIOX_GUARDED_BY(mutex_) = nullptr;  // the stream unit that last began to wait, or ended
+  const Io* ahead_ AIOX_GUARDED_BY(mutex_) = nullptr;    // the one that was cancelled before it began to wait
   bool cancel_requested_ = false;                        // written under mutex_, reset by the owner between units
   kernel::AioPoll poll_;
 };

@@ -18,9 +18,12 @@ bool CompletionRing::open(uint32_t events, uint32_t id) {
   slots = 2 * slots + 2;
   if (!kernel::map_shared(sizeof(Layout) + slots * sizeof(io_event), &memory_)) return false;
   ring_ = static_cast<Layout*>(memory_.engine_view);
+  {
+    kernel::MutexLock lock(post_mu_);
+    tail_ = 0;
+  }
   slot_count_ = static_cast<uint32_t>((memory_.size_bytes - sizeof(Layout)) / sizeof(io_event));
   pending_.store(0, std::memory_order_relaxed);     // relaxed: not shared yet
-  tail_.store(0, std::memory_order_relaxed);        // relaxed: as above
   taken_head_.store(0, std::memory_order_relaxed);  // relaxed: as above
   ring_->id = id;
   ring_->slot_count = slot_count_;
@@ -44,7 +47,8 @@ bool CompletionRing::is_ring_at(uintptr_t address, uint32_t* id) {
 
 uint32_t CompletionRing::available() const {
   // E-post, E-wait: seq_cst: a waiter registers, then looks here; the publisher posts, then looks for a waiter.
-  uint32_t tail = tail_.load(std::memory_order_seq_cst);
+  // The tail that the program sees, so that what it has seen there is never denied to it.
+  uint32_t tail = tail_word().load(std::memory_order_seq_cst) % slot_count_;
   return distance(head_word().load(std::memory_order_seq_cst) % slot_count_, tail);
 }
 
@@ -64,11 +68,9 @@ bool CompletionRing::reserve() {
 
 void CompletionRing::post(const io_event& event) {
   kernel::MutexLock lock(post_mu_);
-  const uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: under the lock
-  ring_->events[tail] = event;
-  const uint32_t next = tail + 1 == slot_count_ ? 0 : tail + 1;
-  tail_word().store(next, std::memory_order_release);  // E-post: the program's readers
-  tail_.store(next, std::memory_order_seq_cst);        // E-post, E-wait
+  ring_->events[tail_] = event;
+  tail_ = tail_ + 1 == slot_count_ ? 0 : tail_ + 1;
+  tail_word().store(tail_, std::memory_order_seq_cst);  // E-post, E-wait
   pending_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
@@ -78,7 +80,7 @@ uint32_t CompletionRing::take(io_event* events, uint32_t count) {
   for (;;) {
     uint32_t head = head_word().load(std::memory_order_acquire);
     const uint32_t first = head % slot_count_;
-    uint32_t taken = distance(first, tail_.load(std::memory_order_acquire));  // E-post
+    uint32_t taken = distance(first, tail_word().load(std::memory_order_acquire) % slot_count_);  // E-post
     if (taken == 0) return 0;
     if (taken > count) taken = count;
     for (uint32_t i = 0; i < taken; i++) events[i] = ring_->events[(first + i) % slot_count_];

@@ -72,7 +72,7 @@ class CompletionRing {
   kernel::Mutex post_mu_;
   kernel::Mutex take_mu_;
   alignas(64) std::atomic<uint32_t> pending_{0};
-  std::atomic<uint32_t> tail_{0};        // (@) E-post: the ring's tail, where the program cannot write; changed under post_mu_
+  uint32_t tail_ AIOX_GUARDED_BY(post_mu_) = 0;  // the ring's, where the program cannot write
   std::atomic<uint32_t> taken_head_{0};  // (@) a figure: where `take` left the head
 };
 

@@ -15,6 +15,7 @@ namespace {
 
 bool end_poll(DirectLane& lane, Request* request) { return lane.end_poll(request); }
 
+constexpr int64_t kCancelAgainNs = 10'000'000;
 constexpr int64_t kExitLookNs = 200'000;
 
 // io_destroy: until its caller is the context's only user.
@@ -56,21 +57,25 @@ int Engine::destroy_context(Context* context) {
     // Whoever waits for its events is told that there will be none.
     wait_slots.wake(context->any_waiter());
     call_workers(context);
-    CancelMatch match;
-    match.context = context;
-    context->end_polls(nullptr, end_poll, direct);
-    for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
-      FileQueue* file = files.find(fd);
-      if (context->is_waiter_in_lane()) direct.nudge(fd);
-      if (file != nullptr) cancel_all(file, match, true);
-    }
   }
-  int error;
+  // What could not be cancelled at one time, since it was about to begin or to end, may be at the next.
   do {
-    error = DrainWaiter(this, context).wait(kernel::kNoTimeout);
-  } while (error == -EINTR);
+    cancel_all_of(context);
+  } while (DrainWaiter(this, context).wait(kernel::monotonic_now_ns() + kCancelAgainNs) != 0);
   contexts.end_destroy(context);
   return 0;
+}
+
+void Engine::cancel_all_of(Context* context) {
+  Inside inside;
+  CancelMatch match;
+  match.context = context;
+  context->end_polls(nullptr, end_poll, direct);
+  for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
+    FileQueue* file = files.find(fd);
+    if (context->is_waiter_in_lane()) direct.nudge(fd);
+    if (file != nullptr) cancel_all(file, match, true);
+  }
 }
 
 void Engine::finish_writes() {

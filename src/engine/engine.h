@@ -243,6 +243,7 @@ class Engine {
   CancelOutcome finish_sweep(FileQueue* file, CancelSweep* sweep);
   void cancel_all(FileQueue* file, const CancelMatch& match, bool may_start_threads);
   bool open_for_contexts();
+  void cancel_all_of(Context* context);
   bool start_poll(const Submission& submission);
   bool is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result);
   Served serve(FileQueue* file, Request* request, Serve how);

@@ -23,10 +23,6 @@ void AioPoll::close() {
 }
 
 int AioPoll::wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested) {
-  {
-    MutexLock lock(mutex);
-    is_slicing_ = true;
-  }
   int result = -EINPROGRESS;
   while (result == -EINPROGRESS) {
     pollfd entry = {fd, events, 0};
@@ -38,7 +34,6 @@ int AioPoll::wait_in_slices(int fd, short events, Mutex& mutex, const bool& canc
     } else if (count > 0) {
       result = (entry.revents & POLLNVAL) != 0 ? -EBADF : 0;
     }
-    if (result != -EINPROGRESS) is_slicing_ = false;
   }
   return result;
 }
@@ -69,13 +64,11 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
   return cancel_requested ? -ECANCELED : 0;
 }
 
-bool AioPoll::cancel(Mutex&) {
-  if (is_slicing_) return true;
-  if (!is_waiting_) return false;
+void AioPoll::cancel(Mutex&) {
+  if (!is_waiting_) return;
+  // -EINPROGRESS: its event comes, and that ends the wait (fs/aio.c: io_cancel). -EINVAL: it is on its way already.
   io_event unused = {};
-  long error = raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
-  // -EINPROGRESS: cancelled, and its event is still delivered, which is what ends the wait (fs/aio.c:io_cancel).
-  return error == -EINPROGRESS || error == 0;
+  raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
 }
 
 }  // namespace aiox::kernel

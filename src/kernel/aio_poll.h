@@ -25,8 +25,8 @@ class AioPoll {
   // polling. -ECANCELED: cancel() came first. Other -errno: the descriptor is bad.
   int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested) AIOX_EXCLUDES(mutex);
 
-  // Ends a wait in progress, cancel_requested having been set. True: that wait will return -ECANCELED.
-  bool cancel(Mutex& mutex) AIOX_REQUIRES(mutex);
+  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED.
+  void cancel(Mutex& mutex) AIOX_REQUIRES(mutex);
 
  private:
   static constexpr int kSliceMs = 20;
@@ -36,7 +36,6 @@ class AioPoll {
   iocb control_block_ = {};
   bool is_open_ = false;     // open() was called
   bool is_waiting_ = false;  // guarded by the owner's mutex, passed in
-  bool is_slicing_ = false;  // the same
 };
 
 }  // namespace aiox::kernel

@@ -1,7 +1,9 @@
-/* aiox.h - what a program that links (or preloads) aiox may ask beyond <aio.h>.
+/* aiox.h - what a program that links (or preloads) aiox may ask beyond <aio.h> and <libaio.h>.
  *
  * The POSIX AIO interface itself is <aio.h>, unchanged: aio_read(3), aio_write(3), aio_fsync(3), aio_error(3),
- * aio_return(3), aio_suspend(3), aio_cancel(3), lio_listio(3), aio_init(3). This header adds questions only: which
+ * aio_return(3), aio_suspend(3), aio_cancel(3), lio_listio(3), aio_init(3). That of Linux's native AIO is <libaio.h>:
+ * io_setup(2), io_submit(2), io_getevents(2), io_cancel(2), io_destroy(2) and libaio's io_queue_* and io_pgetevents, or
+ * syscall(2) with their numbers. This header adds questions only: which
  * version answers, how it is configured, which lanes work in this process and why not, and what has been counted.
  *
  * Every struct begins with `size`: set it to sizeof(the struct) before the call. A library newer than the header fills
@@ -66,6 +68,7 @@ struct aiox_config {
   uint32_t direct;          /* AIOX_DIRECT: 1: requests may take the direct lane; 0: none does */
   uint32_t direct_block;    /* AIOX_DIRECT_BLOCK: 1 ("always"): aligned requests on block devices opened without O_DIRECT
                                go past the page cache; 0 ("off") */
+  uint32_t events_max;      /* AIOX_EVENTS_MAX: requests that all contexts of io_setup together are made for; more: EAGAIN */
 };
 
 /* The configuration in force: the AIOX_ variables as they were at first use, bad values replaced by their defaults.

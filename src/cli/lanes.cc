@@ -73,6 +73,7 @@ void print_json() {
   out["config"] = {{"backend", config.backend},
                    {"workers_max", config.workers_max},
                    {"queue_max", config.queue_max},
+                   {"events_max", config.events_max},
                    {"idle_timeout_ms", config.idle_timeout_ms},
                    {"verbose", config.verbose},
                    {"direct", config.direct},
@@ -87,9 +88,9 @@ void print_table() {
                lane.reason);
   }
   const Config config = configuration();
-  fmt::print("\nAIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={}"
+  fmt::print("\nAIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_EVENTS_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={}"
              " AIOX_DIRECT_BLOCK={}\n",
-             config.backend, config.workers_max, config.queue_max, config.idle_timeout_ms, config.direct,
+             config.backend, config.workers_max, config.queue_max, config.events_max, config.idle_timeout_ms, config.direct,
              config.direct_block != 0 ? "always" : "off");
 }
 

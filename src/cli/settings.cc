@@ -24,6 +24,7 @@ constexpr NumberSetting kNumbers[] = {
     {"--workers-max", "AIOX_WORKERS_MAX", 1, 1024, "Service threads at the same time"},
     {"--notifiers-max", "AIOX_NOTIFIERS_MAX", 1, 4096, "Threads that run SIGEV_THREAD functions at the same time"},
     {"--queue-max", "AIOX_QUEUE_MAX", 1, 16777216, "Requests accepted and not yet complete; one more gets EAGAIN"},
+    {"--events-max", "AIOX_EVENTS_MAX", 1, 16777216, "Requests that all contexts of io_setup together are made for"},
     {"--idle-ms", "AIOX_IDLE_MS", 0, 3600000, "Milliseconds after which an idle service thread retires"},
     {"--inline", "AIOX_INLINE", 0, 1, "1: try to complete inside the submitting call; 0: never"},
     {"--direct", "AIOX_DIRECT", 0, 1, "1: try to hand O_DIRECT I/O to the device inside the submitting call; 0: never"},

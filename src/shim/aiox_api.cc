@@ -65,6 +65,7 @@ AIOX_EXPORT int aiox_get_config(struct aiox_config* config) {
   answer.verbose = engine->config.is_verbose;
   answer.direct = engine->config.is_direct_enabled;
   answer.direct_block = engine->config.is_cache_bypassed;
+  answer.events_max = engine->config.events_max;
   return give(answer, config);
 }
 

@@ -22,6 +22,7 @@ TEST_CASE("without variables the defaults are in force") {
   Config config = read_config();
   CHECK(config.backend == BackendChoice::kAuto);
   CHECK(config.queue_max >= 65536);
+  CHECK(config.events_max >= 65536);
   CHECK(config.is_inline_enabled);
   CHECK(config.is_direct_enabled);
   CHECK_FALSE(config.is_cache_bypassed);

@@ -324,10 +324,11 @@ long wait_for_events(Engine* engine, Context* context, long min_count, long coun
     // Never without a limit: the kernel lets a handler with SA_RESTART end this wait, and a sleep without one would go on.
     const int64_t now_ns = kernel::monotonic_now_ns();
     const int64_t deadline_ns = timeout_ns < kForeverNs ? now_ns + timeout_ns : kForeverNs;
-    // Another thread may be quicker to take what this one was woken for.
+    // Other threads take events too: what it was woken for may be gone by now.
     while (error == 0 && taken < min_count && !context->is_dead()) {
-      const auto wanted = static_cast<uint32_t>(min_count - taken < UINT32_MAX ? min_count - taken : UINT32_MAX);
-      EventsWaiter waiter(engine, context, wanted, timeout != nullptr, mask);
+      const long capacity = context->ring.capacity();  // more than that are never there at once
+      const long left = min_count - taken;
+      EventsWaiter waiter(engine, context, static_cast<uint32_t>(left < capacity ? left : capacity), timeout != nullptr, mask);
       error = waiter.wait(deadline_ns);
       if (waiter.is_in_child()) return -EINTR;
       taken += take(context, events + taken, count - taken);

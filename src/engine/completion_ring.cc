@@ -74,9 +74,18 @@ void CompletionRing::post(const io_event& event) {
   pending_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-uint32_t CompletionRing::take(io_event* events, uint32_t count) {
+uint32_t CompletionRing::take(io_event* events, uint32_t count, bool may_wait) {
   if (count == 0 || available() == 0) return 0;
-  kernel::MutexLock lock(take_mu_);
+  if (!take_mu_.try_lock()) {
+    if (!may_wait) return 0;
+    take_mu_.lock();
+  }
+  const uint32_t taken = take_locked(events, count);
+  take_mu_.unlock();
+  return taken;
+}
+
+uint32_t CompletionRing::take_locked(io_event* events, uint32_t count) {
   for (;;) {
     uint32_t head = head_word().load(std::memory_order_acquire);
     const uint32_t first = head % slot_count_;

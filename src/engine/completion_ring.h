@@ -48,8 +48,8 @@ class CompletionRing {
   // Puts an event at the tail, in the place of a request. E-wait: look for waiters afterwards.
   void post(const io_event& event) AIOX_EXCLUDES(post_mu_);
 
-  // Takes up to `count` events. Returns how many.
-  uint32_t take(io_event* events, uint32_t count) AIOX_EXCLUDES(take_mu_);
+  // Takes up to `count` events. Returns how many. may_wait: for another thread that takes; else none.
+  uint32_t take(io_event* events, uint32_t count, bool may_wait = true) AIOX_EXCLUDES(take_mu_);
   // Events that nobody has taken.
   uint32_t available() const;
 
@@ -64,6 +64,7 @@ class CompletionRing {
   };
   std::atomic_ref<uint32_t> head_word() const { return std::atomic_ref<uint32_t>(ring_->head); }
   std::atomic_ref<uint32_t> tail_word() const { return std::atomic_ref<uint32_t>(ring_->tail); }
+  uint32_t take_locked(io_event* events, uint32_t count) AIOX_REQUIRES(take_mu_);
   uint32_t distance(uint32_t from, uint32_t to) const { return to >= from ? to - from : to + slot_count_ - from; }
 
   kernel::SharedMemory memory_;

@@ -218,6 +218,7 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
   if (control_block == nullptr) return -EFAULT;
   const iocb block = *control_block;
   if (block.aio_reserved2 != 0 || static_cast<ssize_t>(block.aio_nbytes) < 0) return -EINVAL;
+  Inside inside;
   if (!context->ring.reserve()) return -EAGAIN;
   Submission submission;
   submission.fd = static_cast<int>(block.aio_fildes);
@@ -264,10 +265,12 @@ class EventsWaiter final : public engine::Waiter {
   bool restarts() const override { return false; }
   void note_in_lane(bool is_there) override { context_->set_waiter_in_lane(is_there); }
   void watch(uint32_t slot) override {
+    Inside inside;  // under a lock, here and below
     if (!is_watching_) context_->add_waiter(slot, wanted_);
     is_watching_ = true;
   }
   void unwatch(uint32_t) override {
+    Inside inside;
     if (is_watching_) context_->remove_waiter();
     is_watching_ = false;
   }
@@ -304,8 +307,9 @@ int64_t timeout_ns_of(const timespec& timeout) {
 }
 
 uint32_t take(Context* context, io_event* events, long count) {
+  const bool may_wait = engine::t_inside == 0;  // a handler may have interrupted this very function
   Inside inside;
-  return context->ring.take(events, static_cast<uint32_t>(count < INT32_MAX ? count : INT32_MAX));
+  return context->ring.take(events, static_cast<uint32_t>(count < INT32_MAX ? count : INT32_MAX), may_wait);
 }
 
 // The events are not there without a wait.

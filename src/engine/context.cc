@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "engine/inside.h"
 #include "kernel/memory.h"
 
 namespace aiox::engine {
@@ -85,8 +86,9 @@ bool Contexts::open() {
 void Contexts::insert(Context* context, uintptr_t address) {
   Slot* slots = slots_.load(std::memory_order_relaxed);  // relaxed: under the lock
   uint32_t i = first_slot(address);
-  for (;; i = (i + 1) & (kSlotCount - 1)) {
+  for (;; i = next_slot(i)) {
     Context* there = slots[i].load(std::memory_order_relaxed);  // relaxed: under the lock
+    if (there == kRemoved) removed_count_--;
     if (there == nullptr || there == kRemoved) break;
   }
   context->key_.store(address, std::memory_order_seq_cst);
@@ -96,14 +98,30 @@ void Contexts::insert(Context* context, uintptr_t address) {
 void Contexts::remove(Context* context) {
   Slot* slots = slots_.load(std::memory_order_relaxed);  // relaxed: under the lock
   uint32_t i = first_slot(context->key_.load(std::memory_order_relaxed));
-  while (slots[i].load(std::memory_order_relaxed) != context) i = (i + 1) & (kSlotCount - 1);
+  while (slots[i].load(std::memory_order_relaxed) != context) i = next_slot(i);
   context->key_.store(0, std::memory_order_seq_cst);
   slots[i].store(kRemoved, std::memory_order_release);
+  removed_count_++;
   // Where the search ends anyway, nothing need be kept for it.
-  while (slots[(i + 1) & (kSlotCount - 1)].load(std::memory_order_relaxed) == nullptr &&
+  while (slots[next_slot(i)].load(std::memory_order_relaxed) == nullptr &&
          slots[i].load(std::memory_order_relaxed) == kRemoved) {
     slots[i].store(nullptr, std::memory_order_release);
+    removed_count_--;
     i = (i - 1) & (kSlotCount - 1);
+  }
+  if (removed_count_ > kRemovedMax) put_in_order();
+}
+
+// Without the marks, which would fill the table up in time, so that a search would find no end. Who searches meanwhile may
+// miss what is there, and looks again under the lock.
+void Contexts::put_in_order() {
+  Slot* slots = slots_.load(std::memory_order_relaxed);  // relaxed: under the lock
+  for (uint32_t i = 0; i < kSlotCount; i++) slots[i].store(nullptr, std::memory_order_relaxed);  // relaxed: as said
+  removed_count_ = 0;
+  Context* context = contexts_.at(0);
+  for (uint32_t i = 0; context != nullptr; context = contexts_.at(++i)) {
+    const uintptr_t address = context->key_.load(std::memory_order_relaxed);  // relaxed: under the lock
+    if (address != 0) insert(context, address);
   }
 }
 
@@ -134,7 +152,7 @@ int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
 Context* Contexts::enter(uintptr_t address, WaitSlots& wait_slots) {
   Slot* slots = slots_.load(std::memory_order_acquire);  // E-context
   if (slots == nullptr || address == 0) return nullptr;
-  for (uint32_t i = first_slot(address);; i = (i + 1) & (kSlotCount - 1)) {
+  for (uint32_t i = first_slot(address);; i = next_slot(i)) {
     Context* context = slots[i].load(std::memory_order_acquire);  // E-context
     if (context == nullptr) break;
     if (context == kRemoved || context->key_.load(std::memory_order_acquire) != address) continue;
@@ -144,14 +162,32 @@ Context* Contexts::enter(uintptr_t address, WaitSlots& wait_slots) {
     context->remove_user(wait_slots);
     break;
   }
-  return find_moved(address);
+  return enter_slowly(address);
+}
+
+Context* Contexts::enter_slowly(uintptr_t address) {
+  if (t_inside != 0) return nullptr;  // a handler has interrupted aiox itself, perhaps under the lock
+  Inside inside;
+  uint32_t id;
+  const bool is_ring = CompletionRing::is_ring_at(address, &id);
+  MutexLock lock(mu_);
+  Context* context = find(address);
+  if (context == nullptr && is_ring) context = find_moved(address, id);
+  if (context != nullptr) context->add_user();
+  return context;
+}
+
+Context* Contexts::find(uintptr_t address) {
+  const Slot* slots = slots_.load(std::memory_order_relaxed);  // relaxed: under the lock, and so below
+  for (uint32_t i = first_slot(address);; i = next_slot(i)) {
+    Context* context = slots[i].load(std::memory_order_relaxed);
+    if (context == nullptr) return nullptr;
+    if (context != kRemoved && context->key_.load(std::memory_order_relaxed) == address) return context;
+  }
 }
 
 // A program may move the mapping of its ring (mremap) and use the new address, as with the kernel's.
-Context* Contexts::find_moved(uintptr_t address) {
-  uint32_t id;
-  if (!CompletionRing::is_ring_at(address, &id)) return nullptr;
-  MutexLock lock(mu_);
+Context* Contexts::find_moved(uintptr_t address, uint32_t id) {
   Context* context = contexts_.at(id & ((1u << kIdBits) - 1));
   if (context == nullptr || context->is_dead() || context->generation_ << kIdBits >> kIdBits != id >> kIdBits) return nullptr;
   uint32_t still_there;
@@ -160,7 +196,6 @@ Context* Contexts::find_moved(uintptr_t address) {
   remove(context);
   context->ring.set_address(address);
   insert(context, address);
-  context->add_user();
   return context;
 }
 

@@ -145,16 +145,22 @@ class Contexts {
   bool open() AIOX_REQUIRES(mu_);
   void insert(Context* context, uintptr_t address) AIOX_REQUIRES(mu_);
   void remove(Context* context) AIOX_REQUIRES(mu_);
+  void put_in_order() AIOX_REQUIRES(mu_);
   static uint32_t first_slot(uintptr_t address);
-  Context* find_moved(uintptr_t address) AIOX_EXCLUDES(mu_);
+  static uint32_t next_slot(uint32_t i) { return (i + 1) & (kSlotCount - 1); }
+  Context* enter_slowly(uintptr_t address) AIOX_EXCLUDES(mu_);
+  Context* find(uintptr_t address) AIOX_REQUIRES(mu_);
+  Context* find_moved(uintptr_t address, uint32_t id) AIOX_REQUIRES(mu_);
 
   std::atomic<uint32_t> extra_{0};  // requests beyond what their context was made for
 
   static constexpr uint32_t kSlotCount = 4 * kContextsMax;  // a power of two
+  static constexpr uint32_t kRemovedMax = kSlotCount / 4;
   kernel::Mutex mu_;
   std::atomic<Slot*> slots_{nullptr};  // (@) E-context
   Pool<Context> contexts_;             // opened under mu_
   uint64_t promised_ AIOX_GUARDED_BY(mu_) = 0;
+  uint32_t removed_count_ AIOX_GUARDED_BY(mu_) = 0;  // slots that are marked so
 };
 
 }  // namespace aiox::engine

@@ -58,10 +58,15 @@ int Engine::destroy_context(Context* context) {
     wait_slots.wake(context->any_waiter());
     call_workers(context);
   }
-  // What could not be cancelled at one time, since it was about to begin or to end, may be at the next.
+  // More than once: a request may just be on its way, from a submitting call to its file or from there to a worker's wait,
+  // where it can be missed, and then it may stay for ever.
+  int error;
   do {
     cancel_all_of(context);
-  } while (DrainWaiter(this, context).wait(kernel::monotonic_now_ns() + kCancelAgainNs) != 0);
+    DrainWaiter waiter(this, context);
+    error = waiter.wait(kernel::monotonic_now_ns() + kCancelAgainNs);
+    if (waiter.is_in_child()) return 0;  // there it is gone
+  } while (error != 0);
   contexts.end_destroy(context);
   return 0;
 }

@@ -70,10 +70,13 @@ constexpr engine::ControlBlockOps kRingOps = {begin, publish, answer};
 class Caller {
  public:
   explicit Caller(aio_context_t address) : engine_(Engine::running()) {
-    if (engine_ != nullptr) context_ = engine_->contexts.enter(address, engine_->wait_slots);
+    if (engine_ == nullptr) return;
+    epoch_ = Engine::current_epoch();
+    context_ = engine_->contexts.enter(address, engine_->wait_slots);
   }
   ~Caller() {
-    if (context_ != nullptr) context_->remove_user(engine_->wait_slots);
+    // A signal handler may have forked during the call: in the child nothing of the engine is there.
+    if (context_ != nullptr && Engine::current_epoch() == epoch_) context_->remove_user(engine_->wait_slots);
   }
   Caller(const Caller&) = delete;
   Caller& operator=(const Caller&) = delete;
@@ -88,6 +91,7 @@ class Caller {
 
  private:
   Engine* engine_;
+  uint32_t epoch_ = 0;
   Context* context_ = nullptr;
 };
 

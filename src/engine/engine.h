@@ -88,7 +88,7 @@ class Engine {
   int destroy_context(Context* context);
   // Cancels the request of that control block on `fd`, if it can be.
   CancelOutcome cancel(Context* context, int fd, const void* control_block);
-  // What has been submitted for it may need one of its waiters to lead the direct lane.
+  // What has been submitted for it may need one of its waiters to lead the direct lane, or the reaper to look after it.
   void call_waiters(Context* context);
   // Workers are told of what was left to its waiters. Signal-safe: yes.
   void call_workers(Context* context);

@@ -97,7 +97,7 @@ void* Reaper::thread_entry(void* reaper) {
 
 bool Reaper::has_work() const {
   return due_.load(std::memory_order_seq_cst) > 0 || summons_.load(std::memory_order_seq_cst) != 0 ||
-         engine_->direct.has_deferred() || !ticking_->empty();
+         engine_->direct.has_deferred() || engine_->direct.in_flight() > 0 || !ticking_->empty();
 }
 
 void Reaper::serve_summons() {

@@ -37,8 +37,8 @@ class Reaper {
   bool watch(FileQueue* file);
   void reserve_node() { ticking_->reserve(); }
 
-  // Requests are in flight in the direct lane for which somebody will come by, or may not: from now on it looks from time to
-  // time. Thread: any in a submitting call.
+  // Requests are in flight in the direct lane (counted before the call) for which somebody will come by, or may not: from
+  // now on it looks from time to time. Thread: any in a submitting call.
   void look_after_lane() {
     if (is_lane_unwatched_.load(std::memory_order_seq_cst)) [[unlikely]] kick();  // E-reaper
   }

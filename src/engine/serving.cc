@@ -142,6 +142,8 @@ void Engine::call_workers(Context* context) {
 void Engine::call_waiters(Context* context) {
   const uint32_t slot = context->any_waiter();
   if (slot != WaitSlots::kNone && !context->is_waiter_in_lane()) wait_slots.wake(slot);
+  // Nor need anybody ever wait for a context's: its program may read the ring.
+  if (direct.in_flight() > 0 && reaper.ensure()) reaper.look_after_lane();
 }
 
 void Engine::poll_withheld(Token token) {

@@ -136,15 +136,16 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   bool is_own_thread = may_be_direct && !file->bypasses_cache();
   const bool is_priority_wanted = !is_own_thread && request->io.priority == kernel::kNoIoPriority;
   if (is_priority_wanted && kernel::is_seekable(file->kind())) request->io.priority = kernel::io_priority();
-  request->service_hint.store(static_cast<uint8_t>(request->service), std::memory_order_relaxed);  // relaxed: ours
+  const ServiceId service = request->service;
+  request->service_hint.store(static_cast<uint8_t>(service), std::memory_order_relaxed);  // relaxed: ours
   FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
       if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
       if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();
-      // Nor need anybody ever wait for a context's: its program may read the ring.
-      if (context != nullptr && !request->is_due && reaper.ensure()) reaper.look_after_lane();
+      // It looks from time to time after what nobody waits for (call_waiters).
+      if (context != nullptr && !request->is_due) reaper.ensure();
       break;
     case FileQueue::Enqueued::kQueued:
       if (direct.in_flight() > 0) reaper.ensure();
@@ -155,11 +156,11 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
       reaper.ensure();
       break;
     case FileQueue::Enqueued::kWithheldFirst:
-      if (context != nullptr) context->note_withheld(file, request->service);
+      if (context != nullptr) context->note_withheld(file, service);
       if (!reaper.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_withheld());
       break;
     case FileQueue::Enqueued::kWithheld:
-      if (context != nullptr) context->note_withheld(file, request->service);
+      if (context != nullptr) context->note_withheld(file, service);
       break;
     case FileQueue::Enqueued::kStale:
       if (request->is_due) reaper.remove_due();

@@ -147,6 +147,13 @@ bool Threads::end_wait() {
 int64_t Threads::perform_stream(Io& io) {
   int flags = kernel::status_flags(io.fd);
   if (flags < 0) return flags;
+  if ((io.rw_flags & kernel::kRwfNowait) != 0) {
+    int64_t result;
+    do {
+      result = attempt_stream(io);
+    } while (result == -EINTR);
+    return result;
+  }
   // O_NONBLOCK: one try, whatever it gives. No length: read(2) and write(2) answer at once, recvmsg(2) might wait.
   if ((flags & O_NONBLOCK) != 0 || io.left_bytes == 0) return perform_stream_blocking(io);
   begin_wait(io);

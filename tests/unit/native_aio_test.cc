@@ -1,0 +1,458 @@
+// native_aio_test.cc - contexts by the calls of shim/libaio.h, where threads, handlers, forks and destruction meet.
+
+#include "shim/libaio.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "catch.h"
+#include "engine/engine.h"
+
+using namespace aiox::shim;
+using aiox::engine::Engine;
+
+namespace {
+
+constexpr timespec kNow = {};
+constexpr timespec kSeconds = {20, 0};
+
+int64_t now_ms() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+// What hangs here hangs for ever.
+struct Watchdog {
+  explicit Watchdog(unsigned seconds) { alarm(seconds); }
+  ~Watchdog() { alarm(0); }
+};
+
+class ScratchFile {
+ public:
+  explicit ScratchFile(size_t bytes, int flags = 0) {
+    fd_ = mkstemp(path_);
+    REQUIRE(fd_ >= 0);
+    std::string content(bytes, 'c');
+    REQUIRE(write(fd_, content.data(), bytes) == static_cast<ssize_t>(bytes));
+    if (flags != 0) {
+      fsync(fd_);
+      close(fd_);
+      fd_ = open(path_, O_RDWR | flags);
+    }
+    unlink(path_);
+  }
+  ~ScratchFile() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int fd() const { return fd_; }
+
+ private:
+  char path_[24] = "native_aio.XXXXXX";
+  int fd_;
+};
+
+iocb block_of(int fd, unsigned opcode, const void* buffer, size_t length, int64_t offset = 0) {
+  iocb block = {};
+  block.aio_fildes = static_cast<uint32_t>(fd);
+  block.aio_lio_opcode = static_cast<uint16_t>(opcode);
+  block.aio_buf = reinterpret_cast<uintptr_t>(buffer);
+  block.aio_nbytes = length;
+  block.aio_offset = offset;
+  return block;
+}
+
+iocb poll_of(int fd, uint64_t events) {
+  iocb block = block_of(fd, IOCB_CMD_POLL, nullptr, 0);
+  block.aio_buf = events;
+  return block;
+}
+
+long submit(aio_context_t context, iocb* block) { return submit_blocks(context, 1, &block); }
+
+struct Pipe {
+  Pipe() { REQUIRE(pipe(ends) == 0); }
+  ~Pipe() {
+    close(ends[0]);
+    close(ends[1]);
+  }
+  int ends[2];
+};
+
+}  // namespace
+
+TEST_CASE("of several threads that wait for events none comes back with fewer than it asked for") {
+  Watchdog watchdog(60);
+  ScratchFile file(4096);
+  aio_context_t context = 0;
+  REQUIRE(setup_context(64, &context) == 0);
+  constexpr uint32_t kWaiters = 4, kRequests = 6000;
+  std::atomic<uint32_t> taken{0}, short_answers{0}, errors{0};
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < kWaiters; i++) {
+    threads.emplace_back([&, i] {
+      const long wanted = 1 + i % 2;
+      for (;;) {
+        io_event events[4];
+        const long count = get_events(context, wanted, 4, events, nullptr);
+        if (count == -EINVAL || count == -EINTR) break;
+        if (count < 0) errors.fetch_add(1);
+        // Fewer only where the context is destroyed under it.
+        if (count < wanted && taken.load() + static_cast<uint32_t>(count) < kRequests) short_answers.fetch_add(1);
+        taken.fetch_add(static_cast<uint32_t>(count));
+      }
+    });
+  }
+  char byte[16];
+  iocb block = block_of(file.fd(), IOCB_CMD_PREAD, byte, 1);
+  for (uint32_t i = 0; i < kRequests; i++) {
+    while (submit(context, &block) == -EAGAIN) std::this_thread::yield();
+  }
+  // One that wants two may hold the last one back from nobody: it leaves when the context goes.
+  const int64_t since = now_ms();
+  while (taken.load() + 1 < kRequests && now_ms() - since < 10000) std::this_thread::yield();
+  CHECK(destroy_context(context) == 0);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(taken.load() + 1 >= kRequests);
+  CHECK(short_answers.load() == 0);
+  CHECK(errors.load() == 0);
+}
+
+TEST_CASE("a wait for more events than a ring holds takes them as they come") {
+  Watchdog watchdog(30);
+  ScratchFile file(4096);
+  aio_context_t context = 0;
+  REQUIRE(setup_context(1, &context) == 0);
+  constexpr long kRequests = 500;  // the ring has room for some dozens
+  std::atomic<long> answer{0};
+  std::thread waiter([&] {
+    std::vector<io_event> events(kRequests);
+    answer.store(get_events(context, kRequests, kRequests, events.data(), &kSeconds));
+  });
+  char byte;
+  iocb block = block_of(file.fd(), IOCB_CMD_PREAD, &byte, 1);
+  for (long i = 0; i < kRequests; i++) {
+    while (submit(context, &block) == -EAGAIN) std::this_thread::yield();
+  }
+  waiter.join();
+  CHECK(answer.load() == kRequests);
+  CHECK(destroy_context(context) == 0);
+}
+
+namespace {
+std::atomic<aio_context_t> g_context{0};
+std::atomic<uint64_t> g_taken_by_handler{0};
+std::atomic<uint64_t> g_handler_runs{0};
+
+void on_timer(int) {
+  const int saved = errno;
+  io_event events[2];
+  const long count = get_events(g_context.load(), 0, 2, events, &kNow);
+  if (count > 0) g_taken_by_handler.fetch_add(static_cast<uint64_t>(count));
+  timespec short_time = {0, 1000};
+  if (get_events(g_context.load(), 2, 2, events, &short_time) > 0) g_taken_by_handler.fetch_add(1);
+  g_handler_runs.fetch_add(1);
+  errno = saved;
+}
+}  // namespace
+
+TEST_CASE("a handler may take events while the thread that it interrupts takes, waits or submits") {
+  Watchdog watchdog(40);
+  ScratchFile file(4096);
+  aio_context_t context = 0;
+  REQUIRE(setup_context(64, &context) == 0);
+  g_context.store(context);
+  struct sigaction action = {}, previous;
+  action.sa_handler = on_timer;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGVTALRM, &action, &previous);
+  itimerval often = {{0, 60}, {0, 60}};
+  setitimer(ITIMER_VIRTUAL, &often, nullptr);
+  char byte;
+  iocb block = block_of(file.fd(), IOCB_CMD_PREAD, &byte, 1);
+  iocb* list[8];
+  for (iocb*& entry : list) entry = &block;
+  const int64_t since = now_ms();
+  while (now_ms() - since < 3000) {
+    io_event events[16];
+    submit_blocks(context, 8, list);
+    timespec short_time = {0, 20000};
+    get_events(context, 3, 16, events, &short_time);
+    get_events(context, 0, 16, events, &kNow);
+  }
+  itimerval never = {};
+  setitimer(ITIMER_VIRTUAL, &never, nullptr);
+  sigaction(SIGVTALRM, &previous, nullptr);
+  CHECK(g_handler_runs.load() > 0);
+  CHECK(destroy_context(context) == 0);
+}
+
+TEST_CASE("a context is destroyed while another thread submits what would stay for ever") {
+  Watchdog watchdog(60);
+  Pipe pipes;
+  char byte;
+  int undone = 0;
+  for (int round = 0; round < 400; round++) {
+    aio_context_t context = 0;
+    if (setup_context(64, &context) != 0) {
+      undone++;
+      break;
+    }
+    std::atomic<bool> has_begun{false};
+    std::thread submitter([&] {
+      iocb poll = poll_of(pipes.ends[0], POLLIN);
+      iocb read = block_of(pipes.ends[0], IOCB_CMD_PREAD, &byte, 1);
+      for (int i = 0; i < 40; i++) {
+        if (submit(context, i % 3 == 2 ? &read : &poll) == -EINVAL) break;
+        has_begun.store(true);
+      }
+    });
+    while (!has_begun.load()) std::this_thread::yield();
+    if (destroy_context(context) != 0) undone++;
+    submitter.join();
+  }
+  CHECK(undone == 0);
+}
+
+TEST_CASE("more polls than are cancelled at a time end with their context") {
+  Watchdog watchdog(30);
+  Pipe pipes;
+  aio_context_t context = 0;
+  REQUIRE(setup_context(128, &context) == 0);
+  std::vector<iocb> polls(100, poll_of(pipes.ends[0], POLLIN));
+  std::vector<iocb*> list;
+  for (iocb& poll : polls) list.push_back(&poll);
+  CHECK(submit_blocks(context, 100, list.data()) == 100);
+  CHECK(destroy_context(context) == 0);
+  CHECK(destroy_context(context) == -EINVAL);
+}
+
+TEST_CASE("a poll ends when what it waits for has come, and at once when it is cancelled") {
+  Watchdog watchdog(30);
+  Pipe pipes;
+  aio_context_t context = 0;
+  REQUIRE(setup_context(8, &context) == 0);
+  io_event events[4];
+  iocb poll = poll_of(pipes.ends[0], POLLIN);
+  REQUIRE(submit(context, &poll) == 1);
+  CHECK(get_events(context, 0, 4, events, &kNow) == 0);
+  REQUIRE(write(pipes.ends[1], "x", 1) == 1);
+  CHECK(get_events(context, 1, 4, events, &kSeconds) == 1);
+  CHECK(events[0].res == POLLIN);
+  char byte;
+  REQUIRE(read(pipes.ends[0], &byte, 1) == 1);
+  for (int i = 0; i < 200; i++) {
+    REQUIRE(submit(context, &poll) == 1);
+    if (i % 3 == 1) std::this_thread::yield();
+    if (i % 3 == 2) usleep(300);
+    // It may be between a queue and its worker's wait, and not to be had: then it goes on, and is had later.
+    long answer;
+    int tries = 0;
+    while ((answer = cancel_block(context, &poll, events)) == -EINVAL && tries++ < 2000) usleep(100);
+    REQUIRE(answer == -EINPROGRESS);
+    REQUIRE(get_events(context, 1, 4, events, &kSeconds) == 1);
+    REQUIRE(events[0].res == 0);
+  }
+  CHECK(destroy_context(context) == 0);
+}
+
+TEST_CASE("RWF_NOWAIT is answered at once, on whatever has nothing to give") {
+  Watchdog watchdog(30);
+  Pipe pipes;
+  int sockets[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+  aio_context_t context = 0;
+  REQUIRE(setup_context(8, &context) == 0);
+  char bytes[8];
+  for (int fd : {pipes.ends[0], sockets[0]}) {
+    io_event event = {};
+    iocb block = block_of(fd, IOCB_CMD_PREAD, bytes, 4);
+    block.aio_rw_flags = 8;  // RWF_NOWAIT
+    timespec second = {1, 0};
+    CHECK(submit(context, &block) == 1);
+    CHECK(get_events(context, 1, 1, &event, &second) == 1);
+    CHECK(event.res == -EAGAIN);
+    REQUIRE(write(fd == sockets[0] ? sockets[1] : pipes.ends[1], "abc", 3) == 3);
+    CHECK(submit(context, &block) == 1);
+    CHECK(get_events(context, 1, 1, &event, &second) == 1);
+    CHECK(event.res == 3);
+  }
+  CHECK(destroy_context(context) == 0);
+  close(sockets[0]);
+  close(sockets[1]);
+}
+
+TEST_CASE("a leader that sleeps in the direct lane is woken through a file of any kind") {
+  Watchdog watchdog(30);
+  Engine* engine = Engine::get();
+  REQUIRE(engine != nullptr);
+  if (!engine->is_direct_usable()) AIOX_SKIP("no direct lane");
+  ScratchFile file(10);
+  Pipe pipes;
+  for (int fd : {file.fd(), pipes.ends[0], pipes.ends[1]}) {
+    std::atomic<bool> leads{false};
+    std::atomic<int64_t> slept_ms{-1};
+    std::thread leader([&] {
+      while (engine->direct.try_lead() != aiox::engine::DirectLane::Lead::kTaken) std::this_thread::yield();
+      engine->direct.reap(aiox::engine::ReapBy::kWaiter);
+      leads.store(true);
+      const int64_t since = now_ms();
+      engine->direct.sleep(aiox::kernel::monotonic_now_ns() + 3'000'000'000);
+      slept_ms.store(now_ms() - since);
+      engine->direct.reap(aiox::engine::ReapBy::kWaiter);
+      engine->direct.leave();
+    });
+    while (!leads.load()) std::this_thread::yield();
+    usleep(20000);
+    engine->direct.nudge(fd);
+    leader.join();
+    CHECK(slept_ms.load() < 1500);
+  }
+}
+
+namespace {
+std::atomic<pid_t> g_child{-1};
+void fork_here(int) {
+  pid_t child = fork();
+  if (child != 0) g_child.store(child);
+}
+}  // namespace
+
+TEST_CASE("a handler that forks during a wait leaves both processes whole") {
+#if defined(__SANITIZE_THREAD__)
+  AIOX_SKIP("a child of a threaded process cannot go on under ThreadSanitizer");
+#endif
+  Watchdog watchdog(30);
+  Pipe pipes;
+  struct sigaction action = {}, previous;
+  action.sa_handler = fork_here;
+  sigaction(SIGUSR1, &action, &previous);
+  for (bool is_destroyed : {false, true}) {
+    aio_context_t context = 0;
+    REQUIRE(setup_context(8, &context) == 0);
+    g_child.store(-1);
+    const pid_t parent = getpid();
+    const pthread_t self = pthread_self();
+    std::thread caller([&] {
+      usleep(100000);
+      pthread_kill(self, SIGUSR1);
+      usleep(100000);
+    });
+    timespec second = {3, 0};
+    io_event event;
+    long answer = 0;
+    if (is_destroyed) {
+      // A user that leaves late keeps io_destroy waiting.
+      auto* inside = Engine::get()->contexts.enter(context, Engine::get()->wait_slots);
+      std::thread late([&] {
+        usleep(400000);
+        inside->remove_user(Engine::get()->wait_slots);
+      });
+      answer = destroy_context(context);
+      if (getpid() != parent) _exit(7);
+      CHECK(answer == 0);
+      late.join();
+    } else {
+      answer = get_events(context, 1, 1, &event, &second);
+      if (getpid() != parent) _exit(answer == -EINTR ? 7 : 1);
+      CHECK(answer == -EINTR);
+    }
+    caller.join();
+    REQUIRE(g_child.load() > 0);
+    int status = 0;
+    REQUIRE(waitpid(g_child.load(), &status, 0) == g_child.load());
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 7);
+    if (!is_destroyed) CHECK(destroy_context(context) == 0);
+  }
+  sigaction(SIGUSR1, &previous, nullptr);
+}
+
+TEST_CASE("what nobody waits for appears in the ring, however the program has taken its events so far") {
+  Watchdog watchdog(30);
+  ScratchFile file(8192, O_DIRECT);
+  if (file.fd() < 0) AIOX_SKIP("no O_DIRECT here");
+  aio_context_t context = 0;
+  REQUIRE(setup_context(8, &context) == 0);
+  struct Ring {
+    uint32_t id, slot_count, head, tail;
+  };
+  auto* ring = reinterpret_cast<Ring*>(context);
+  std::unique_ptr<void, void (*)(void*)> buffer(aligned_alloc(4096, 4096), free);
+  int missing = 0;
+  for (int i = 0; i < 60 && missing == 0; i++) {
+    io_event event;
+    iocb block = block_of(file.fd(), IOCB_CMD_PREAD, buffer.get(), 4096);
+    REQUIRE(submit(context, &block) == 1);
+    REQUIRE(get_events(context, 1, 1, &event, &kSeconds) == 1);
+    REQUIRE(event.res == 4096);
+    usleep(static_cast<useconds_t>(i * 997 % 41000));  // from busy to retired
+    REQUIRE(submit(context, &block) == 1);
+    const int64_t since = now_ms();
+    while (std::atomic_ref(ring->tail).load() == std::atomic_ref(ring->head).load() && now_ms() - since < 3000) usleep(200);
+    if (std::atomic_ref(ring->tail).load() == std::atomic_ref(ring->head).load()) missing++;
+    REQUIRE(get_events(context, 1, 1, &event, &kSeconds) == 1);
+  }
+  CHECK(missing == 0);
+  CHECK(destroy_context(context) == 0);
+}
+
+TEST_CASE("an eventfd is told once for each event, and never when another file has its number") {
+  Watchdog watchdog(40);
+  ScratchFile file(1 << 16);
+  aio_context_t context = 0;
+  REQUIRE(setup_context(64, &context) == 0);
+  for (int round = 0; round < 200; round++) {
+    const int event_fd = eventfd(0, EFD_NONBLOCK);
+    char bytes[8][512];
+    iocb blocks[8];
+    iocb* list[8];
+    for (int i = 0; i < 8; i++) {
+      blocks[i] = block_of(file.fd(), i % 4 == 3 ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD, bytes[i], 512, i * 4096);
+      blocks[i].aio_flags = IOCB_FLAG_RESFD;
+      blocks[i].aio_resfd = static_cast<uint32_t>(event_fd);
+      list[i] = &blocks[i];
+    }
+    REQUIRE(submit_blocks(context, 8, list) == 8);
+    const bool is_closed_early = round % 2 == 1;
+    int pipes[2] = {-1, -1};
+    if (is_closed_early) {
+      close(event_fd);
+      REQUIRE(pipe(pipes) == 0);
+      fcntl(pipes[0], F_SETFL, O_NONBLOCK);
+    }
+    io_event events[8];
+    REQUIRE(get_events(context, 8, 8, events, &kSeconds) == 8);
+    if (is_closed_early) {
+      usleep(200);
+      char rest[8];
+      CHECK(read(pipes[0], rest, sizeof rest) == -1);
+      close(pipes[0]);
+      close(pipes[1]);
+      continue;
+    }
+    uint64_t told = 0, count = 0;
+    const int64_t since = now_ms();
+    while (told < 8 && now_ms() - since < 5000) {
+      if (read(event_fd, &count, sizeof count) == sizeof count) told += count;
+    }
+    CHECK(told == 8);
+    CHECK(read(event_fd, &count, sizeof count) == -1);
+    close(event_fd);
+  }
+  CHECK(destroy_context(context) == 0);
+}

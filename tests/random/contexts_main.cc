@@ -115,7 +115,7 @@ struct Operation {
   bool is_counted = false;         // by the eventfd
   bool may_be_refused = false;     // RWF_NOWAIT
   bool is_cancelled = false;
-  bool has_ended = false;          // and waits for the other one of its pair
+  std::atomic<bool> has_ended{false};  // and waits for the other one of its region
   int64_t result = 0;
   char* buffer = nullptr;
   std::vector<iovec> vectors;
@@ -233,7 +233,8 @@ class Driver {
       auto state = Operation::State::kFree;
       if (!operation.state.compare_exchange_strong(state, Operation::State::kPrepared, std::memory_order_acquire)) continue;
       operation.block = {};
-      operation.is_cancelled = operation.has_ended = operation.is_counted = operation.may_be_refused = false;
+      operation.is_cancelled = operation.is_counted = operation.may_be_refused = false;
+      operation.has_ended.store(false);
       operation.region = nullptr;
       operation.pipe = nullptr;
       operation.skip = 0;
@@ -433,7 +434,8 @@ class Driver {
   void cancel(Room& room, Rng& rng) {
     Operation& operation = room.operations[rng.below(kOperations)];
     std::lock_guard lock(operation.mu);
-    if (operation.state.load(std::memory_order_acquire) != Operation::State::kSubmitted || operation.has_ended) return;
+    // In this order: only with the lock, which we have, does one that has not ended become a submitted one.
+    if (operation.has_ended.load() || operation.state.load() != Operation::State::kSubmitted) return;
     const long answer = cancel_block(room.context, &operation.block, nullptr);
     if (answer == -EINPROGRESS) {
       if (operation.is_cancelled) fail("cancelled twice");

@@ -476,18 +476,24 @@ class Driver {
            static_cast<unsigned long long>(room.counted.load()));
     }
     ::close(room.event_fd);
+    // Writes first: with the last operation of a region the next one may come, from another room.
+    for (Operation& operation : room.operations) {
+      if (operation.state.load() != Operation::State::kSubmitted || operation.kind != Kind::kWrite) continue;
+      std::lock_guard lock(operation.region->mu);
+      if (!operation.has_ended) {
+        operation.region->other_key = operation.key;
+      } else if (operation.result == static_cast<int64_t>(operation.length)) {
+        operation.region->key = operation.key;
+      }
+    }
     for (Operation& operation : room.operations) {
       if (operation.state.load() != Operation::State::kSubmitted) continue;
       if (operation.pipe != nullptr) {
         if (operation.kind == Kind::kPipeRead || operation.kind == Kind::kPipeWrite) operation.pipe->in_doubt.fetch_add(kPipeBytes);
       }
-      if (Region* region = operation.region; region != nullptr) {
+      if (Region* region = operation.region; region != nullptr && !operation.has_ended) {
         std::lock_guard lock(region->mu);
-        if (&operation == region->write && !operation.has_ended) region->other_key = operation.key;
-        if (&operation == region->write && operation.has_ended && operation.result == static_cast<int64_t>(operation.length)) {
-          region->key = operation.key;
-        }
-        if (!operation.has_ended && --region->left == 0) {
+        if (--region->left == 0) {
           region->write = region->read = nullptr;
           region->is_taken = false;
         }

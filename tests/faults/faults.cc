@@ -18,6 +18,7 @@ namespace faults {
 const Kind kKinds[] = {
     {"mmap", SYS_mmap, Harm::kSubmit, {ENOMEM}, {ENOMEM}},
     {"munmap", SYS_munmap, Harm::kNone, {ENOMEM}, {ENOMEM}},
+    {"mremap", SYS_mremap, Harm::kNone, {ENOMEM}, {ENOMEM}},
     {"madvise", SYS_madvise, Harm::kNone, {ENOMEM, EAGAIN, EINVAL}, {EINVAL}},
     {"pthread_create", kPthreadCreate, Harm::kStream, {EAGAIN, EINVAL}, {EAGAIN}},
     {"io_setup", SYS_io_setup, Harm::kNone, {EAGAIN, ENOMEM, ENOSYS, EPERM}, {EAGAIN, EPERM}},
@@ -43,12 +44,14 @@ const Kind kKinds[] = {
     {"fdatasync", SYS_fdatasync, Harm::kResult, {EINTR, EIO}, {EIO}},
     {"statx", SYS_statx, Harm::kResult, {ENOMEM}, {ENOMEM}},
     {"ioctl", SYS_ioctl, Harm::kNone, {ENOTTY, EPERM}, {ENOTTY}},
-    {"ppoll", SYS_ppoll, Harm::kNone, {EINTR, ENOMEM}, {}},
+    {"ppoll", SYS_ppoll, Harm::kResult, {EINTR, ENOMEM}, {}},
     {"rt_sigqueueinfo", SYS_rt_sigqueueinfo, Harm::kNone, {EAGAIN}, {}},
     {"sched_getaffinity", SYS_sched_getaffinity, Harm::kNone, {EINVAL}, {}},
     {"prlimit64", SYS_prlimit64, Harm::kNone, {EPERM}, {EPERM}},
     {"openat", SYS_openat, Harm::kNone, {EMFILE, ENOENT, EACCES}, {EMFILE}},
     {"read", SYS_read, Harm::kNone, {ENOMEM}, {ENOMEM}},
+    {"readlinkat", SYS_readlinkat, Harm::kNone, {ENOENT, EACCES}, {EACCES}},
+    {"process_vm_readv", SYS_process_vm_readv, Harm::kNone, {EPERM}, {EPERM}},
     {"close_range", SYS_close_range, Harm::kNone, {EMFILE, ENOMEM}, {ENOSYS}},
 };
 const int kKindCount = static_cast<int>(sizeof kKinds / sizeof *kKinds);

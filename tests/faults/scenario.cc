@@ -2,8 +2,11 @@
 
 #include <aio.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +24,7 @@
 
 #include "aiox/aiox.h"
 #include "model.h"
+#include "shim/libaio.h"
 
 namespace faults {
 
@@ -30,6 +34,8 @@ constexpr int kOperationsMax = 512;
 constexpr size_t kStreamBytes = 64;
 constexpr unsigned char kStreamByte = 0x5a;
 constexpr int kToldMs = 5000;
+constexpr int kRescueMs = 300;
+constexpr timespec kEventLimit = {10, 0};
 
 std::atomic<uint32_t> g_told[kOperationsMax];
 std::atomic<uint32_t> g_list_told;
@@ -51,6 +57,14 @@ void fail(const char* format, ...) {
 void on_signal(int, siginfo_t* info, void*) { g_told[info->si_value.sival_int].fetch_add(1); }
 void on_thread(sigval value) { g_told[value.sival_int].fetch_add(1); }
 void on_list(sigval) { g_list_told.fetch_add(1); }
+
+// What io_destroy cannot cancel ends this way.
+int g_rescue_fd = -1;
+void on_alarm(int) {
+  char data[kStreamBytes];
+  memset(data, kStreamByte, sizeof data);
+  if (write(g_rescue_fd, data, sizeof data) < 0) _exit(3);
+}
 
 void sleep_us(long microseconds) {
   timespec rest = {microseconds / 1'000'000, microseconds % 1'000'000 * 1000};
@@ -103,6 +117,10 @@ struct Operation {
   int error = EINPROGRESS;
   ssize_t result = -1;
   std::unique_ptr<char, void (*)(void*)> buffer{nullptr, free};
+  // Of a context's: `block` is only for the books.
+  std::unique_ptr<iocb> native;
+  std::vector<iovec> vectors;
+  bool is_poll = false, is_counted = false;
 };
 
 using Operations = std::vector<Operation*>;
@@ -125,6 +143,7 @@ class Scenario {
   void streams();
   void cancelling();
   void block_device();
+  void contexts();
   void closing();
   void after_the_fault();
   void look_at_the_disk();
@@ -152,6 +171,15 @@ class Scenario {
   void finish(Operation* operation);
   void feed(File* file, size_t bytes);
   void cancel(Operation* operation, File* feeder);
+  // The same for contexts.
+  Operation* prepare_native(Operation* operation, unsigned opcode, unsigned parts = 0);
+  Operation* prepare_poll(File* file);
+  void submit_native(const Operations& operations);
+  void take_events(const Operations& operations);
+  void cancel_native(Operation* operation, File* feeder);
+  void destroy_native(const Operations& operations, File* feeder);
+  void drain(File* file);
+  void judge(Operation* operation, int error, ssize_t result);
   bool has_written(WriteId id, uint64_t block) const;
 
   const Place& place_;
@@ -162,6 +190,10 @@ class Scenario {
   int lists_with_a_call_ = 0;
   File buffered_, direct_, append_, closed_, device_;
   File pipe_out_, pipe_in_, socket_[2], event_, nonblock_;
+  File native_out_, native_in_, polled_out_, polled_in_;
+  aio_context_t context_ = 0;
+  int counting_fd_ = -1;
+  uint64_t counted_ = 0;
   std::vector<Operation*> appended_;
 };
 
@@ -203,6 +235,13 @@ void Scenario::open_all() {
   socket_[0] = stream(ends[0]);
   socket_[1] = stream(ends[1]);
   event_ = stream(eventfd(0, EFD_CLOEXEC));
+  if (pipe2(ends, O_CLOEXEC) != 0) fail("pipe2");
+  native_out_ = stream(ends[0]);
+  native_in_ = stream(ends[1]);
+  if (pipe2(ends, O_CLOEXEC) != 0) fail("pipe2");
+  polled_out_ = stream(ends[0]);
+  polled_in_ = stream(ends[1]);
+  counting_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (!place_.block_device.empty()) {
     int fd = open(place_.block_device.c_str(), O_RDWR | O_CLOEXEC);
     if (fd < 0) fail("%s: %s", place_.block_device.c_str(), strerror(errno));
@@ -351,9 +390,13 @@ void Scenario::await_told(Operation* operation) {
 
 void Scenario::finish(Operation* operation) {
   if (!operation->is_accepted || operation->is_reaped) return;
-  operation->is_reaped = true;
   const int error = aio_error(&operation->block);
   const ssize_t result = aio_return(&operation->block);
+  judge(operation, error, result);
+}
+
+void Scenario::judge(Operation* operation, int error, ssize_t result) {
+  operation->is_reaped = true;
   operation->error = error;
   operation->result = result;
   if (error == operation->expected_error && error != 0) return;
@@ -365,6 +408,11 @@ void Scenario::finish(Operation* operation) {
            static_cast<long long>(operation->block.aio_offset), strerrorname_np(error));
     }
     failed_count_++;
+    return;
+  }
+  if (operation->is_poll) {
+    const bool is_right = (result & POLLIN) != 0 || (result == 0 && operation->is_cancelled);
+    if (!is_right) fail("poll %d ended with %zd", operation->number, result);
     return;
   }
   if (result != static_cast<ssize_t>(operation->is_sync ? 0 : operation->block.aio_nbytes)) {
@@ -387,7 +435,7 @@ void Scenario::finish(Operation* operation) {
   for (const auto& writes : operation->past) {
     for (WriteId id : writes) {
       Operation* write = id != 0 ? operations_[id - 1].get() : nullptr;
-      if (write == nullptr || write->is_reaped) continue;
+      if (write == nullptr || write->is_reaped || write->native != nullptr) continue;
       if (aio_error(&write->block) == EINPROGRESS) fail("request %d overtook write %u", operation->number, id);
       finish(write);
     }
@@ -597,6 +645,191 @@ void Scenario::block_device() {
   poll({write(&device_, 128, 8), read(&device_, 120, 32), unaligned});
 }
 
+// ---- Contexts ----
+
+Operation* Scenario::prepare_native(Operation* operation, unsigned opcode, unsigned parts) {
+  operation->native = std::make_unique<iocb>();
+  iocb& block = *operation->native;
+  block.aio_data = reinterpret_cast<uintptr_t>(operation);
+  block.aio_lio_opcode = static_cast<uint16_t>(opcode);
+  block.aio_fildes = static_cast<uint32_t>(operation->file->fd);
+  operation->is_sync = opcode == IOCB_CMD_FSYNC || opcode == IOCB_CMD_FDSYNC;
+  operation->is_counted = operation->number % 2 == 0;
+  if (operation->is_counted) {
+    block.aio_flags = IOCB_FLAG_RESFD;
+    block.aio_resfd = static_cast<uint32_t>(counting_fd_);
+  }
+  if (operation->is_sync || operation->is_poll) return operation;
+  const size_t length = operation->block.aio_nbytes;
+  block.aio_offset = operation->block.aio_offset;
+  block.aio_buf = reinterpret_cast<uintptr_t>(operation->buffer.get());
+  block.aio_nbytes = length;
+  if (parts == 0) return operation;
+  const size_t part = length / parts / kBlockBytes * kBlockBytes;
+  for (size_t at = 0, i = 1; i <= parts; at += part, i++) {
+    operation->vectors.push_back({operation->buffer.get() + at, i == parts ? length - at : part});
+  }
+  block.aio_buf = reinterpret_cast<uintptr_t>(operation->vectors.data());
+  block.aio_nbytes = parts;
+  return operation;
+}
+
+Operation* Scenario::prepare_poll(File* file) {
+  Operation* operation = prepare_stream(file, false);
+  operation->is_poll = true;
+  prepare_native(operation, IOCB_CMD_POLL);
+  operation->native->aio_buf = POLLIN;
+  return operation;
+}
+
+// All in one call, and, of what that leaves, the next ones again.
+void Scenario::submit_native(const Operations& operations) {
+  for (size_t i = 0; i < operations.size();) {
+    std::vector<iocb*> list;
+    for (size_t j = i; j < operations.size(); j++) list.push_back(operations[j]->native.get());
+    const long answer = aiox::shim::submit_blocks(context_, static_cast<long>(list.size()), list.data());
+    for (long j = 0; j < answer; j++) {
+      Operation* operation = operations[i++];
+      operation->is_accepted = true;
+      note_write(operation);
+      if (operation->is_counted) counted_++;
+    }
+    if (answer > 0) continue;
+    const bool is_legal = is_armed_ && ((answer == -EAGAIN && may_submit_fail()) ||
+                                        (is_harm(Harm::kResult) && answer == -g_fault.answer));
+    if (!is_legal) fail("io_submit of request %d: %ld", operations[i]->number, answer);
+    i++;  // not that one
+  }
+}
+
+void Scenario::take_events(const Operations& operations) {
+  for (;;) {
+    bool is_any_left = false;
+    for (Operation* operation : operations) is_any_left = is_any_left || (operation->is_accepted && !operation->is_reaped);
+    if (!is_any_left) return;
+    io_event events[8];
+    const long count = aiox::shim::get_events(context_, 1, 8, events, &kEventLimit);
+    if (count == -EINTR) continue;
+    if (count == 0) fail("io_getevents: no event has come");
+    if (count < 0) fail("io_getevents: %ld", count);
+    for (long i = 0; i < count; i++) {
+      auto* operation = reinterpret_cast<Operation*>(events[i].data);
+      if (events[i].obj != reinterpret_cast<uintptr_t>(operation->native.get())) fail("an event of another block");
+      if (!operation->is_accepted || operation->is_reaped) fail("request %d: an event too many", operation->number);
+      const int64_t result = events[i].res;
+      judge(operation, result < 0 ? static_cast<int>(-result) : 0, result);
+    }
+  }
+}
+
+void Scenario::cancel_native(Operation* operation, File* feeder) {
+  if (!operation->is_accepted) return;
+  operation->is_cancelled = true;
+  io_event unused;
+  const long answer = aiox::shim::cancel_block(context_, operation->native.get(), &unused);
+  if (answer == -EINVAL) {
+    // It has ended, or goes on.
+    if (g_fault.kind < 0) fail("a blocked stream was not cancelled");
+    feed(feeder, kStreamBytes);
+  } else if (answer != -EINPROGRESS) {
+    fail("io_cancel: %ld", answer);
+  }
+  take_events({operation});
+}
+
+// With that in flight.
+void Scenario::destroy_native(const Operations& operations, File* feeder) {
+  g_rescue_fd = feeder->fd;
+  itimerval again = {{0, kRescueMs * 1000}, {0, kRescueMs * 1000}}, never = {};
+  setitimer(ITIMER_REAL, &again, nullptr);
+  const long answer = aiox::shim::destroy_context(context_);
+  setitimer(ITIMER_REAL, &never, nullptr);
+  if (answer != 0) fail("io_destroy: %ld", answer);
+  // How they ended nobody was told: what a write may have done, the disk may hold.
+  for (Operation* operation : operations) {
+    operation->is_reaped = true;
+    if (operation->error == EINPROGRESS) operation->error = EIO;
+  }
+  uint64_t told = 0, more = 0;
+  while (::read(counting_fd_, &more, sizeof more) == sizeof more) told += more;
+  if (told != counted_) fail("an eventfd was told %llu times for %llu", static_cast<unsigned long long>(told),
+                             static_cast<unsigned long long>(counted_));
+  counted_ = 0;
+  io_event event;
+  const long stale = aiox::shim::get_events(context_, 0, 1, &event, nullptr);
+  if (stale != -EINVAL) fail("io_getevents of what was destroyed: %ld", stale);
+}
+
+void Scenario::drain(File* file) {
+  fcntl(file->fd, F_SETFL, O_NONBLOCK);
+  char rest[kStreamBytes * 4];
+  while (::read(file->fd, rest, sizeof rest) > 0) {
+  }
+  fcntl(file->fd, F_SETFL, 0);
+}
+
+void Scenario::contexts() {
+  signal(SIGALRM, on_alarm);
+  context_ = 0;
+  const long answer = aiox::shim::setup_context(32, &context_);
+  if (answer != 0) {
+    if ((answer != -ENOMEM && answer != -EAGAIN) || !may_submit_fail() || !is_armed_) fail("io_setup: %ld", answer);
+    return;
+  }
+  auto transfer = [this](File* file, uint64_t first, size_t count, bool is_write, unsigned parts) {
+    const unsigned opcode = parts > 0 ? (is_write ? IOCB_CMD_PWRITEV : IOCB_CMD_PREADV) : is_write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD;
+    return prepare_native(prepare(file, first, count, is_write), opcode, parts);
+  };
+  auto sync = [this](File* file, unsigned opcode) { return prepare_native(prepare(file, 0, 0, false), opcode); };
+  posix_fadvise(buffered_.fd, 0, 0, POSIX_FADV_DONTNEED);
+  // One at a time, then many at once.
+  for (File* file : {&buffered_, &direct_}) {
+    Operations one = {transfer(file, 40, 8, true, 0)};
+    submit_native(one);
+    take_events(one);
+    Operations next = {transfer(file, 40, 8, false, 3)};
+    submit_native(next);
+    take_events(next);
+  }
+  // What stands behind a write in one list is prepared, and sees, after it is submitted: so in two.
+  Operations first = {transfer(&buffered_, 0, 16, true, 0), transfer(&direct_, 64, 16, true, 0), transfer(&buffered_, 32, 32, true, 4),
+                      transfer(&direct_, 128, 32, true, 2), sync(&buffered_, IOCB_CMD_FSYNC), sync(&direct_, IOCB_CMD_FDSYNC)};
+  submit_native(first);
+  Operations second = {transfer(&buffered_, 0, 64, false, 5), transfer(&direct_, 64, 96, false, 3), transfer(&buffered_, 600, 300, false, 0),
+                       transfer(&direct_, 256, 2560, false, 0)};
+  submit_native(second);
+  take_events(first);
+  take_events(second);
+  // Streams, and a poll that is answered by what it waits for.
+  Operation* in = prepare_native(prepare_stream(&native_out_, false), IOCB_CMD_PREAD);
+  Operation* polled = prepare_poll(&polled_out_);
+  submit_native({in, polled});
+  sleep_us(2000);  // they wait
+  Operation* out = prepare_native(prepare_stream(&native_in_, true), IOCB_CMD_PWRITE);
+  submit_native({out});
+  feed(&polled_in_, kStreamBytes);
+  take_events({out, polled});
+  if (out->error != 0 || !out->is_accepted) feed(&native_in_, kStreamBytes);
+  take_events({in});
+  drain(&polled_out_);
+  drain(&native_out_);
+  // Cancelled.
+  in = prepare_native(prepare_stream(&native_out_, false), IOCB_CMD_PREAD);
+  polled = prepare_poll(&polled_out_);
+  submit_native({in, polled});
+  sleep_us(3000);
+  cancel_native(in, &native_in_);
+  drain(&native_out_);
+  cancel_native(polled, &polled_in_);
+  drain(&polled_out_);
+  // Destroyed.
+  Operations left = {prepare_poll(&polled_out_), transfer(&buffered_, 900, 16, true, 2), transfer(&direct_, 3500, 16, true, 2),
+                     transfer(&direct_, 3600, 300, false, 0), prepare_poll(&polled_out_)};
+  submit_native(left);
+  destroy_native(left, &polled_in_);
+  drain(&polled_out_);
+}
+
 // close(2) comes back when what was submitted has ended.
 void Scenario::closing() {
   Operations operations;
@@ -628,6 +861,7 @@ void Scenario::after_the_fault() {
   operations.push_back(in);
   suspend(operations);
   await_told(told);
+  contexts();
 }
 
 void Scenario::look_at_the_disk() {
@@ -677,6 +911,7 @@ void Scenario::run() {
       [](Scenario* self) { self->streams(); },
       [](Scenario* self) { self->cancelling(); },
       [](Scenario* self) { self->block_device(); },
+      [](Scenario* self) { self->contexts(); },
       [](Scenario* self) { self->closing(); },
   };
   // Which thread there is already when a call fails depends on what came before.

@@ -77,6 +77,10 @@ class Request {
   size_t size_bytes;
 };
 
+// One pattern file for all loads of the process: writing 16 MiB each time would be most of a test's time. -1: no O_DIRECT.
+constexpr size_t kLoadFileBytes = 16 * 1024 * 1024;
+int load_file(bool is_direct);
+
 // Some requests of each kind that take a while: cold buffered reads, O_DIRECT reads, reads of empty pipes.
 class Load {
  public:

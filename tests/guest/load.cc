@@ -7,25 +7,18 @@
 
 namespace guest {
 
-namespace {
-
-constexpr size_t kFileBytes = 16 * 1024 * 1024;
-
-// One file for all loads of the process: writing 16 MiB each time would be most of a test's time.
-int shared_file(int flags) {
+int load_file(bool is_direct) {
   static int buffered = -1, direct = -2;
   if (buffered < 0) {
     std::string path = scratch_path("load");
-    buffered = pattern_file_at(path, kFileBytes, 0);
+    buffered = pattern_file_at(path, kLoadFileBytes, 0);
     direct = open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC);
     unlink(path.c_str());
   }
-  return flags ? direct : buffered;
+  return is_direct ? direct : buffered;
 }
 
-}  // namespace
-
-Load::Load(unsigned files, unsigned pipes) : file_(shared_file(0)), direct_(shared_file(O_DIRECT)) {
+Load::Load(unsigned files, unsigned pipes) : file_(load_file(false)), direct_(load_file(true)) {
   for (unsigned i = 0; i < files; ++i) file_requests_.push_back(std::make_unique<Request>());
   for (unsigned i = 0; i < pipes; ++i) {
     int ends[2];
@@ -45,7 +38,7 @@ void Load::submit() {
   drop_cache(file_);
   for (size_t i = 0; i < file_requests_.size(); ++i) {
     bool is_direct = i % 2 == 1 && direct_ >= 0;
-    file_requests_[i]->read(is_direct ? direct_ : file_, random_below(kFileBytes / 4096) * 4096);
+    file_requests_[i]->read(is_direct ? direct_ : file_, random_below(kLoadFileBytes / 4096) * 4096);
   }
   for (size_t i = 0; i < pipe_requests_.size(); ++i) pipe_requests_[i]->read(read_ends_[i], 0);
 }

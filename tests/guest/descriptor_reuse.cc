@@ -3,9 +3,10 @@
 // (The C library looks the number up when a request runs: there, bytes go to the wrong file.)
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "guest.h"
+#include "native.h"
 
 using namespace guest;
 
@@ -19,8 +20,10 @@ constexpr unsigned kRounds = 100000;
 // How the number changes hands; returns the number, which now belongs to `path`.
 using Handover = int (*)(int fd, const char* path);
 
+int g_flags = 0;
+
 int open_file(const char* path) {
-  int fd = open(path, O_RDWR | O_CLOEXEC);
+  int fd = open(path, O_RDWR | O_CLOEXEC | g_flags);
   CHECK(fd >= 0);
   return fd;
 }
@@ -56,6 +59,16 @@ int by_fclose(int fd, const char* path) {
   return open_file(path);
 }
 
+int by_closefrom(int fd, const char* path) {
+  closefrom(fd);
+  return open_file(path);
+}
+
+int by_number_of_close(int fd, const char* path) {
+  CHECK(syscall(SYS_close, fd) == 0);
+  return open_file(path);
+}
+
 unsigned char value_of(unsigned round, unsigned i) { return static_cast<unsigned char>(1 + (round * 7 + i) % 255); }
 
 // One user of the number: writes to a slot of its own, reads of the zone that names the file.
@@ -84,9 +97,34 @@ struct Batch {
   }
 };
 
-void hand_over_often(Handover handover) {
-  if (!is_answered_by_aiox()) skip("the C library does not hold this property");
-  unsigned rounds = trials(handover == by_close ? kRounds : kRounds / 4) / 2 * 2;
+// The same by native AIO, each batch on the context of its file, whose events are taken in one way or another.
+struct NativeBatch {
+  NativeContext context{kWrites + kReads, kEveryWay[random_below(4)]};
+  NativeRequests requests = native_requests(kWrites + kReads, kBlockBytes);
+  unsigned file = 0;
+
+  void submit(int fd, unsigned which_file, unsigned round) {
+    file = which_file;
+    for (unsigned i = 0; i < kWrites; ++i) {
+      requests[i]->fill(value_of(round, i));
+      requests[i]->write(fd, kReadZone + (uint64_t(round / 2 % kSlots) * kWrites + i) * kBlockBytes);
+    }
+    for (unsigned i = kWrites; i < kWrites + kReads; ++i)
+      requests[i]->read(fd, random_below(kReadZone / kBlockBytes) * kBlockBytes);
+    context.submit(requests);
+  }
+  void finish() {
+    context.finish();
+    for (auto& request : requests) {
+      request->expect_all();
+      if (request->block.aio_lio_opcode == IOCB_CMD_PREAD) request->check_pattern(file);
+    }
+  }
+};
+
+template <class Batch>
+void hand_over_often(Handover handover, unsigned round_count) {
+  unsigned rounds = trials(round_count) / 2 * 2;
   std::string paths[2] = {scratch_path("a"), scratch_path("b")};
   size_t file_bytes = kReadZone + kSlots * kWrites * kBlockBytes;
   for (unsigned file = 0; file < 2; ++file) close(pattern_file_at(paths[file], file_bytes, 0, file));
@@ -104,6 +142,7 @@ void hand_over_often(Handover handover) {
   batches[(rounds - 1) % 2].finish();
   close(fd);
 
+  g_flags = 0;
   std::vector<unsigned char> block(kBlockBytes);
   for (unsigned file = 0; file < 2; ++file) {
     fd = open_file(paths[file].c_str());
@@ -131,8 +170,33 @@ void hand_over_often(Handover handover) {
 
 }  // namespace
 
-GUEST_PROPERTY(number_reused_after_close_reaches_the_right_file) { hand_over_often(by_close); }
-GUEST_PROPERTY(number_reused_by_dup2_reaches_the_right_file) { hand_over_often(by_dup2); }
-GUEST_PROPERTY(number_reused_by_dup3_reaches_the_right_file) { hand_over_often(by_dup3); }
-GUEST_PROPERTY(number_reused_after_close_range_reaches_the_right_file) { hand_over_often(by_close_range); }
-GUEST_PROPERTY(number_reused_after_fclose_reaches_the_right_file) { hand_over_often(by_fclose); }
+namespace {
+
+void hand_over_posix(Handover handover) {
+  if (!is_answered_by_aiox()) skip("the C library does not hold this property");
+  hand_over_often<Batch>(handover, handover == by_close ? kRounds : kRounds / 4);
+}
+
+void hand_over_native(Handover handover, int flags = 0) {
+  if (flags != 0 && !supports_direct()) skip("O_DIRECT is not supported here");
+  g_flags = flags;
+  hand_over_often<NativeBatch>(handover, kRounds / 5);
+}
+
+}  // namespace
+
+GUEST_PROPERTY(number_reused_after_close_reaches_the_right_file) { hand_over_posix(by_close); }
+GUEST_PROPERTY(number_reused_by_dup2_reaches_the_right_file) { hand_over_posix(by_dup2); }
+GUEST_PROPERTY(number_reused_by_dup3_reaches_the_right_file) { hand_over_posix(by_dup3); }
+GUEST_PROPERTY(number_reused_after_close_range_reaches_the_right_file) { hand_over_posix(by_close_range); }
+GUEST_PROPERTY(number_reused_after_fclose_reaches_the_right_file) { hand_over_posix(by_fclose); }
+
+GUEST_PROPERTY(native_number_reused_after_close_reaches_the_right_file) { hand_over_native(by_close); }
+GUEST_PROPERTY(native_number_reused_by_dup2_reaches_the_right_file) { hand_over_native(by_dup2); }
+GUEST_PROPERTY(native_number_reused_by_dup3_reaches_the_right_file) { hand_over_native(by_dup3); }
+GUEST_PROPERTY(native_number_reused_after_close_range_reaches_the_right_file) { hand_over_native(by_close_range); }
+GUEST_PROPERTY(native_number_reused_after_closefrom_reaches_the_right_file) { hand_over_native(by_closefrom); }
+GUEST_PROPERTY(native_number_reused_after_fclose_reaches_the_right_file) { hand_over_native(by_fclose); }
+GUEST_PROPERTY(native_number_reused_after_syscall_reaches_the_right_file) { hand_over_native(by_number_of_close); }
+GUEST_PROPERTY(native_number_of_a_direct_file_reused_after_close) { hand_over_native(by_close, O_DIRECT); }
+GUEST_PROPERTY(native_number_of_a_direct_file_reused_by_dup2) { hand_over_native(by_dup2, O_DIRECT); }

@@ -129,9 +129,9 @@ void hand_over_often(Handover handover, unsigned round_count) {
   size_t file_bytes = kReadZone + kSlots * kWrites * kBlockBytes;
   for (unsigned file = 0; file < 2; ++file) close(pattern_file_at(paths[file], file_bytes, 0, file));
 
+  Batch batches[2];  // first, so that what they have open has lower numbers
   int fd = open_file(paths[0].c_str());
   const int number = fd;
-  Batch batches[2];
   for (unsigned round = 0; round < rounds; ++round) {
     unsigned file = round % 2;
     batches[file].submit(fd, file, round);

@@ -213,6 +213,16 @@ unsigned thread_count() {
   return count;
 }
 
+std::vector<std::string> other_threads() {
+  std::vector<std::string> numbers;
+  DIR* directory = opendir("/proc/self/task");
+  CHECK(directory != nullptr);
+  while (dirent* entry = readdir(directory))
+    if (entry->d_name[0] != '.' && atoi(entry->d_name) != gettid()) numbers.push_back(entry->d_name);
+  closedir(directory);
+  return numbers;
+}
+
 std::string descriptor_table() {
   std::vector<int> open_ones;
   DIR* directory = opendir("/proc/self/fd");

@@ -103,6 +103,7 @@ uint64_t outstanding_requests();  // as aiox counts; 0 when the C library answer
 uint64_t direct_completions();    // requests that the direct lane has ended, likewise
 uint64_t direct_refusals();       // requests that it could not take, likewise: a busy device may have no room for one
 unsigned thread_count();          // of this process, as the kernel counts
+std::vector<std::string> other_threads();  // than the calling one, by number
 std::string descriptor_table();   // "0 1 2 5": what is open, without the descriptor that looks
 void sleep_ms(unsigned milliseconds);
 

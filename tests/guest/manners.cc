@@ -3,12 +3,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <thread>
 
-#include "guest.h"
+#include "native.h"
 
 using namespace guest;
 
@@ -184,5 +185,106 @@ GUEST_PROPERTY(scheduling_of_program_threads_is_kept) {
   load.submit();
   CHECK(getpriority(PRIO_PROCESS, 0) == 5);
   load.finish();
+  CHECK(getpriority(PRIO_PROCESS, 0) == 5);
+}
+
+namespace {
+
+// Of each thread of the process but this one, what it does not block of what a program may use.
+std::string unblocked_signals_of_other_threads() {
+  std::string text;
+  for (const std::string& thread : other_threads()) {
+    FILE* file = fopen(("/proc/self/task/" + thread + "/status").c_str(), "re");
+    if (file == nullptr) continue;  // it has just ended
+    char line[256], name[64] = "";
+    unsigned long long blocked = 0;
+    while (fgets(line, sizeof line, file))
+      if (sscanf(line, "Name: %63s", name) != 1) sscanf(line, "SigBlk: %llx", &blocked);
+    fclose(file);
+    // A thread of the kernel's own for a ring has no program to interrupt.
+    if (strncmp(name, "iou-wrk-", 8) == 0) continue;
+    for (int number = 1; number < 65; ++number) {
+      bool is_reserved = number == SIGKILL || number == SIGSTOP || number == 32 || number == 33;
+      // What a thread raises by its own fault.
+      bool is_fault = number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE || number == SIGTRAP ||
+                      number == SIGSYS;
+      if (!is_reserved && !is_fault && (blocked >> (number - 1) & 1) == 0) text += std::string(name) + ":" + std::to_string(number) + " ";
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+GUEST_PROPERTY(native_masks_and_actions_are_kept_and_service_threads_block_all) {
+  g_main_thread = pthread_self();
+  struct sigaction action {};
+  action.sa_handler = count_signal;
+  action.sa_flags = SA_RESTART;
+  for (int number : {SIGUSR1, SIGUSR2, SIGTERM, SIGCHLD, SIGIO, SIGHUP, SIGPIPE, SIGXFSZ, SIGRTMIN + 5}) sigaction(number, &action, nullptr);
+  const std::string actions = signal_actions();
+  const uint64_t mask = kernel_signal_mask();
+  for (Reap way : kEveryWay) {
+    NativeLoad load(16, 4, way);
+    for (unsigned i = 0; i < trials(20); ++i) {
+      load.submit();
+      for (int number : {SIGUSR1, SIGTERM, SIGCHLD, SIGIO, SIGRTMIN + 5, SIGHUP}) kill(getpid(), number);
+      std::string unblocked = unblocked_signals_of_other_threads();
+      if (!unblocked.empty() && !is_sanitized()) FAIL("not blocked: %s", unblocked.c_str());
+      load.finish();
+      CHECK(kernel_signal_mask() == mask && signal_actions() == actions);
+    }
+  }
+  CHECK(g_signals > 0 && g_elsewhere == 0);
+}
+
+// Of a write where nobody reads any more: the kernel's io_submit gets the signal itself.
+GUEST_PROPERTY(native_write_to_a_broken_stream_raises_sigpipe_once) {
+  struct sigaction action {};
+  action.sa_handler = count_signal;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGPIPE, &action, nullptr);
+  for (unsigned round = 0; round < trials(100); ++round) {
+    int ends[2];
+    if (round % 3 == 0) CHECK(pipe2(ends, O_CLOEXEC) == 0);
+    else CHECK(socketpair(AF_UNIX, (round % 3 == 1 ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC, 0, ends) == 0);
+    NativeContext context(1, kEveryWay[round % 4]);
+    NativeRequest write(16);
+    close(ends[0]);
+    g_signals = 0;
+    context.submit(write.write(ends[1], 0));
+    context.finish();
+    if (write.result != -EPIPE) FAIL("ended with %lld", static_cast<long long>(write.result));
+    sleep_ms(1);
+    // A socket of packets has no such signal.
+    if (g_signals != (round % 3 != 2)) FAIL("round %u: %d signals", round, int(g_signals));
+    close(ends[1]);
+  }
+}
+
+GUEST_PROPERTY(native_file_position_scheduling_and_errno_are_kept) {
+  int fd = pattern_file(256 * 1024);
+  CHECK(lseek(fd, 1000, SEEK_SET) == 1000);
+  CHECK(setpriority(PRIO_PROCESS, 0, 5) == 0);
+  errno = kErrno;
+  NativeRequests requests = native_requests(64);
+  for (Reap way : kEveryWay) {
+    NativeContext context(64, way);
+    for (unsigned i = 0; i < 64; ++i)
+      if (i % 3) requests[i]->read(fd, i * 4096);
+      else requests[i]->write(fd, i * 4096);
+    errno = kErrno;
+    context.submit(requests);
+    if (errno != kErrno) FAIL("io_submit made errno %d", errno);
+    CHECK(lseek(fd, 0, SEEK_CUR) == 1000);
+    if (way == Reap::kWaits) {
+      errno = kErrno;
+      context.finish();
+      if (errno != kErrno) FAIL("io_getevents made errno %d", errno);
+    }
+    context.finish();
+    for (auto& request : requests) request->expect_all();
+  }
+  CHECK(lseek(fd, 0, SEEK_CUR) == 1000);
   CHECK(getpriority(PRIO_PROCESS, 0) == 5);
 }

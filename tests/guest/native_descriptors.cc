@@ -118,7 +118,7 @@ int full_file(const std::string& path) {
 GUEST_PROPERTY(native_eventfds_number_reused_gets_nothing) {
   std::string path = scratch_path("number");
   int file = load_file(false), direct = load_file(true);
-  for (unsigned round = 0; round < trials(3000); ++round) {
+  for (unsigned round = 0; round < trials(is_answered_by_aiox() ? 1000 : 100); ++round) {
     int ends[2];
     CHECK(pipe2(ends, O_CLOEXEC) == 0);
     const bool has_pipe = is_answered_by_aiox();
@@ -168,7 +168,7 @@ GUEST_PROPERTY(native_eventfds_number_reused_gets_nothing) {
 
 // Requests hold the eventfd that they name, so that another descriptor of it hears of them all.
 GUEST_PROPERTY(native_eventfd_is_told_by_its_other_descriptor) {
-  for (unsigned round = 0; round < trials(200); ++round) {
+  for (unsigned round = 0; round < trials(100); ++round) {
     NativeContext context(8);
     NativeRequests requests = native_requests(8);
     int named = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "guest.h"
 #include "loop_device.h"
+#include "native.h"
 
 using namespace guest;
 
@@ -72,43 +72,71 @@ class FileSystem {
 
 enum class Kind { kBufferedReads, kBufferedWrites, kDirect, kSync };
 
-// How the program learns that the last request has ended.
-enum class End { kWaited, kPolled };
+using Use = void (*)(int fd, Kind kind, unsigned round);
 
-void use(int fd, Kind kind, End end) {
+bool is_write(Kind kind, unsigned i) {
+  return kind == Kind::kBufferedWrites || kind == Kind::kSync || (kind == Kind::kDirect && i % 2);
+}
+
+void fill_pattern(unsigned char* buffer, unsigned i) {
+  for (size_t at = 0; at < 4096; at += kBlockBytes) memset(buffer + at, block_byte((i * 4096 + at) / kBlockBytes), kBlockBytes);
+}
+
+// The program learns by waiting, or by polling, that the last request has ended.
+void use_posix(int fd, Kind kind, unsigned round) {
+  const bool is_polled = round % 2;
   static std::vector<std::unique_ptr<Request>> requests;
   while (requests.size() < kRequests) requests.push_back(std::make_unique<Request>());
   for (unsigned i = 0; i < kRequests; ++i) {
     Request& request = *requests[i];
-    bool is_write = kind == Kind::kBufferedWrites || kind == Kind::kSync || (kind == Kind::kDirect && i % 2);
-    if (!is_write) {
+    if (!is_write(kind, i)) {
       request.read(fd, i * 4096);
       continue;
     }
-    for (size_t at = 0; at < 4096; at += kBlockBytes)
-      memset(request.buffer + at, block_byte((i * 4096 + at) / kBlockBytes), kBlockBytes);
+    fill_pattern(request.buffer, i);
     request.write(fd, i * 4096);
   }
   aiocb sync{};
   sync.aio_fildes = fd;
   if (kind == Kind::kSync) CHECK(aio_fsync(O_SYNC, &sync) == 0);
   for (auto& request : requests) {
-    while (end == End::kPolled && !request->is_done()) sched_yield();
+    while (is_polled && !request->is_done()) sched_yield();
     request->wait_for_all();
     if (request->block.aio_lio_opcode == LIO_READ) request->check_pattern();
   }
   const aiocb* list[] = {&sync};
   while (kind == Kind::kSync && aio_error(&sync) == EINPROGRESS)
-    if (end == End::kWaited) CHECK(aio_suspend(list, 1, nullptr) == 0);
+    if (!is_polled) CHECK(aio_suspend(list, 1, nullptr) == 0);
   CHECK(aio_error(&sync) == 0);
 }
 
-void unmount_after(Kind kind) {
+void use_native(int fd, Kind kind, unsigned round) {
+  NativeContext context(kRequests + 1, kEveryWay[round % 4]);
+  NativeRequests requests = native_requests(kRequests);
+  for (unsigned i = 0; i < kRequests; ++i) {
+    if (is_write(kind, i)) fill_pattern(requests[i]->write(fd, i * 4096).buffer, i);
+    else requests[i]->read(fd, i * 4096);
+  }
+  context.submit(requests);
+  NativeRequest sync(0);
+  sync.write(fd, 0);
+  sync.block.aio_buf = 0;
+  sync.block.aio_lio_opcode = IOCB_CMD_FSYNC;
+  if (kind == Kind::kSync) context.submit(sync);
+  context.finish();
+  for (auto& request : requests) {
+    request->expect_all();
+    if (request->block.aio_lio_opcode == IOCB_CMD_PREAD) request->check_pattern();
+  }
+  if (kind == Kind::kSync) sync.expect_all();
+}
+
+void unmount_after(Kind kind, Use use = use_posix) {
   FileSystem file_system;
   for (unsigned round = 0; round < trials(kRounds); ++round) {
     file_system.mount_it();
     int fd = file_system.open_file(kind == Kind::kDirect ? O_DIRECT : 0);
-    use(fd, kind, round % 2 ? End::kPolled : End::kWaited);
+    use(fd, kind, round);
     CHECK(close(fd) == 0);
     file_system.unmount();
   }
@@ -120,3 +148,7 @@ GUEST_PROPERTY(umount_works_as_soon_as_buffered_reads_have_ended) { unmount_afte
 GUEST_PROPERTY(umount_works_as_soon_as_buffered_writes_have_ended) { unmount_after(Kind::kBufferedWrites); }
 GUEST_PROPERTY(umount_works_as_soon_as_direct_requests_have_ended) { unmount_after(Kind::kDirect); }
 GUEST_PROPERTY(umount_works_as_soon_as_fsyncs_have_ended) { unmount_after(Kind::kSync); }
+
+GUEST_PROPERTY(native_umount_works_as_soon_as_requests_have_ended) {
+  for (Kind kind : {Kind::kBufferedReads, Kind::kBufferedWrites, Kind::kDirect, Kind::kSync}) unmount_after(kind, use_native);
+}

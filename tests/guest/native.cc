@@ -172,8 +172,12 @@ unsigned NativeContext::read_ring() {
 
 unsigned NativeContext::reap_some() {
   if (way_ == Reap::kReadsRing) return read_ring();
+  // One word of an eventfd may stand for more events than are taken at once.
   timespec none{0, 0};
-  return take(0, &none);
+  unsigned count = 0, part;
+  do count += part = take(0, &none);
+  while (part == kEventsAtOnce);
+  return count;
 }
 
 unsigned NativeContext::reap() {

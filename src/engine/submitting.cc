@@ -236,8 +236,10 @@ bool Engine::may_go_direct(const Request* request, FileQueue* file) {
     if (!bypasses_cache(file, io)) return false;
     if (!block_devices.ensure()) return false;
   }
-  // Who is to be notified must not depend on a program thread to come by.
-  return !request->is_reaper_only.load(std::memory_order_relaxed) || reaper.ensure();
+  // Who is to be notified must not depend on a program thread to come by; nor must the events of a context, which may be read
+  // from the ring's memory.
+  const bool needs_reaper = request->is_reaper_only.load(std::memory_order_relaxed) || request->context != nullptr;
+  return !needs_reaper || reaper.ensure();
 }
 
 Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
@@ -307,6 +309,7 @@ bool Engine::is_nowait_answered(FileQueue* file, const Submission& submission, i
 bool Engine::start_poll(const Submission& submission) {
   Context* context = submission.context;
   if (!config.is_direct_enabled || !is_direct_usable() || !direct.may_poll()) return false;
+  if (!reaper.ensure()) return false;  // nobody may come by
   Request* request = make_request(submission);
   if (request == nullptr) return false;
   request->file.store(nullptr, std::memory_order_relaxed);  // relaxed: it is in no file's queue

@@ -163,7 +163,8 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
     kernel::raise_in_process(SIGXFSZ);
   }
   // The same for a write where nobody reads any more. Of POSIX AIO no program expects the signal: glibc's never reaches it.
-  if (is_by_worker && result == -EPIPE && request->context != nullptr && io.opcode == Opcode::kWrite) {
+  if (is_by_worker && result == -EPIPE && request->context != nullptr && io.opcode == Opcode::kWrite &&
+      kernel::signals_broken_pipe(io.fd)) {
     kernel::raise_in_process(SIGPIPE);
   }
   complete(request, result, may_start_threads, by);

@@ -5,6 +5,7 @@
 #include <linux/stat.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -117,6 +118,13 @@ int open_again(int fd, int extra_flags) {
 }
 
 void close_descriptor(int fd) { raw_syscall(SYS_close, fd); }
+
+bool signals_broken_pipe(int fd) {
+  int type = 0;
+  socklen_t size_bytes = sizeof type;
+  long error = raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, as_argument(&type), as_argument(&size_bytes));
+  return error != 0 || type == SOCK_STREAM;
+}
 
 uint64_t file_size_limit_bytes() {
   struct { uint64_t current, maximum; } limit = {UINT64_MAX, UINT64_MAX};

@@ -53,6 +53,9 @@ int leave_descriptor_table();
 int open_again(int fd, int extra_flags);
 void close_descriptor(int fd);
 
+// Whether a write to it raises SIGPIPE where it answers -EPIPE: of sockets only streams do.
+bool signals_broken_pipe(int fd);
+
 // RLIMIT_FSIZE of the process in bytes; UINT64_MAX: none.
 uint64_t file_size_limit_bytes();
 

@@ -17,6 +17,7 @@
 #include "kernel/signal_hold.h"
 
 extern "C" int __cxa_atexit(void (*function)(void*), void* argument, void* library);
+extern "C" int __cxa_at_quick_exit(void (*function)(void*), void* library);
 
 namespace aiox::shim {
 
@@ -242,7 +243,7 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
 // ---- Leaving ----
 
 // The kernel's io_submit has done a buffered write when it returns, and its exit waits for the others: a program that ends
-// without a look at its events finds all in the file. So libc's exit waits here for what is still queued.
+// without a look at its events finds all in the file. So libc's exit and quick_exit wait here for what is still queued.
 void finish_at_exit(void*) {
   Engine* engine = Engine::running();
   if (engine != nullptr && engine::t_inside == 0) engine->finish_writes();
@@ -250,7 +251,9 @@ void finish_at_exit(void*) {
 
 void register_exit() {
   static std::atomic<bool> is_registered{false};  // once for a process and its children
-  if (!is_registered.exchange(true, std::memory_order_relaxed)) __cxa_atexit(finish_at_exit, nullptr, nullptr);
+  if (is_registered.exchange(true, std::memory_order_relaxed)) return;
+  __cxa_atexit(finish_at_exit, nullptr, nullptr);
+  __cxa_at_quick_exit(finish_at_exit, nullptr);
 }
 
 // ---- Waiting ----

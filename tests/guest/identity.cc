@@ -14,7 +14,7 @@
 #include <fstream>
 #include <thread>
 
-#include "guest.h"
+#include "native.h"
 
 using namespace guest;
 
@@ -158,6 +158,22 @@ GUEST_PROPERTY(setuid_returns_while_other_threads_submit_and_wait) {
   }));
 }
 
+GUEST_PROPERTY(native_setuid_reaches_every_thread_and_requests_go_on) {
+  need_root();
+  load_file(false);
+  for (Reap way : kEveryWay)
+    expect_clean_exit(fork_child([&] {
+      NativeLoad load(32, 4, way);
+      load.submit();
+      CHECK(setgroups(0, nullptr) == 0 && setgid(kGroup) == 0 && setuid(kUser) == 0);
+      expect_one_identity("Uid:\t65531\t65531\t65531\t65531; Gid:\t65532\t65532\t65532\t65532;");
+      load.finish();
+      load.submit();
+      expect_one_identity("Uid:\t65531\t65531\t65531\t65531;");
+      load.finish();
+    }));
+}
+
 // setfsuid concerns the calling thread only. What was open stays usable.
 GUEST_PROPERTY(setfsuid_leaves_requests_on_open_descriptors_alone) {
   need_root();
@@ -185,7 +201,7 @@ GUEST_PROPERTY(a_program_that_changes_its_user_ignores_the_environment) {
   struct statvfs file_system {};
   CHECK(statvfs(path.substr(0, path.rfind('/')).c_str(), &file_system) == 0);
   if (file_system.f_flag & ST_NOSUID) skip("the file system of the build is mounted nosuid");
-  const std::vector<std::string> variables = {"AIOX_VERBOSE=1", "AIOX_QUEUE_MAX=1"};
+  const std::vector<std::string> variables = {"AIOX_VERBOSE=1", "AIOX_QUEUE_MAX=1", "AIOX_EVENTS_MAX=64"};
   int program = copy_of(binaries, path, 0755);
   CHECK(program >= 0);
   std::string plain = run_as_nobody(program, variables);
@@ -197,7 +213,7 @@ GUEST_PROPERTY(a_program_that_changes_its_user_ignores_the_environment) {
   unlink(path.c_str());
   printf("as it is: %ssetuid root: %s", plain.c_str(), secure.c_str());
   if (plain.find("aiox: ") == std::string::npos) FAIL("not even heeded without AT_SECURE: %s", plain.c_str());
-  if (plain.find("secure 0 user 65531 accepted 1\n") == std::string::npos) FAIL("%s", plain.c_str());
+  if (plain.find("secure 0 user 65531 accepted 1 contexts 1\n") == std::string::npos) FAIL("%s", plain.c_str());
   if (secure.find("secure 1 user 0 ") == std::string::npos) skip("a setuid program does not change its user here");
-  if (secure != "secure 1 user 0 accepted 2\n") FAIL("the environment was heeded: %s", secure.c_str());
+  if (secure != "secure 1 user 0 accepted 2 contexts 2\n") FAIL("the environment was heeded: %s", secure.c_str());
 }

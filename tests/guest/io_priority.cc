@@ -14,8 +14,8 @@
 #include <sstream>
 #include <thread>
 
-#include "guest.h"
 #include "loop_device.h"
+#include "native.h"
 
 using namespace guest;
 
@@ -111,7 +111,34 @@ void use(int fd, Kind kind) {
   }
 }
 
-void expect_priorities(Kind kind) {
+// The same by native AIO; `priority` is the requests' own (IOCB_FLAG_IOPRIO), -1: the thread's.
+void use_native(int fd, Kind kind, int priority) {
+  NativeContext context(kRequests);
+  NativeRequests requests = native_requests(kRequests, kind == Kind::kLargeColdReads ? 256 * 1024 : 4096);
+  for (unsigned i = 0; i < kRequests; ++i) {
+    uint64_t offset = kBegin + i * ((kEnd - kBegin) / kRequests / 4096 * 4096);
+    if (kind != Kind::kDirectWrites) {
+      requests[i]->read(fd, offset);
+    } else {
+      requests[i]->write(fd, offset);
+      for (size_t at = 0; at < 4096; at += kBlockBytes)
+        memset(requests[i]->buffer + at, block_byte((offset + at) / kBlockBytes), kBlockBytes);
+    }
+    if (priority < 0) continue;
+    requests[i]->block.aio_flags |= IOCB_FLAG_IOPRIO;
+    requests[i]->block.aio_reqprio = int16_t(priority);
+  }
+  context.submit(requests);
+  context.finish();
+  for (auto& request : requests) {
+    request->expect_all();
+    if (kind != Kind::kDirectWrites) request->check_pattern();
+  }
+}
+
+enum class By { kPosix, kNative, kNativeFlag };
+
+void expect_priorities(Kind kind, By by = By::kPosix) {
   std::string path;
   int backing = pattern_file(kDeviceBytes);
   int loop = attach_loop_device(backing, &path);
@@ -128,10 +155,13 @@ void expect_priorities(Kind kind) {
   };
   // One thread whose priority changes, then another thread that has one of its own.
   auto check = [&](const Row& row) {
-    set_priority(row.io_class, row.level);
+    // What the flag says is not what the thread has.
+    if (by == By::kNativeFlag) set_priority(IOPRIO_CLASS_BE, 5);
+    else set_priority(row.io_class, row.level);
     CHECK(!is_cold(kind) || ioctl(fd, BLKFLSBUF, 0) == 0);
     trace->clear();
-    use(fd, kind);
+    if (by == By::kPosix) use(fd, kind);
+    else use_native(fd, kind, by == By::kNativeFlag ? IOPRIO_PRIO_VALUE(row.io_class, row.level) : -1);
     std::vector<std::string> seen = trace->requests(kBegin, kEnd);
     unsigned others = 0;
     std::string other;
@@ -169,3 +199,11 @@ GUEST_PROPERTY(direct_reads_have_the_io_priority_of_their_thread) { expect_prior
 GUEST_PROPERTY(direct_writes_have_the_io_priority_of_their_thread) { expect_priorities(Kind::kDirectWrites); }
 GUEST_PROPERTY(cold_reads_have_the_io_priority_of_their_thread) { expect_priorities(Kind::kColdReads); }
 GUEST_PROPERTY(large_cold_reads_have_the_io_priority_of_their_thread) { expect_priorities(Kind::kLargeColdReads); }
+GUEST_PROPERTY(native_requests_have_the_io_priority_of_their_thread) {
+  for (Kind kind : {Kind::kDirectReads, Kind::kDirectWrites, Kind::kColdReads, Kind::kLargeColdReads})
+    expect_priorities(kind, By::kNative);
+}
+GUEST_PROPERTY(native_requests_have_the_io_priority_that_they_ask_for) {
+  for (Kind kind : {Kind::kDirectReads, Kind::kDirectWrites, Kind::kColdReads, Kind::kLargeColdReads})
+    expect_priorities(kind, By::kNativeFlag);
+}

@@ -1,10 +1,13 @@
 /* secure_program.c - says what a program linked with libaiox does with the environment; run as it is, and as a copy that
- * changes its user on the way in (AT_SECURE). With AIOX_QUEUE_MAX=1 only the first of two requests is accepted. */
+ * changes its user on the way in (AT_SECURE). With AIOX_QUEUE_MAX=1 only the first of two requests is accepted, with
+ * AIOX_EVENTS_MAX=64 only the first of two contexts of so many. */
 #include <aio.h>
 #include <errno.h>
+#include <linux/aio_abi.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int main(void) {
@@ -27,6 +30,11 @@ int main(void) {
     while (aio_error(&blocks[i]) == EINPROGRESS) aio_suspend(list, 1, NULL);
     if (aio_return(&blocks[i]) != 8) return 1;
   }
-  printf("secure %lu user %u accepted %d\n", getauxval(AT_SECURE), (unsigned)geteuid(), accepted);
+  int contexts = 0;
+  for (int i = 0; i < 2; i++) {
+    aio_context_t context = 0;
+    if (syscall(SYS_io_setup, 64L, &context) == 0) contexts++;
+  }
+  printf("secure %lu user %u accepted %d contexts %d\n", getauxval(AT_SECURE), (unsigned)geteuid(), accepted, contexts);
   return 0;
 }

@@ -64,6 +64,7 @@ int main(int count, char** words) {
     CHECK(submit_read(&blocks[i]) == 0);
   }
   CHECK(status_of(&blocks[kRequests]) == EINPROGRESS);
+  work_with_native_aio(library);
   CHECK(dlclose(library) == 0);
   CHECK(write(ends[1], "x", 1) == 1);
   for (int i = 0; i <= kRequests; i++) {

@@ -257,4 +257,5 @@ void work_of_every_kind(void) {
   work_with_signals();
   work_with_callbacks();
   work_with_lists();
+  work_with_native_aio(NULL);
 }

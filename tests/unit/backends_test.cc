@@ -1,9 +1,12 @@
 // backends_test.cc - one suite for every backend: the contract of backend.h, on real files.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -11,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "backend/inline_io.h"
 #include "backend/io_uring.h"
@@ -56,6 +60,16 @@ int64_t run(Backend& backend, Io io) {
   while (backend.reap(done, 1, true) == 0) {
   }
   CHECK(done[0] == &io);
+  return io.result;
+}
+
+int64_t run_vectors(Backend& backend, Io io, std::vector<iovec>* vectors) {
+  io.vectors = vectors->data();
+  io.vector_count = static_cast<uint32_t>(vectors->size());
+  backend.start(&io);
+  Io* done[1] = {};
+  while (backend.reap(done, 1, true) == 0) {
+  }
   return io.result;
 }
 
@@ -127,6 +141,61 @@ TEST_CASE("every backend gives what the plain calls give") {
     CHECK(memcmp(back, "123", 3) == 0);
     CHECK(memcmp(back + 8, "456", 3) == 0);
   }
+  SECTION("vectors of all lengths, also none, out and back") {
+    std::string content(3000, 0), read_back(3000, 0);
+    for (size_t i = 0; i < content.size(); i++) content[i] = static_cast<char>(i * 7);
+    for (Opcode opcode : {Opcode::kWrite, Opcode::kRead}) {
+      std::string& memory = opcode == Opcode::kWrite ? content : read_back;
+      std::vector<iovec> vectors;
+      for (size_t at = 0, i = 0; at < memory.size(); i++) {
+        const size_t length = std::min(i % 5 * 37, memory.size() - at);
+        vectors.push_back({memory.data() + at, length});
+        at += length;
+      }
+      Io io = make_io(opcode, file.fd(), FileKind::kRegular, nullptr, memory.size(), 100);
+      CHECK(run_vectors(backend, io, &vectors) == 3000);
+    }
+    CHECK(content == read_back);
+    // What an earlier round has done counts, and the unit begins behind it.
+    std::vector<iovec> vectors = {{read_back.data(), 1000}, {read_back.data() + 1000, 2000}};
+    Io io = make_io(Opcode::kRead, file.fd(), FileKind::kRegular, nullptr, 3000, 100);
+    io.vectors = vectors.data();
+    io.vector_count = 2;
+    advance(&io, 1200);
+    backend.start(&io);
+    Io* done[1];
+    while (backend.reap(done, 1, true) == 0) {
+    }
+    CHECK(io.result == 3000);
+  }
+  SECTION("flags") {
+    CHECK(run(backend, make_io(Opcode::kWrite, file.fd(), FileKind::kRegular, text, 10, 0)) == 10);
+    Io io = make_io(Opcode::kWrite, file.fd(), FileKind::kRegular, text, 5, 0);
+    io.rw_flags = RWF_APPEND | RWF_DSYNC;
+    CHECK(run(backend, io) == 5);
+    CHECK(lseek(file.fd(), 0, SEEK_END) == 15);
+    io.rw_flags = 1 << 30;
+    CHECK((run(backend, io) == -EOPNOTSUPP || run(backend, io) == -EINVAL));
+  }
+  SECTION("polls: what is ready, what becomes so, what has hung up") {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    Io io = make_io(Opcode::kPoll, ends[1], FileKind::kPipe, nullptr, 0, 0);
+    io.poll_events = POLLOUT;
+    CHECK(run(backend, io) == POLLOUT);
+    io.fd = ends[0];
+    io.poll_events = POLLIN;
+    std::thread writer([&] {
+      usleep(20000);
+      if (write(ends[1], "x", 1) != 1) abort();
+    });
+    CHECK(run(backend, io) == POLLIN);
+    writer.join();
+    REQUIRE(read(ends[0], back, 1) == 1);
+    close(ends[1]);
+    CHECK((run(backend, io) & POLLHUP) != 0);
+    close(ends[0]);
+  }
   SECTION("a stream: a read takes what is there, a large write is written wholly") {
     int ends[2];
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
@@ -186,6 +255,72 @@ TEST_CASE("a ring asleep is woken through its word, and leaves no descriptor") {
   Io* done[1];
   CHECK(opened->ring.reap(done, 1, true) == 0);
   waker.join();
+}
+
+TEST_CASE("a poll on a thread is cancelled from another one, wherever it is") {
+  Threads backend;
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  for (int round = 0; round < 300; round++) {
+    Io io = make_io(Opcode::kPoll, ends[0], FileKind::kPipe, nullptr, 0, 0);
+    io.poll_events = POLLIN;
+    std::atomic<bool> has_begun{false};
+    std::thread canceller([&] {
+      while (!has_begun.load()) {
+      }
+      // Refused before it waits; then it is asked again.
+      int64_t tries = 0;
+      while (backend.cancel(&io) != CancelAnswer::kAccepted && tries++ < 1000000) std::this_thread::yield();
+    });
+    has_begun.store(true);
+    backend.start(&io);
+    canceller.join();
+    Io* done[1];
+    REQUIRE(backend.reap(done, 1, false) == 1);
+    REQUIRE(io.result == -ECANCELED);
+  }
+  backend.close();
+  close(ends[0]);
+  close(ends[1]);
+}
+
+TEST_CASE("polls in a ring are cancelled one by one, and those that nobody cancels stay") {
+  auto opened = open_backend("io_uring");
+  if (opened->backend == nullptr) AIOX_SKIP("io_uring: " + opened->refusal);
+  IoUring& ring = opened->ring;
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  std::array<Io, 40> polls;
+  std::array<Cancellation, 40> cancellations;
+  for (Io& io : polls) {
+    io = make_io(Opcode::kPoll, ends[0], FileKind::kPipe, nullptr, 0, 0);
+    io.poll_events = POLLIN;
+    ring.start(&io);
+  }
+  for (size_t i = 0; i < polls.size(); i += 2) {
+    cancellations[i].io = &polls[i];
+    ring.start_cancel(&cancellations[i]);
+  }
+  size_t ended = 0, accepted = 0;
+  Io* done[64];
+  while (ended < 20 || accepted < 20) {
+    for (unsigned count = ring.reap(done, 64, ended < 20); count > 0; count--) {
+      CHECK(done[count - 1]->result == -ECANCELED);
+      CHECK((done[count - 1] - polls.data()) % 2 == 0);
+      ended++;
+    }
+    while (Cancellation* answered = ring.take_answered_cancel()) {
+      CHECK(answered->answer == CancelAnswer::kAccepted);
+      accepted++;
+    }
+  }
+  CHECK(ring.in_flight() == 20);
+  REQUIRE(write(ends[1], "x", 1) == 1);
+  for (ended = 0; ended < 20;) {
+    for (unsigned count = ring.reap(done, 64, true); count > 0; count--, ended++) CHECK(done[count - 1]->result == POLLIN);
+  }
+  close(ends[0]);
+  close(ends[1]);
 }
 
 InlineAnswer read_bytes(int fd, char* buffer, size_t count, int64_t offset, int64_t* result) {

@@ -336,7 +336,7 @@ void DirectLane::reap(ReapBy by) {
     hand.is_taken = hand.is_last = hand.is_published = false;
     if (!ring_.peek(index, &hand.event)) break;
     // What must go on elsewhere, or may have to, a handler could not end for this thread: none may come between.
-    kernel::SignalHold hold(by == ReapBy::kWaiter && may_go_elsewhere(hand.event));
+    kernel::SignalHold hold(by != ReapBy::kReaper && may_go_elsewhere(hand.event));
     order_for_handlers();
     in_hand_ = &hand;
     order_for_handlers();

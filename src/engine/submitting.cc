@@ -138,6 +138,7 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   if (is_priority_wanted && kernel::is_seekable(file->kind())) request->io.priority = kernel::io_priority();
   const ServiceId service = request->service;
   request->service_hint.store(static_cast<uint8_t>(service), std::memory_order_relaxed);  // relaxed: ours
+  const bool was_due = request->is_due;
   FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
@@ -152,7 +153,7 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
       break;
     case FileQueue::Enqueued::kDependent:
       // Nobody may be waiting for what it waits for.
-      reaper.add_due();
+      if (!was_due) reaper.add_due();
       reaper.ensure();
       break;
     case FileQueue::Enqueued::kWithheldFirst:

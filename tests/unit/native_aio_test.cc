@@ -477,3 +477,30 @@ TEST_CASE("an eventfd is told once for each event, and never when another file h
   }
   CHECK(destroy_context(context) == 0);
 }
+
+TEST_CASE("when all has ended, also what waited for others of the direct lane, every thread of aiox goes") {
+  Watchdog watchdog(40);
+  ScratchFile file(65536, O_DIRECT);
+  if (file.fd() < 0) AIOX_SKIP("no O_DIRECT here");
+  if (getenv("AIOX_IDLE_MS") == nullptr) AIOX_SKIP("AIOX_IDLE_MS is not set");
+  std::unique_ptr<void, void (*)(void*)> buffer(aligned_alloc(4096, 65536), free);
+  memset(buffer.get(), 'w', 65536);
+  for (int round = 0; round < 20; round++) {
+    // Fresh: nobody knows yet how its events are taken, so the reaper is there for it.
+    aio_context_t context = 0;
+    REQUIRE(setup_context(8, &context) == 0);
+    iocb blocks[4];
+    iocb* list[4];
+    for (int i = 0; i < 4; i++) {
+      blocks[i] = block_of(file.fd(), i % 2 == 0 ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD, buffer.get(), 65536);
+      list[i] = &blocks[i];
+    }
+    REQUIRE(submit_blocks(context, 4, list) == 4);
+    io_event events[4];
+    REQUIRE(get_events(context, 4, 4, events, &kSeconds) == 4);
+    REQUIRE(destroy_context(context) == 0);
+  }
+  const int64_t since = now_ms();
+  while (Engine::get()->counters.threads_now.read() > 0 && now_ms() - since < 5000) usleep(1000);
+  CHECK(Engine::get()->counters.threads_now.read() == 0);
+}

@@ -58,10 +58,15 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
   do {
     count = raw_syscall(SYS_io_getevents, static_cast<long>(context_), 1, 1, as_argument(&event), 0);
   } while (count == -EINTR || count == 0);
-  MutexLock lock(mutex);
-  is_waiting_ = false;
-  if (count < 0) return static_cast<int>(count);
-  return cancel_requested ? -ECANCELED : 0;
+  {
+    MutexLock lock(mutex);
+    is_waiting_ = false;
+    if (count > 0) return cancel_requested ? -ECANCELED : 0;
+  }
+  // The kernel has begun to refuse the wait (a seccomp filter set since), and the poll goes with the context.
+  raw_syscall(SYS_io_destroy, static_cast<long>(context_));
+  context_ = 0;
+  return wait_in_slices(fd, events, mutex, cancel_requested);
 }
 
 void AioPoll::cancel(Mutex&) {

@@ -131,7 +131,7 @@ class Contexts {
 
   // A ring has room for more requests than were asked for, as the kernel's has. They are taken as long as that is at the
   // expense of nobody to whom a request was promised. False: not now.
-  static constexpr uint32_t kExtraMax = 1u << 16;
+  static constexpr uint32_t kExtraMax = 1u << 14;
   bool take_extra() {
     if (extra_.fetch_add(1, std::memory_order_relaxed) < kExtraMax) return true;  // relaxed: a figure
     give_back_extra();

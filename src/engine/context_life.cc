@@ -39,7 +39,8 @@ bool Engine::open_for_contexts() {
   if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;
   MutexLock lock(node_mu_);
   if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;
-  if (!context_requests.open(config.events_max + Contexts::kExtraMax) || !vector_stores.open()) return false;
+  // The largest last: where address space is short it takes what there is.
+  if (!vector_stores.open() || !context_requests.open(config.events_max + Contexts::kExtraMax)) return false;
   is_open_for_contexts_.store(true, std::memory_order_release);
   return true;
 }
@@ -47,7 +48,9 @@ bool Engine::open_for_contexts() {
 int Engine::create_context(uint32_t events, uintptr_t* address) {
   Inside inside;
   if (!open_for_contexts()) return -ENOMEM;
-  return contexts.create(events, config.events_max, address);
+  const uint32_t capacity = context_requests.capacity();
+  const uint32_t promised_max = capacity > Contexts::kExtraMax ? capacity - Contexts::kExtraMax : 0;
+  return contexts.create(events, config.events_max < promised_max ? config.events_max : promised_max, address);
 }
 
 int Engine::destroy_context(Context* context) {

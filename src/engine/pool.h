@@ -85,6 +85,9 @@ class Pool {
     }
   }
 
+  // Objects that it can have; fewer than were asked for where address space was short.
+  uint32_t capacity() const { return capacity_; }
+
   uint32_t index_of(const T* object) const { return static_cast<uint32_t>(object - objects_); }
 
   // The object with that index, or nullptr if none was ever made.

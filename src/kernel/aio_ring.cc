@@ -61,7 +61,7 @@ long AioRing::submit(iocb** list, unsigned count) {
 }
 
 bool AioRing::cancel(iocb* block) {
-  io_event none;
+  io_event none = {};
   return raw_syscall(SYS_io_cancel, as_argument(ring_), as_argument(block), as_argument(&none)) == -EINPROGRESS;
 }
 

@@ -273,7 +273,7 @@ TEST_CASE("a poll ends when what it waits for has come, and at once when it is c
   CHECK(get_events(context, 0, 4, events, &kNow) == 0);
   REQUIRE(write(pipes.ends[1], "x", 1) == 1);
   CHECK(get_events(context, 1, 4, events, &kSeconds) == 1);
-  CHECK(events[0].res == POLLIN);
+  CHECK((events[0].res & POLLIN) != 0);  // the kernel tells all that the wake-up was for
   char byte;
   REQUIRE(read(pipes.ends[0], &byte, 1) == 1);
   for (int i = 0; i < 200; i++) {

@@ -1,5 +1,7 @@
 #include "engine/direct_lane.h"
 
+#include <poll.h>
+
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -282,6 +284,7 @@ void DirectLane::nudge(int fd) {
   iocb block = {};
   block.aio_data = kNudge;
   block.aio_lio_opcode = IOCB_CMD_POLL;
+  block.aio_buf = POLLIN | POLLOUT;  // what a file that knows no polling is always ready for; without it the kernel says EINVAL
   block.aio_fildes = static_cast<uint32_t>(fd);
   iocb* list[] = {&block};
   if (has_ring_.load(std::memory_order_acquire) && ring_.submit(list, 1) == 1) ring_.cancel(&block);

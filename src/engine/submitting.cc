@@ -165,6 +165,7 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
       break;
     case FileQueue::Enqueued::kStale:
       if (request->is_due) reaper.remove_due();
+      request->is_due = false;  // it may end here, and be announced
       remove_foreign(request);
       break;
   }

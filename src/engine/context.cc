@@ -18,8 +18,10 @@ Context* const kRemoved = reinterpret_cast<Context*>(8);
 
 void Context::add_waiter(uint32_t slot, uint32_t wanted_events) {
   MutexLock lock(wait_mu_);
-  wanted_.store(wanted_events, std::memory_order_relaxed);  // relaxed: the slot comes after
-  waiter_.store(waiter_count_++ == 0 ? slot : WaitSlots::kEveryone, std::memory_order_seq_cst);  // E-wait
+  const bool is_only = waiter_count_++ == 0;
+  // Not of a second one: who posts may still see the first one's slot, and must not measure by what another wants.
+  if (is_only) wanted_.store(wanted_events, std::memory_order_relaxed);  // relaxed: the slot comes after
+  waiter_.store(is_only ? slot : WaitSlots::kEveryone, std::memory_order_seq_cst);  // E-wait
 }
 
 void Context::remove_waiter() {

@@ -180,7 +180,7 @@ void hand_over_posix(Handover handover) {
 void hand_over_native(Handover handover, int flags = 0) {
   if (flags != 0 && !supports_direct()) skip("O_DIRECT is not supported here");
   g_flags = flags;
-  hand_over_often<NativeBatch>(handover, kRounds / 5);
+  hand_over_often<NativeBatch>(handover, flags != 0 ? kRounds / 10 : kRounds / 5);
 }
 
 }  // namespace

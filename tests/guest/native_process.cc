@@ -313,7 +313,7 @@ void expect_writes_after(Ending ending, int flags, size_t size_bytes) {
 void expect_writes_after_each(std::initializer_list<Ending> endings, int flags) {
   for (Ending ending : endings)
     for (size_t size_bytes : {size_t(4096), size_t(65536)})
-      for (unsigned round = 0; round < trials(3); ++round) expect_writes_after(ending, flags, size_bytes);
+      for (unsigned round = 0; round < trials(2); ++round) expect_writes_after(ending, flags, size_bytes);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kDeviceBytes = 32 << 20;
 constexpr unsigned kRequests = 32;
-constexpr unsigned kRounds = 40;
+constexpr unsigned kRounds = 40, kNativeRounds = 12;
 
 class FileSystem {
  public:
@@ -133,7 +133,7 @@ void use_native(int fd, Kind kind, unsigned round) {
 
 void unmount_after(Kind kind, Use use = use_posix) {
   FileSystem file_system;
-  for (unsigned round = 0; round < trials(kRounds); ++round) {
+  for (unsigned round = 0; round < trials(use == use_native ? kNativeRounds : kRounds); ++round) {
     file_system.mount_it();
     int fd = file_system.open_file(kind == Kind::kDirect ? O_DIRECT : 0);
     use(fd, kind, round);

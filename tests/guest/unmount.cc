@@ -52,12 +52,12 @@ class FileSystem {
     }
   }
   // Not tried again: busy is what must not be.
-  void unmount() {
+  void unmount(const char* after = "nothing") {
     if (umount2(directory_.c_str(), 0) == 0) return;
     int error = errno;
     umount2(directory_.c_str(), MNT_DETACH);
     rmdir(directory_.c_str());
-    FAIL("umount: %s", strerror(error));
+    FAIL("umount after %s: %s", after, strerror(error));
   }
   int open_file(int flags) {
     int fd = open(path_.c_str(), O_RDWR | O_CLOEXEC | flags);
@@ -71,6 +71,7 @@ class FileSystem {
 };
 
 enum class Kind { kBufferedReads, kBufferedWrites, kDirect, kSync };
+const char* const kKindNames[] = {"buffered reads", "buffered writes", "direct requests", "fsync"};
 
 using Use = void (*)(int fd, Kind kind, unsigned round);
 
@@ -138,7 +139,7 @@ void unmount_after(Kind kind, Use use = use_posix) {
     int fd = file_system.open_file(kind == Kind::kDirect ? O_DIRECT : 0);
     use(fd, kind, round);
     CHECK(close(fd) == 0);
-    file_system.unmount();
+    file_system.unmount(kKindNames[int(kind)]);
   }
 }
 
@@ -150,5 +151,8 @@ GUEST_PROPERTY(umount_works_as_soon_as_direct_requests_have_ended) { unmount_aft
 GUEST_PROPERTY(umount_works_as_soon_as_fsyncs_have_ended) { unmount_after(Kind::kSync); }
 
 GUEST_PROPERTY(native_umount_works_as_soon_as_requests_have_ended) {
-  for (Kind kind : {Kind::kBufferedReads, Kind::kBufferedWrites, Kind::kDirect, Kind::kSync}) unmount_after(kind, use_native);
+  for (Kind kind : {Kind::kBufferedReads, Kind::kBufferedWrites, Kind::kDirect}) unmount_after(kind, use_native);
 }
+
+// With AIOX_BACKEND=io_uring one time in some hundreds the ring holds the file on until its worker retires.
+GUEST_PROPERTY(native_umount_works_as_soon_as_fsyncs_have_ended) { unmount_after(Kind::kSync, use_native); }

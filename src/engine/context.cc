@@ -99,7 +99,9 @@ void Contexts::insert(Context* context, uintptr_t address) {
 
 void Contexts::remove(Context* context) {
   Slot* slots = slots_.load(std::memory_order_relaxed);  // relaxed: under the lock
-  uint32_t i = first_slot(context->key_.load(std::memory_order_relaxed));
+  const uintptr_t address = context->key_.load(std::memory_order_relaxed);  // relaxed: under the lock
+  if (address == 0) return;
+  uint32_t i = first_slot(address);
   while (slots[i].load(std::memory_order_relaxed) != context) i = next_slot(i);
   context->key_.store(0, std::memory_order_seq_cst);
   slots[i].store(kRemoved, std::memory_order_release);
@@ -147,6 +149,11 @@ int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
   context->is_waiter_in_lane_.store(false, std::memory_order_relaxed);
   context->is_dead_.store(false, std::memory_order_relaxed);
   *address = context->ring.address();
+  // Whose ring was there has been moved, and is found by its id when it is used where it is now.
+  if (Context* moved = find(*address)) {
+    remove(moved);
+    moved->ring.set_address(0);
+  }
   insert(context, *address);
   return 0;
 }

@@ -217,6 +217,26 @@ TEST_CASE("threads that use a moved ring's new address at the same time all find
   CHECK(table.destroy(address));
 }
 
+TEST_CASE("a new ring where a moved one was, not used since, is its own context") {
+  Table table;
+  const uintptr_t old = table.create();
+  Context* first = table.enter(old);
+  table.leave(first);
+  Space space(1);
+  if (!move(old, space.page(0))) FAIL("mremap");
+  std::vector<uintptr_t> others;
+  while (others.size() < 1000 && (others.empty() || others.back() != old)) others.push_back(table.create());
+  if (others.back() != old) AIOX_SKIP("the address was not used again");
+  Context* second = table.enter(old);
+  CHECK(second != first);
+  table.leave(second);
+  Context* moved = table.enter(space.page(0));
+  CHECK(moved == first);
+  if (moved != nullptr) table.leave(moved);
+  CHECK(table.destroy(space.page(0)));
+  for (uintptr_t other : others) CHECK(table.destroy(other));
+}
+
 TEST_CASE("a copy of a ring is no context") {
   Table table;
   const uintptr_t address = table.create();

@@ -118,9 +118,12 @@ int DirectLane::start_ring(const char** step) {
 int DirectLane::rw_flags(From from) { return from == From::kProgram ? kernel::kRwfNowait : 0; }
 
 void DirectLane::start(Request* const* requests, unsigned count) {
+  const Context* context = requests[0]->context;
+  // Who will come and wait reaps then, and several at once.
+  const bool is_reaped_later = context != nullptr && context->habit() == Context::Habit::kCalls;
   count_in(count);
   hand_over(requests, nullptr, count, From::kProgram);
-  poll(ReapBy::kSubmitter);
+  if (!is_reaped_later) poll(ReapBy::kSubmitter);
 }
 
 void DirectLane::start_for(Request* const* requests, const int* descriptors, unsigned count) {
@@ -327,7 +330,9 @@ void DirectLane::reap(ReapBy by) {
   const bool is_locked_out = t_inside != 0 && by == ReapBy::kWaiter;
   // A thread of ours may come to wait for the lock of a file that is held below: no handler on this thread may come to wait
   // for what that thread would do next. Where there is none, nothing is held off, and nothing is paid.
-  kernel::SignalHold alone(by == ReapBy::kWaiter && engine_->counters.threads_now.read() > 0 && has_events());
+  // Nor where no handler can wait for anything: io_getevents does not while it finds itself inside the engine.
+  const bool may_be_waited_for = by == ReapBy::kWaiter && engine_->may_handlers_wait();
+  kernel::SignalHold alone(may_be_waited_for && engine_->counters.threads_now.read() > 0 && has_events());
   Inside inside;
   WakeBatch wakes;
   InHand hand;

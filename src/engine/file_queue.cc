@@ -23,6 +23,12 @@ void set_place(Request* request, QueuePlace place) { request->place.store(place,
 // Whether a write may be one of several that a single call carries out.
 bool is_mergeable(const Request* request) { return request->io.vector_count == 1 && request->io.rw_flags == 0; }
 
+// Counts under the lock of the file, for those who look without it: release, E-writes.
+void count(std::atomic<uint32_t>& counter, int change) {
+  const uint32_t before = counter.load(std::memory_order_relaxed);  // relaxed: changed under the lock
+  counter.store(before + static_cast<uint32_t>(change), std::memory_order_release);
+}
+
 // Spins until the publisher, which is between two of its own instructions, is through.
 void wait_until_published(const Request* request) {
   while (request->is_published.load(std::memory_order_acquire) == 0) sched_yield();  // E-published
@@ -68,9 +74,9 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   if (!is_attached_ || fd_ != request->io.fd) return Enqueued::kStale;
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   // E-writes: a later read of the same thread must find the count raised.
-  if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_add(1, std::memory_order_release);
-  outstanding_.fetch_add(1, std::memory_order_release);
-  waiting_count_.fetch_add(1, std::memory_order_release);
+  if (request->io.opcode == Opcode::kWrite) count(outstanding_writes_, 1);
+  count(outstanding_, 1);
+  count(waiting_count_, 1);
   if (start == Start::kWaiterIfLone) start = order_.empty() ? Start::kWaiter : Start::kWorker;
   const ServiceMask withheld_before = withheld_;
   order_.push_back(request);
@@ -179,7 +185,7 @@ ServiceMask FileQueue::take_wake_mask() {
 void FileQueue::begin_flight(Request* request, Worker* worker) {
   set_place(request, QueuePlace::kNone);
   request->is_withheld.store(false, std::memory_order_relaxed);  // relaxed: a hint
-  waiting_count_.fetch_sub(1, std::memory_order_release);
+  count(waiting_count_, -1);
   request->worker = worker;
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
 }
@@ -358,7 +364,7 @@ Request* FileQueue::try_claim_oldest(ServiceId service) {
 ServiceMask FileQueue::unclaim(Request* request) {
   MutexLock lock(mu_);
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
-  waiting_count_.fetch_add(1, std::memory_order_release);
+  count(waiting_count_, 1);
   set_place(request, QueuePlace::kRunnable);
   request->is_withheld.store(true, std::memory_order_relaxed);  // relaxed: a hint
   runnable_[static_cast<unsigned>(request->service)].push_front(request);
@@ -401,10 +407,10 @@ void FileQueue::leave_direct(Request* request) {
 void FileQueue::unlink(Request* request) {
   order_.remove(request);
   request->is_listed.store(0, std::memory_order_release);  // E-token
-  outstanding_.fetch_sub(1, std::memory_order_release);  // E-writes
+  count(outstanding_, -1);  // E-writes
   leave_direct(request);
   admitted_.remove(request);
-  if (request->io.opcode == Opcode::kWrite) outstanding_writes_.fetch_sub(1, std::memory_order_release);  // E-writes
+  if (request->io.opcode == Opcode::kWrite) count(outstanding_writes_, -1);  // E-writes
   if (order_.empty() && idle_waiters_ > 0) {
     idle_sequence_.fetch_add(1, std::memory_order_release);
     kernel::futex_wake(idle_sequence_);
@@ -445,7 +451,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
     change_state(request, RequestState::kCanceling, RequestState::kInFlight);
   }
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
-  waiting_count_.fetch_add(1, std::memory_order_release);
+  count(waiting_count_, 1);
   leave_direct(request);
   request->worker = nullptr;
   request->service = service;
@@ -467,7 +473,7 @@ void FileQueue::remove_queued(Request* request) {
     case QueuePlace::kNone: break;
   }
   set_place(request, QueuePlace::kNone);
-  waiting_count_.fetch_sub(1, std::memory_order_release);
+  count(waiting_count_, -1);
 }
 
 ServiceMask FileQueue::finish_cancelled(Request* request) {

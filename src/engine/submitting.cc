@@ -134,7 +134,9 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   request->withheld_tick = reaper.now();
   // In the direct lane the submitting thread's own counts, with no call for it.
   bool is_own_thread = may_be_direct && !file->bypasses_cache();
-  const bool is_priority_wanted = !is_own_thread && request->io.priority == kernel::kNoIoPriority;
+  // Nor where no device is waited for.
+  const bool is_quick = start == FileQueue::Start::kWaiterIfLone;
+  const bool is_priority_wanted = !is_own_thread && !is_quick && request->io.priority == kernel::kNoIoPriority;
   if (is_priority_wanted && kernel::is_seekable(file->kind())) request->io.priority = kernel::io_priority();
   const ServiceId service = request->service;
   request->service_hint.store(static_cast<uint8_t>(service), std::memory_order_relaxed);  // relaxed: ours
@@ -346,6 +348,7 @@ Request* Engine::make_request(const Submission& submission) {
     return nullptr;
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
+  if (context == nullptr && !may_handlers_wait()) has_posix_requests_.store(true, std::memory_order_relaxed);  // relaxed: a hint
   uint32_t generation = (request->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;  // relaxed: ours
   // A fresh one may have had a life before its memory was given back: begun anew, it would meet that one's tokens again.
   if (generation == 1) generation = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 16) & kGenerationMask;

@@ -286,7 +286,7 @@ class EventsWaiter final : public engine::Waiter {
     FileQueue* file = context_->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
     if (file == nullptr || !file->has_waiting()) return false;
     const Engine::Place place = {file, static_cast<engine::ServiceId>(context_->withheld_service.load(std::memory_order_relaxed))};
-    kernel::SignalHold hold;
+    kernel::SignalHold hold(engine()->may_handlers_wait());
     for (int served_count = 0; served_count < kServedMax; served_count++) {
       Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
       if (served == Engine::Served::kMissed && may_block_ && !is_done()) {

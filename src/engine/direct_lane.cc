@@ -307,11 +307,17 @@ void DirectLane::look() {
 int DirectLane::sleep(int64_t deadline_ns, const uint64_t* signal_mask) {
   int64_t timeout_ns = deadline_ns == kernel::kNoTimeout ? kernel::kNoTimeout : deadline_ns - kernel::monotonic_now_ns();
   if (timeout_ns < 0 && deadline_ns != kernel::kNoTimeout) timeout_ns = 0;
+  return sleep_for(timeout_ns, signal_mask);
+}
+
+int DirectLane::sleep_for(int64_t timeout_ns, const uint64_t* signal_mask) {
   int error = ring_.wait(timeout_ns, signal_mask);
   if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
   // The kernel has begun to refuse the wait (a seccomp filter set since). Events still come: they are looked for.
   std::atomic<uint32_t> never{0};
-  int64_t look_ns = kernel::monotonic_now_ns() + kLookNs;
+  const int64_t now_ns = kernel::monotonic_now_ns();
+  const int64_t look_ns = now_ns + kLookNs;
+  const int64_t deadline_ns = timeout_ns == kernel::kNoTimeout ? kernel::kNoTimeout : now_ns + timeout_ns;
   bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= look_ns;
   int64_t until_ns = is_last ? deadline_ns : look_ns;
   error = signal_mask != nullptr ? kernel::sleep_with_mask(until_ns, *signal_mask) : kernel::futex_wait_until(never, 0, until_ns);

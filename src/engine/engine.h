@@ -247,6 +247,7 @@ class Engine {
   bool open_for_contexts();
   void cancel_all_of(Context* context);
   bool start_poll(const Submission& submission);
+  bool is_carried_out_here(FileQueue* file, const Submission& submission, int64_t* result);
   bool is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result);
   Served serve(FileQueue* file, Request* request, Serve how);
   Request* follow(Token token, uint32_t* generation);

@@ -60,6 +60,9 @@ int Engine::submit(const Submission& submission) {
   if (submission.context != nullptr && is_transfer && submission.offset != 0 && file->kind() == kernel::FileKind::kSocket) {
     return complete_at_once(submission, -ESPIPE);
   }
+  if (submission.context != nullptr && is_carried_out_here(file, submission, &result)) {
+    return complete_at_once(submission, result);
+  }
   InlineOutcome inline_outcome = try_inline(file, submission, &result);
   if (inline_outcome == InlineOutcome::kDone) {
     int accepted = complete_at_once(submission, result);
@@ -305,6 +308,21 @@ bool Engine::is_nowait_answered(FileQueue* file, const Submission& submission, i
   const int64_t offset = is_stream ? -1 : submission.offset;
   *result = is_read ? kernel::read_flagged(submission.fd, vectors, submission.vector_count, offset, submission.rw_flags)
                     : kernel::write_flagged(submission.fd, vectors, submission.vector_count, offset, submission.rw_flags);
+  return true;
+}
+
+// A RAM disk that does not know RWF_NOWAIT (zram) does its work in the submission, whoever submits: the kernel's io_submit
+// waits for that, too. A request that is alone in its context would only be handed from one call to the next.
+bool Engine::is_carried_out_here(FileQueue* file, const Submission& submission, int64_t* result) {
+  if (file->knows_nowait() || !file->opened_direct() || !file->is_quick()) [[likely]] return false;
+  if (!backend::is_transfer(submission.opcode) || submission.length_bytes > backend::kInlineBytesMax) return false;
+  if (!config.is_inline_enabled || config.backend != BackendChoice::kAuto) return false;
+  if (submission.context->ring.pending() > 1 || file->has_outstanding() || submission.priority != kernel::kNoIoPriority) return false;
+  const int64_t begin_ns = kernel::monotonic_now_ns();
+  const bool is_read = submission.opcode == Opcode::kRead;
+  *result = is_read ? kernel::read_flagged(submission.fd, vectors_of(submission), submission.vector_count, submission.offset, submission.rw_flags)
+                    : kernel::write_flagged(submission.fd, vectors_of(submission), submission.vector_count, submission.offset, submission.rw_flags);
+  file->note_duration(kernel::monotonic_now_ns() - begin_ns);
   return true;
 }
 

@@ -33,8 +33,15 @@ int64_t sooner(int64_t deadline_ns, int64_t interval_ns) {
   return deadline_ns == kernel::kNoTimeout || other_ns < deadline_ns ? other_ns : deadline_ns;
 }
 
-bool is_over(int64_t deadline_ns) {
-  return deadline_ns != kernel::kNoTimeout && kernel::monotonic_now_ns() >= deadline_ns;
+bool is_never(int64_t deadline_ns) { return deadline_ns == kernel::kNoTimeout || deadline_ns == kernel::kFarFutureNs; }
+
+bool is_over(int64_t deadline_ns) { return !is_never(deadline_ns) && kernel::monotonic_now_ns() >= deadline_ns; }
+
+// How long a leader sleeps at most. Without a look at the clock where none is needed.
+int64_t lead_ns(int64_t deadline_ns) {
+  if (is_never(deadline_ns)) return kLeaderLookNs;
+  const int64_t left_ns = deadline_ns - kernel::monotonic_now_ns();
+  return left_ns < 0 ? 0 : left_ns < kLeaderLookNs ? left_ns : kLeaderLookNs;
 }
 
 }  // namespace
@@ -79,7 +86,7 @@ int Waiter::lead(Lead lead, int64_t deadline_ns) {
       error = -EAGAIN;
     } else if (lane.in_flight() > 0 && is_self_reaped()) {
       note_in_lane(true);
-      error = is_done() ? 0 : sleep(kInRing, 0, sooner(deadline_ns, kLeaderLookNs));  // E-wait
+      error = is_done() ? 0 : sleep(kInRing, 0, lead_ns(deadline_ns));  // E-wait
       if (is_in_child()) return -EINTR;
       note_in_lane(false);
       // The kernel's AIO never restarts a wait; where no time limit is set, glibc's futex does, and so do we.
@@ -142,20 +149,21 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
 
 // aio_suspend is a cancellation point, and this is where. Asynchronous cancellation is on for the one system call that
 // sleeps; what has to be undone then is clean_up(), which takes no lock.
-int Waiter::sleep(Sleep where, uint32_t seen, int64_t deadline_ns) {
+// limit_ns: on a slot, until when; in the ring, how long.
+int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns) {
   int previous = PTHREAD_CANCEL_DEFERRED;
   int error = 0;
   std::atomic<uint32_t> never{0};
   pthread_cleanup_push(cancelled, this);
   if (is_cancellable_) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
   if (where == kInRing) {
-    error = engine_->direct.sleep(deadline_ns, signal_mask_);
+    error = engine_->direct.sleep_for(limit_ns, signal_mask_);
   } else if (signal_mask_ != nullptr) {
-    error = sleep_masked(seen, deadline_ns);
+    error = sleep_masked(seen, limit_ns);
   } else if (slot_ != WaitSlots::kNone) {
-    error = engine_->wait_slots.sleep(slot_, seen, deadline_ns);
+    error = engine_->wait_slots.sleep(slot_, seen, limit_ns);
   } else {
-    error = kernel::futex_wait_until(never, 0, deadline_ns);
+    error = kernel::futex_wait_until(never, 0, limit_ns);
   }
   if (is_cancellable_) pthread_setcanceltype(previous, nullptr);
   pthread_cleanup_pop(0);

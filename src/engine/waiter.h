@@ -50,7 +50,7 @@ class Waiter {
   enum Sleep : uint8_t { kInRing, kOnSlot };
   int lead(DirectLane::Lead lead, int64_t deadline_ns);
   int follow(int64_t deadline_ns, DirectLane::Lead* lead);
-  int sleep(Sleep where, uint32_t seen, int64_t deadline_ns);
+  int sleep(Sleep where, uint32_t seen, int64_t limit_ns);
   int sleep_masked(uint32_t seen, int64_t deadline_ns);
   void leave_follow();
   void clean_up();

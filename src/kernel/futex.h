@@ -14,6 +14,8 @@
 namespace aiox::kernel {
 
 inline constexpr int64_t kNoTimeout = -1;
+// A time that never comes: for waits that a handler is to end, which the kernel restarts where there is no limit.
+inline constexpr int64_t kFarFutureNs = INT64_MAX / 2;
 
 // Sleeps while *word == expected, at most until `deadline_ns` on CLOCK_MONOTONIC (kNoTimeout: no limit).
 // 0: woken, possibly for no reason; -EAGAIN: the word had another value; -EINTR: a signal handler ran; -ETIMEDOUT.

@@ -35,7 +35,7 @@ constexpr int kRwFlags = 0x1ff;
 constexpr int kRwfNowait = 0x8;
 // Addresses above are nobody's, and the kernel says so without a look at them (access_ok).
 constexpr uint64_t kAddressesEnd = uint64_t{1} << 56;
-constexpr int64_t kForeverNs = INT64_MAX / 2;
+constexpr int64_t kForeverNs = kernel::kFarFutureNs;
 
 // ---- Events ----
 
@@ -333,8 +333,7 @@ long wait_for_events(Engine* engine, Context* context, long min_count, long coun
     error = -EINTR;  // a handler has interrupted aiox itself: what it waits for may be in the interrupted hands
   } else {
     // Never without a limit: the kernel lets a handler with SA_RESTART end this wait, and a sleep without one would go on.
-    const int64_t now_ns = kernel::monotonic_now_ns();
-    const int64_t deadline_ns = timeout_ns < kForeverNs ? now_ns + timeout_ns : kForeverNs;
+    const int64_t deadline_ns = timeout_ns < kForeverNs ? kernel::monotonic_now_ns() + timeout_ns : kForeverNs;
     // Other threads take events too: what it was woken for may be gone by now.
     while (error == 0 && taken < min_count && !context->is_dead()) {
       const long capacity = context->ring.capacity();  // more than that are never there at once

@@ -81,7 +81,7 @@ CancelAnswer Threads::cancel(const Io* io) {
     return CancelAnswer::kAccepted;
   }
   // Between two waits the flag alone is enough: wait() looks at it under this lock before it sleeps.
-  if (!cancel_requested_) poll_.cancel(mutex_);
+  if (!cancel_requested_ && !poll_.cancel(mutex_)) return CancelAnswer::kRefused;
   cancel_requested_ = true;
   return CancelAnswer::kAccepted;
 }

@@ -36,19 +36,20 @@ void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads,
     }
     if (services[id].schedule(file, may_start_threads)) continue;
     if (!may_start_threads && reaper.summon(id)) continue;
-    serve_in_this_thread(id);
+    serve_in_this_thread(id, may_start_threads);
   }
 }
 
 // No thread can be had (RLIMIT_NPROC, cgroup pids, memory): the last resort is the plain call, here.
-void Engine::serve_in_this_thread(unsigned service) {
+// is_last_resort: a thread was asked for and could not be had.
+void Engine::serve_in_this_thread(unsigned service, bool is_last_resort) {
   Worker worker;
   worker.open(&services[service]);
-  worker.serve_in_caller();
+  worker.serve_in_caller(is_last_resort);
 }
 
 void Engine::serve_ready(unsigned service) {
-  if (!services[service].call_worker()) serve_in_this_thread(service);
+  if (!services[service].call_worker()) serve_in_this_thread(service, true);
 }
 
 void Engine::call_for_notifier() {

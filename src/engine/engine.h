@@ -224,7 +224,7 @@ class Engine {
   static void* probe_entry(void* engine);
   RingState probe_ring();
   RingState probe_direct();
-  void serve_in_this_thread(unsigned service);
+  void serve_in_this_thread(unsigned service, bool is_last_resort);
   FileQueue::Enqueued enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake);
   bool may_go_direct(const Request* request, FileQueue* file);
   static bool bypasses_cache(FileQueue* file, const backend::Io& io);

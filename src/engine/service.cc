@@ -231,6 +231,11 @@ bool Worker::fill() {
     }
     FileQueue* file = service_->pop();
     if (file == nullptr) return false;
+    if (is_helping_ && !kernel::is_seekable(file->kind())) {
+      aside_[aside_count_++] = file;
+      if (aside_count_ == kAsideMax) return false;
+      continue;
+    }
     unsigned room = backend_->room();
     bool has_more = false;
     unsigned count = file->take(service_->id(), this, service_->engine()->shared_ios, units,
@@ -457,8 +462,9 @@ void Worker::inherit() {
   service_->leave_blocked();
 }
 
-void Worker::serve_in_caller() {
+void Worker::serve_in_caller(bool is_last_resort) {
   backend_ = &threads_;
+  is_helping_ = !is_last_resort;
   for (;;) {
     fill();
     Io* done[1];
@@ -468,6 +474,8 @@ void Worker::serve_in_caller() {
     if (count == 0) break;
   }
   backend_->close();
+  // E-idle: a worker may have looked for them meanwhile. None is alive: then who pushed them is yet to ask for one.
+  while (aside_count_ > 0) service_->schedule(aside_[--aside_count_], false);
 }
 
 }  // namespace aiox::engine

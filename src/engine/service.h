@@ -36,8 +36,10 @@ class Worker {
   // False: it serves on a thread of the program.
   bool is_own_thread() const { return is_counted_; }
 
-  // Serves with blocking calls, on the calling thread, until the ready queue is empty. For when no thread can be had.
-  void serve_in_caller();
+  // Serves with blocking calls, on the calling thread, until the ready queue is empty. For when no thread can be had
+  // (is_last_resort: then a stream's request ends with EAGAIN), or none may be started by the caller: then streams are left to
+  // those that others start.
+  void serve_in_caller(bool is_last_resort);
 
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
   base::ListLink<Worker> idle_link;    // guarded by Service::mu_
@@ -65,6 +67,10 @@ class Worker {
 
   Service* service_ = nullptr;
   backend::Backend* backend_ = nullptr;  // ring_ or threads_
+  static constexpr unsigned kAsideMax = 16;
+  FileQueue* aside_[kAsideMax];          // while it serves in a caller: files that it leaves to others
+  unsigned aside_count_ = 0;
+  bool is_helping_ = false;              // it serves in a caller, and not as the last resort
   bool is_counted_ = false;              // in the service's census; not while it serves in a caller
   bool is_ring_ = false;                 // began with a ring; written before the first request is taken, read by cancel
   int dying_thread_id_ = 0;              // whose ring the heir waits to see gone

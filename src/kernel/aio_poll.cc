@@ -69,11 +69,12 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
   return wait_in_slices(fd, events, mutex, cancel_requested);
 }
 
-void AioPoll::cancel(Mutex&) {
-  if (!is_waiting_) return;
+bool AioPoll::cancel(Mutex&) {
+  if (!is_waiting_) return true;
   // -EINPROGRESS: its event comes, and that ends the wait (fs/aio.c: io_cancel). -EINVAL: it is on its way already.
   io_event unused = {};
-  raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
+  long error = raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
+  return error == -EINPROGRESS || error == -EINVAL || error == 0;
 }
 
 }  // namespace aiox::kernel

@@ -25,8 +25,9 @@ class AioPoll {
   // polling. -ECANCELED: cancel() came first. Other -errno: the descriptor is bad.
   int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested) AIOX_EXCLUDES(mutex);
 
-  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED.
-  void cancel(Mutex& mutex) AIOX_REQUIRES(mutex);
+  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED. False: the kernel refuses
+  // to (seccomp), and the wait goes on.
+  bool cancel(Mutex& mutex) AIOX_REQUIRES(mutex);
 
  private:
   static constexpr int kSliceMs = 20;

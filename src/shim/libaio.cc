@@ -418,7 +418,8 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
   if (context == nullptr || min_count < 0 || min_count > count) return -EINVAL;
   context->note_call(min_count > 0);
   uint32_t taken = take(context, events, count);
-  if (taken < count && caller.engine()->direct.in_flight() > 0) {
+  const engine::DirectLane& lane = caller.engine()->direct;
+  if (taken < count && (lane.in_flight() > 0 || lane.has_deferred())) {
     caller.engine()->poll_direct();
     taken += take(context, events + taken, count - taken);
   }

@@ -6,13 +6,8 @@ namespace aiox::engine {
 
 void change_state(Request* request, RequestState from, RequestState to) {
   AIOX_ASSERT(is_step_allowed(from, to));
-#if defined(AIOX_ASSERTIONS) || defined(__SANITIZE_THREAD__)
   [[maybe_unused]] RequestState previous = request->state.exchange(to, std::memory_order_acq_rel);  // E-state
   AIOX_ASSERT(previous == from);
-#else
-  // Nobody else changes it: it is this thread's, or the lock of its file is held.
-  request->state.store(to, std::memory_order_release);  // E-state
-#endif
 }
 
 void mark_done(Request* request) {

@@ -34,6 +34,10 @@ class CompletionRing {
   uintptr_t address() const { return reinterpret_cast<uintptr_t>(memory_.program_view); }
   // The program has moved its mapping (mremap).
   void set_address(uintptr_t address) { memory_.program_view = reinterpret_cast<void*>(address); }
+  // What the ring at an address that was one's says of itself. Reads it there, as libaio itself does.
+  static uint32_t id_at(uintptr_t address) {
+    return std::atomic_ref<uint32_t>(reinterpret_cast<Layout*>(address)->id).load(std::memory_order_relaxed);  // relaxed: its own
+  }
   // Whether there is a ring at that address which says that it has this id.
   static bool is_ring_at(uintptr_t address, uint32_t* id);
 

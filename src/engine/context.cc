@@ -141,6 +141,7 @@ int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
     contexts_.free(context);
     return -ENOMEM;
   }
+  context->id_ = id;
   context->promised_ = events;
   promised_ += events;
   context->habit_.store(Context::Habit::kUnknown, std::memory_order_relaxed);  // relaxed: not in the table yet, and so below
@@ -167,7 +168,9 @@ Context* Contexts::enter(uintptr_t address, WaitSlots& wait_slots) {
     if (context == kRemoved || context->key_.load(std::memory_order_acquire) != address) continue;
     // E-users: counted first, then looked at again: whoever takes it off the table waits for all that are counted.
     context->add_user();
-    if (context->key_.load(std::memory_order_seq_cst) == address) return context;
+    // Another's ring may have been moved to where this one's was, before either was used again.
+    const bool is_known = context->key_.load(std::memory_order_seq_cst) == address;
+    if (is_known && CompletionRing::id_at(address) == context->id_) return context;
     context->remove_user(wait_slots);
     break;
   }
@@ -181,6 +184,12 @@ Context* Contexts::enter_slowly(uintptr_t address) {
   const bool is_ring = CompletionRing::is_ring_at(address, &id);
   MutexLock lock(mu_);
   Context* context = find(address);
+  if (context != nullptr && is_ring && context->id_ != id) {
+    // It has been moved away, and is found by its id when it is used where it is now.
+    remove(context);
+    context->ring.set_address(0);
+    context = nullptr;
+  }
   if (context == nullptr && is_ring) context = find_moved(address, id);
   if (context != nullptr) context->add_user();
   return context;

@@ -108,6 +108,7 @@ class Context {
   std::atomic<uint32_t> elsewhere_{0};    // (@) a figure
   std::atomic<Habit> habit_{Habit::kUnknown};
   std::atomic<uint32_t> calls_to_forget_{0};
+  uint32_t id_ = 0;                       // as its ring says it; set before it is in the table
   uint32_t promised_ = 0;                 // events that the program asked for; set before it is in the table
   uint32_t generation_ = 0;               // Contexts::mu_
   kernel::Mutex poll_mu_;

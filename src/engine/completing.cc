@@ -64,6 +64,20 @@ void Engine::publish(Request* request, int64_t result, bool may_send_here) {
   announce(request, result, may_send_here, nullptr);
 }
 
+void Engine::wake_waiter(uint32_t slot, WakeBatch* wakes) {
+  if (wakes != nullptr) {
+    wakes->add(wait_slots, slot);
+  } else {
+    wait_slots.wake(slot);
+  }
+}
+
+void Engine::announce_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes) {
+  wake_waiter(context->waiter_to_wake(), wakes);
+  if (context->is_waiter_in_lane()) [[unlikely]] direct.nudge(fd);
+  if (target.file != nullptr) target.file->signal(target.life);
+}
+
 // The result has been stored: tells whoever waits, or wants to be notified.
 void Engine::announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
@@ -71,16 +85,10 @@ void Engine::announce(Request* request, int64_t result, bool may_send_here, Wake
   request->is_published.store(1, std::memory_order_release);  // E-published
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
   // the status, then look for a waiter: one of the two sees the other.
-  Context* context = request->context;
-  uint32_t waiter = context != nullptr ? context->waiter_to_wake() : request->waiter.load(std::memory_order_seq_cst);
-  if (wakes != nullptr) {
-    wakes->add(wait_slots, waiter);
+  if (request->context != nullptr) {
+    announce_event(request->context, request->event_target, request->io.fd, wakes);
   } else {
-    wait_slots.wake(waiter);
-  }
-  if (context != nullptr) {
-    if (context->is_waiter_in_lane()) [[unlikely]] direct.nudge(request->io.fd);
-    if (request->event_target.file != nullptr) request->event_target.file->signal(request->event_target.life);
+    wake_waiter(request->waiter.load(std::memory_order_seq_cst), wakes);
   }
   if (request->is_due) reaper.remove_due();
   remove_foreign(request);

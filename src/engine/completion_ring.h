@@ -27,7 +27,7 @@ class CompletionRing {
 
   // For at least `events` requests at a time; `id`: what the ring says of itself. False: no memory.
   bool open(uint32_t events, uint32_t id);
-  // Nobody uses it any more. program_view: where the program has it now.
+  // Nobody uses it any more.
   void close();
 
   // What io_context_t is.
@@ -38,7 +38,7 @@ class CompletionRing {
   static uint32_t id_at(uintptr_t address) {
     return std::atomic_ref<uint32_t>(reinterpret_cast<Layout*>(address)->id).load(std::memory_order_relaxed);  // relaxed: its own
   }
-  // Whether there is a ring at that address which says that it has this id.
+  // Whether there is a ring at that address, which need not be readable, and what it says of itself.
   static bool is_ring_at(uintptr_t address, uint32_t* id);
 
   // A place for one more event. False: as many are in flight, or wait to be taken, as the ring holds.

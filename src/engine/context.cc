@@ -150,11 +150,7 @@ int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
   context->is_waiter_in_lane_.store(false, std::memory_order_relaxed);
   context->is_dead_.store(false, std::memory_order_relaxed);
   *address = context->ring.address();
-  // Whose ring was there has been moved, and is found by its id when it is used where it is now.
-  if (Context* moved = find(*address)) {
-    remove(moved);
-    moved->ring.set_address(0);
-  }
+  if (Context* moved = find(*address)) lose(moved);
   insert(context, *address);
   return 0;
 }
@@ -185,14 +181,18 @@ Context* Contexts::enter_slowly(uintptr_t address) {
   MutexLock lock(mu_);
   Context* context = find(address);
   if (context != nullptr && is_ring && context->id_ != id) {
-    // It has been moved away, and is found by its id when it is used where it is now.
-    remove(context);
-    context->ring.set_address(0);
+    lose(context);
     context = nullptr;
   }
   if (context == nullptr && is_ring) context = find_moved(address, id);
   if (context != nullptr) context->add_user();
   return context;
+}
+
+// Its ring has been moved away, and is found by its id when it is used where it is now.
+void Contexts::lose(Context* context) {
+  remove(context);
+  context->ring.set_address(0);
 }
 
 Context* Contexts::find(uintptr_t address) {

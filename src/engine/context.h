@@ -23,6 +23,9 @@ class Context {
 
   bool is_dead() const { return is_dead_.load(std::memory_order_seq_cst); }
 
+  // Whether it has more requests than it was made for.
+  bool is_beyond_promise() const { return ring.pending() > promised_; }
+
   // ---- Users: callers, and requests that have not been given back. ----
   void add_user() { users_.fetch_add(1, std::memory_order_seq_cst); }
   // slots: who waits for the last one is woken.
@@ -45,9 +48,6 @@ class Context {
     return ring.available() >= wanted_.load(std::memory_order_relaxed) ? slot : WaitSlots::kNone;  // relaxed: set before slot
   }
   uint32_t any_waiter() const { return waiter_.load(std::memory_order_seq_cst); }
-  // Whether it has more requests than it was made for.
-  bool is_beyond_promise() const { return ring.pending() > promised_; }
-
   // A waiter sleeps in the direct lane's ring, where only an event of that wakes it.
   void set_waiter_in_lane(bool is_there) { is_waiter_in_lane_.store(is_there, std::memory_order_seq_cst); }  // E-wait
   bool is_waiter_in_lane() const { return is_waiter_in_lane_.load(std::memory_order_seq_cst); }
@@ -150,6 +150,7 @@ class Contexts {
   static uint32_t first_slot(uintptr_t address);
   static uint32_t next_slot(uint32_t i) { return (i + 1) & (kSlotCount - 1); }
   Context* enter_slowly(uintptr_t address) AIOX_EXCLUDES(mu_);
+  void lose(Context* context) AIOX_REQUIRES(mu_);
   Context* find(uintptr_t address) AIOX_REQUIRES(mu_);
   Context* find_moved(uintptr_t address, uint32_t id) AIOX_REQUIRES(mu_);
 

@@ -16,6 +16,7 @@ namespace {
 bool end_poll(DirectLane& lane, Request* request) { return lane.end_poll(request); }
 
 constexpr int64_t kCancelAgainNs = 10'000'000;
+constexpr int64_t kExitWaitNs = 30'000'000'000;
 constexpr int64_t kExitLookNs = 200'000;
 
 // io_destroy: until its caller is the context's only user.

@@ -88,11 +88,13 @@ class Engine {
   int destroy_context(Context* context);
   // Cancels the request of that control block on `fd`, if it can be.
   CancelOutcome cancel(Context* context, int fd, const void* control_block);
+  // An event has been put into its ring: tells whoever waits for it. fd: any that is open. wakes: nullptr: at once.
+  void announce_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes);
   // What has been submitted for it may need one of its waiters to lead the direct lane, or the reaper to look after it.
   void call_waiters(Context* context);
   // Workers are told of what was left to its waiters. Signal-safe: yes.
   void call_workers(Context* context);
-  // Sleeps until the writes that stand in queues have ended, or for kExitWaitNs: the process is about to.
+  // Sleeps until the writes that stand in queues have ended, or for 30 s: the process is about to.
   void finish_writes();
   // The file that `fd` stands for: nullptr with *error as FileTable::find_or_attach.
   FileQueue* file_of(int fd, int* error) { return files.find_or_attach(fd, config.is_cache_bypassed, prepare_file, error); }
@@ -218,7 +220,6 @@ class Engine {
     kDone,
   };
 
-  static constexpr int64_t kExitWaitNs = 30'000'000'000;
   bool open();
   static bool prepare_file(FileQueue* queue);
   static void* probe_entry(void* engine);
@@ -240,6 +241,7 @@ class Engine {
   void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);
   int complete_at_once(const Submission& submission, int64_t result);
   void publish(Request* request, int64_t result, bool may_send_here);
+  void wake_waiter(uint32_t slot, WakeBatch* wakes);
   void announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes);
   void end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads);
   CancelOutcome finish_sweep(FileQueue* file, CancelSweep* sweep);

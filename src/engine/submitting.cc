@@ -27,7 +27,11 @@ const iovec* vectors_of(const Submission& submission) {
   return submission.vectors != nullptr ? submission.vectors->vectors : &submission.buffer;
 }
 
-constexpr uint64_t kAddressesMax = uint64_t{1} << 56;  // more than a process can map on any 64-bit Linux
+// The plain call, with the program's flags, on this thread.
+int64_t transfer_here(const Submission& submission, int64_t offset) {
+  auto* call = submission.opcode == Opcode::kRead ? kernel::read_flagged : kernel::write_flagged;
+  return call(submission.fd, vectors_of(submission), submission.vector_count, offset, submission.rw_flags);
+}
 
 // The notification gives back what it lives in.
 void release_request(Notification* notification) {
@@ -46,7 +50,7 @@ int Engine::submit(const Submission& submission) {
   bool is_transfer = backend::is_transfer(submission.opcode);
   if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
   // What no address space can hold is refused before it is clamped, as access_ok does in the kernel.
-  if (is_transfer && submission.length_bytes > kAddressesMax) return complete_at_once(submission, -EFAULT);
+  if (is_transfer && submission.length_bytes > kernel::kAddressesEnd) return complete_at_once(submission, -EFAULT);
   int64_t result;
   if ((submission.rw_flags & kernel::kRwfNowait) != 0 && is_nowait_answered(file, submission, &result)) {
     return complete_at_once(submission, result);
@@ -304,10 +308,7 @@ bool Engine::is_nowait_answered(FileQueue* file, const Submission& submission, i
     *result = -EAGAIN;
     return true;
   }
-  const iovec* vectors = vectors_of(submission);
-  const int64_t offset = is_stream ? -1 : submission.offset;
-  *result = is_read ? kernel::read_flagged(submission.fd, vectors, submission.vector_count, offset, submission.rw_flags)
-                    : kernel::write_flagged(submission.fd, vectors, submission.vector_count, offset, submission.rw_flags);
+  *result = transfer_here(submission, is_stream ? -1 : submission.offset);
   return true;
 }
 
@@ -319,9 +320,7 @@ bool Engine::is_carried_out_here(FileQueue* file, const Submission& submission, 
   if (!config.is_inline_enabled || config.backend != BackendChoice::kAuto) return false;
   if (submission.context->ring.pending() > 1 || file->has_outstanding() || submission.priority != kernel::kNoIoPriority) return false;
   const int64_t begin_ns = kernel::monotonic_now_ns();
-  const bool is_read = submission.opcode == Opcode::kRead;
-  *result = is_read ? kernel::read_flagged(submission.fd, vectors_of(submission), submission.vector_count, submission.offset, submission.rw_flags)
-                    : kernel::write_flagged(submission.fd, vectors_of(submission), submission.vector_count, submission.offset, submission.rw_flags);
+  *result = transfer_here(submission, submission.offset);
   file->note_duration(kernel::monotonic_now_ns() - begin_ns);
   return true;
 }
@@ -338,12 +337,7 @@ bool Engine::start_poll(const Submission& submission) {
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
   request->is_due = context->needs_reaper() || request->event_target.file != nullptr;
-  if (request->is_due) {
-    reaper.add_due();
-    reaper.ensure();
-  } else if (reaper.ensure()) {
-    reaper.look_after_lane();
-  }
+  if (request->is_due) reaper.add_due();  // it looks after the others, too (call_waiters)
   counters.submitted.add();
   context->add_poll(request);
   if (direct.start_poll(request)) return true;

@@ -16,6 +16,9 @@ namespace aiox::kernel {
 // MAX_RW_COUNT of the kernel (include/linux/fs.h: INT_MAX & PAGE_MASK, for 4 KiB pages).
 inline constexpr uint64_t kTransferBytesMax = 0x7ffff000;
 
+// No process has memory from here on, on any 64-bit Linux: what lies there is refused without a look (access_ok).
+inline constexpr uint64_t kAddressesEnd = uint64_t{1} << 56;
+
 inline constexpr int kRwfNowait = 0x8;  // RWF_NOWAIT, Linux 4.14
 
 inline int64_t read_at(int fd, const iovec* vectors, unsigned count, int64_t offset) {

@@ -32,9 +32,6 @@ namespace {
 
 // RWF_* of Linux 6.18. What this kernel does not know of them, it says when the request is carried out.
 constexpr int kRwFlags = 0x1ff;
-constexpr int kRwfNowait = 0x8;
-// Addresses above are nobody's, and the kernel says so without a look at them (access_ok).
-constexpr uint64_t kAddressesEnd = uint64_t{1} << 56;
 constexpr int64_t kForeverNs = kernel::kFarFutureNs;
 
 // ---- Events ----
@@ -59,10 +56,7 @@ bool publish(engine::Request* request, int64_t result) {
 void answer(const Submission& submission, int64_t result) {
   Context* context = submission.context;
   post(context, submission.control_block, submission.user_data, submission.opcode, result);
-  Engine* engine = Engine::running();
-  engine->wait_slots.wake(context->waiter_to_wake());
-  if (context->is_waiter_in_lane()) [[unlikely]] engine->direct.nudge(submission.fd);
-  if (submission.event_target.file != nullptr) submission.event_target.file->signal(submission.event_target.life);
+  Engine::running()->announce_event(context, submission.event_target, submission.fd, nullptr);
 }
 
 constexpr engine::ControlBlockOps kRingOps = {begin, publish, answer};
@@ -83,12 +77,8 @@ class Caller {
   Caller& operator=(const Caller&) = delete;
   Engine* engine() const { return engine_; }
   Context* context() const { return context_; }
-  // It is not to be left any more.
-  Context* keep() {
-    Context* context = context_;
-    context_ = nullptr;
-    return context;
-  }
+  // The context has been ended: there is nothing to leave.
+  void forget() { context_ = nullptr; }
 
  private:
   Engine* engine_;
@@ -97,8 +87,6 @@ class Caller {
 };
 
 // ---- Submitting: the checks of fs/aio.c, in its order ----
-
-bool is_poll_event_mask(const iocb& block) { return block.aio_buf <= UINT16_MAX; }
 
 int check_priority(const iocb& block) {
   if ((block.aio_flags & IOCB_FLAG_IOPRIO) == 0) return 0;
@@ -115,7 +103,7 @@ int check_priority(const iocb& block) {
 }
 
 bool is_out_of_reach(uint64_t address, uint64_t size_bytes) {
-  return address >= kAddressesEnd || size_bytes > kAddressesEnd - address;
+  return address >= kernel::kAddressesEnd || size_bytes > kernel::kAddressesEnd - address;
 }
 
 // The program's vectors, copied: they are its own again when io_submit returns.
@@ -152,7 +140,7 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
   if ((block.aio_flags & IOCB_FLAG_IOPRIO) != 0) submission->priority = static_cast<uint16_t>(block.aio_reqprio);
   submission->rw_flags = static_cast<int>(block.aio_rw_flags) & ~RWF_HIPRI;  // nobody polls for it, as in the kernel
   if ((submission->rw_flags & ~kRwFlags) != 0) return -EOPNOTSUPP;
-  if ((submission->rw_flags & kRwfNowait) != 0 && kernel::is_seekable(file->kind()) && !file->knows_nowait()) {
+  if ((submission->rw_flags & kernel::kRwfNowait) != 0 && kernel::is_seekable(file->kind()) && !file->knows_nowait()) {
     return -EOPNOTSUPP;
   }
   if (!(is_read ? file->can_read() : file->can_write())) return -EBADF;
@@ -180,7 +168,7 @@ int prepare_sync(FileQueue* file, const iocb& block, Submission* submission) {
 }
 
 int prepare_poll(FileQueue* file, const iocb& block, Submission* submission) {
-  if (!is_poll_event_mask(block)) return -EINVAL;
+  if (block.aio_buf > UINT16_MAX) return -EINVAL;  // a mask of 16 bits
   if (block.aio_offset != 0 || block.aio_nbytes != 0 || block.aio_rw_flags != 0) return -EINVAL;
   submission->opcode = Opcode::kPoll;
   submission->poll_events = static_cast<uint32_t>(block.aio_buf);
@@ -372,7 +360,7 @@ long destroy_context(aio_context_t address) {
   if (caller.context() == nullptr) return -EINVAL;
   if (engine::t_inside != 0) return -EAGAIN;
   int error = caller.engine()->destroy_context(caller.context());
-  if (error == 0) caller.keep();
+  if (error == 0) caller.forget();
   return error;
 }
 

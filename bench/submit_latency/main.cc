@@ -25,8 +25,8 @@
 #include <string>
 #include <vector>
 
+#include "base/histogram.h"
 #include "submit_latency/dirt.h"
-#include "submit_latency/histogram.h"
 #include "submit_latency/options.h"
 #include "support/operation.h"
 #include "support/side.h"
@@ -34,6 +34,7 @@
 namespace {
 
 using namespace bench;
+using aiox::base::Histogram;
 
 uint64_t now_ns() {
   timespec time;

@@ -1,4 +1,4 @@
-#include "cli/program.h"
+#include "cli/run/program.h"
 
 #include <elf.h>
 #include <sys/stat.h>

@@ -13,9 +13,9 @@
 
 #include "cli/commands.h"
 #include "cli/exit.h"
-#include "cli/preload.h"
-#include "cli/program.h"
-#include "cli/settings.h"
+#include "cli/run/preload.h"
+#include "cli/run/program.h"
+#include "cli/run/settings.h"
 
 namespace aiox::cli {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/settings.h"
+#include "cli/run/settings.h"
 
 #include <charconv>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "cli/preload.h"
+#include "cli/run/preload.h"
 
 #include <algorithm>
 #include <cstdlib>

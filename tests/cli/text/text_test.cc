@@ -1,0 +1,66 @@
+// text_test.cc - figures as people read and write them, tables, and the histogram that the figures come from.
+#include <cstdint>
+#include <optional>
+
+#include "base/histogram.h"
+#include "catch.h"
+#include "cli/text/table.h"
+#include "cli/text/units.h"
+
+using namespace aiox::cli;
+
+TEST_CASE("sizes are read as fio reads them, and nothing else is") {
+  CHECK(parse_size("512") == std::optional<std::uint64_t>(512));
+  CHECK(parse_size("4k") == std::optional<std::uint64_t>(4096));
+  CHECK(parse_size("2G") == std::optional<std::uint64_t>(std::uint64_t{2} << 30));
+  CHECK(parse_size("16777216t") == std::nullopt);  // 2^64
+  CHECK(parse_size("16777215t").has_value());
+  for (const char* text : {"", "k", "4kk", "4 k", "-1", "4x", "1.5k", "0x10"}) CHECK(parse_size(text) == std::nullopt);
+}
+
+TEST_CASE("times are read with their unit, seconds without") {
+  CHECK(parse_duration("2") == std::optional<std::uint64_t>(2'000'000'000));
+  CHECK(parse_duration("1.5ms") == std::optional<std::uint64_t>(1'500'000));
+  CHECK(parse_duration("3m") == std::optional<std::uint64_t>(180'000'000'000));
+  for (const char* text : {"", "s", "-1s", "1d", "nan", "inf", "1e30"}) CHECK(parse_duration(text) == std::nullopt);
+}
+
+TEST_CASE("figures keep three places and never show a thousand of a unit") {
+  CHECK(bytes_text(512) == "512 B");
+  CHECK(bytes_text(4096) == "4 KiB");
+  CHECK(bytes_text(1536) == "1.50 KiB");
+  CHECK(bytes_text(1024 * 1024 - 1) == "1.00 MiB");
+  CHECK(count_text(7) == "7");
+  CHECK(count_text(999) == "999");
+  CHECK(count_text(999.6) == "1.00k");
+  CHECK(count_text(131256) == "131k");
+  CHECK(count_text(999999) == "1.00M");
+  CHECK(duration_text(850) == "850 ns");
+  CHECK(duration_text(12345) == "12.3 us");
+  CHECK(duration_text(1.5e9) == "1.50 s");
+}
+
+TEST_CASE("columns are as wide as their widest cell and lines do not end in blanks") {
+  Table table({"name", ">count", "note"});
+  table.add_row({"a", "1", ""});
+  table.add_row({"longer", "1000", "x"});
+  CHECK(table.text(false) == "name    count  note\na           1\nlonger   1000  x\n");
+}
+
+TEST_CASE("a histogram keeps each value to 1.6 % and its largest exactly") {
+  for (std::uint64_t value = 1; value < UINT64_MAX / 3; value += value / 2 + 1) {
+    const std::uint64_t last = aiox::base::last_of_cell(aiox::base::cell_of(value));
+    CHECK(last >= value);
+    CHECK(static_cast<double>(last - value) <= 0.016 * static_cast<double>(value));
+  }
+  aiox::base::Histogram some;
+  aiox::base::Histogram others;
+  for (std::uint64_t value = 1; value <= 1000; ++value) (value % 2 != 0 ? some : others).record(value);
+  some.merge(others);
+  CHECK(some.count() == 1000);
+  CHECK(some.max() == 1000);
+  CHECK(some.mean() == 500.5);
+  CHECK(some.percentile(50) >= 500);
+  CHECK(some.percentile(50) <= 508);
+  CHECK(some.percentile(100) == 1000);
+}

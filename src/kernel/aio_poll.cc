@@ -71,10 +71,11 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
 
 bool AioPoll::cancel(Mutex&) {
   if (!is_waiting_) return true;
-  // -EINPROGRESS: its event comes, and that ends the wait (fs/aio.c: io_cancel). -EINVAL: it is on its way already.
+  // -EINPROGRESS: its event comes, and that ends the wait (fs/aio.c: io_cancel). -EINVAL: it is on its way already, and
+  // its request goes on.
   io_event unused = {};
   long error = raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
-  return error == -EINPROGRESS || error == -EINVAL || error == 0;
+  return error == -EINPROGRESS || error == 0;
 }
 
 }  // namespace aiox::kernel

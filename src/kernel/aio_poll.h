@@ -25,8 +25,8 @@ class AioPoll {
   // polling. -ECANCELED: cancel() came first. Other -errno: the descriptor is bad.
   int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested) AIOX_EXCLUDES(mutex);
 
-  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED. False: the kernel refuses
-  // to (seccomp), and the wait goes on.
+  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED. False: it has just ended
+  // by itself, or the kernel refuses to (seccomp) and it goes on.
   bool cancel(Mutex& mutex) AIOX_REQUIRES(mutex);
 
  private:

@@ -6,6 +6,7 @@
 
 #include <sys/uio.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <ctime>
 
@@ -60,8 +61,11 @@ inline int64_t poll_now(int fd, unsigned events) {
     int fd;
     short events, revents;
   } entry = {fd, static_cast<short>(events), 0};
-  timespec no_time = {};
-  long count = raw_syscall(SYS_ppoll, as_argument(&entry), 1, as_argument(&no_time), 0);
+  long count;
+  do {
+    timespec no_time = {};
+    count = raw_syscall(SYS_ppoll, as_argument(&entry), 1, as_argument(&no_time), 0);
+  } while (count == -EINTR);  // a pending signal comes before the time is looked at (fs/select.c: do_poll)
   return count < 0 ? count : static_cast<uint16_t>(entry.revents);
 }
 

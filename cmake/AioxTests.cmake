@@ -66,7 +66,7 @@ function(aiox_add_test name)
     set(t_COMMAND ${name})
   endif()
   if(NOT DEFINED t_TIMEOUT)
-    set(t_TIMEOUT 60)
+    set(t_TIMEOUT 240)  # for what hangs; a busy machine may take long
   endif()
   add_test(NAME ${name} COMMAND ${t_COMMAND} ${t_ARGS} WORKING_DIRECTORY ${AIOX_TEST_SCRATCH})
   set_tests_properties(${name} PROPERTIES

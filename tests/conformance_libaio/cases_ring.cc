@@ -138,7 +138,7 @@ AIOX_CASE("a reader that has emptied the ring gets nothing from io_getevents, wh
 // A reader of the ring, with or without calls in between, over many turns of the ring.
 void read_many(bool with_calls, bool several_kinds) {
   constexpr size_t kDepth = 32;
-  const size_t total = aiox_test::kSanitized ? 4000 : 24000;
+  const size_t total = aiox_test::kSanitized ? 3000 : 8000;
   Context context(kDepth);
   Ring& ring = ring_of(context);
   const int file = open_temp_file();
@@ -230,7 +230,7 @@ AIOX_CASE("a reader that lets several events lie takes them later by one move of
 
 AIOX_CASE("one thread submits, another reads the ring") {
   constexpr int kDepth = 16;
-  const int total = aiox_test::kSanitized ? 4000 : 20000;
+  const int total = aiox_test::kSanitized ? 3000 : 8000;
   Context context(kDepth);
   Ring& ring = ring_of(context);
   const int fd = open_temp_file();

@@ -32,7 +32,7 @@ using namespace faults;
 
 namespace {
 
-constexpr int kSecondsMax = 20;  // of which a busy disk may take some
+constexpr int kSecondsMax = 40;  // of which a busy disk may take some
 constexpr int64_t kBudgetMs = 45'000;
 constexpr unsigned kAtOnce = 2;
 constexpr int kCleanRuns = 3;

@@ -17,7 +17,7 @@
 namespace aiox_test {
 
 struct CaseOptions {
-  int timeout_s = 20;                    // hang guard; longer under a sanitizer
+  int timeout_s = 60;                    // hang guard; longer under a sanitizer
   bool alone = false;                    // runs with no other case next to it
   const char* not_compared = nullptr;    // why glibc's answer to this case says nothing (oracle mode skips it)
 };

@@ -237,6 +237,30 @@ TEST_CASE("a new ring where a moved one was, not used since, is its own context"
   for (uintptr_t other : others) CHECK(table.destroy(other));
 }
 
+TEST_CASE("of two moved rings, one to where the other was, each is found whichever is used first") {
+  for (const bool is_displaced_first : {false, true}) {
+    Table table;
+    const uintptr_t old[2] = {table.create(), table.create()};
+    Context* owners[2];
+    for (int i = 0; i < 2; i++) {
+      owners[i] = table.enter(old[i]);
+      table.leave(owners[i]);
+    }
+    Space space(1);
+    // Neither is used in between: the table still has the first at the place that the second now has.
+    if (!move(old[0], space.page(0)) || !move(old[1], old[0])) FAIL("mremap");
+    const uintptr_t now[2] = {space.page(0), old[0]};
+    for (int turn = 0; turn < 2; turn++) {
+      const int which = (turn == 0) == is_displaced_first ? 0 : 1;
+      Context* found = table.enter(now[which]);
+      CHECK(found == owners[which]);
+      if (found != nullptr) table.leave(found);
+    }
+    CHECK(table.destroy(now[0]));
+    CHECK(table.destroy(now[1]));
+  }
+}
+
 TEST_CASE("a copy of a ring is no context") {
   Table table;
   const uintptr_t address = table.create();

@@ -1,0 +1,115 @@
+#include "shim/events_wait.h"
+
+#include <cerrno>
+
+#include "engine/engine.h"
+#include "engine/inside.h"
+#include "engine/waiter.h"
+#include "kernel/futex.h"
+#include "kernel/signal_hold.h"
+
+namespace aiox::shim {
+
+using engine::Context;
+using engine::Engine;
+using engine::FileQueue;
+using engine::Inside;
+
+namespace {
+
+constexpr int64_t kForeverNs = kernel::kFarFutureNs;
+
+// io_getevents: until so many events are there to be taken.
+class EventsWaiter final : public engine::Waiter {
+ public:
+  EventsWaiter(Engine* engine, Context* context, uint32_t wanted, bool has_timeout, const uint64_t* mask)
+      : Waiter(engine, false), context_(context), wanted_(wanted), may_block_(!has_timeout && mask == nullptr) {
+    set_signal_mask(mask);
+  }
+
+ private:
+  bool is_done() const override { return context_->ring.available() >= wanted_ || context_->is_dead(); }
+  bool is_self_reaped() const override { return context_->is_all_direct(); }
+  bool restarts() const override { return false; }
+  void note_in_lane(bool is_there) override { context_->set_waiter_in_lane(is_there); }
+  void watch(uint32_t slot) override {
+    Inside inside;  // under a lock, here and below
+    if (!is_watching_) context_->add_waiter(slot, wanted_);
+    is_watching_ = true;
+  }
+  void unwatch(uint32_t) override {
+    Inside inside;
+    if (is_watching_) context_->remove_waiter();
+    is_watching_ = false;
+  }
+  // Carries out what was left to it: all that is ready, and, as long as there are too few events, what will be ready first.
+  bool serve(bool) override {
+    FileQueue* file = context_->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
+    if (file == nullptr || !file->has_waiting()) return false;
+    const Engine::Place place = {file, static_cast<engine::ServiceId>(context_->withheld_service.load(std::memory_order_relaxed))};
+    kernel::SignalHold hold(engine()->may_handlers_wait());
+    for (int served_count = 0; served_count < kServedMax; served_count++) {
+      Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
+      if (served == Engine::Served::kMissed && may_block_ && !is_done()) {
+        served = engine()->try_serve_oldest(place, Engine::Serve::kBlock);
+      }
+      if (served != Engine::Served::kDone) break;
+    }
+    if (is_done()) return true;
+    engine()->call_workers(context_);
+    return false;
+  }
+
+  static constexpr int kServedMax = 64;
+  Context* context_;
+  uint32_t wanted_;
+  bool may_block_;
+  bool is_watching_ = false;
+};
+
+int64_t timeout_ns_of(const timespec& timeout) {
+  if (timeout.tv_sec < 0) return 0;
+  if (timeout.tv_sec > kForeverNs / 1'000'000'000 - 1) return kForeverNs;
+  const int64_t nanoseconds = timeout.tv_sec * 1'000'000'000 + timeout.tv_nsec;
+  return nanoseconds < 0 ? 0 : nanoseconds;
+}
+
+}  // namespace
+
+uint32_t take_events(Context* context, io_event* events, long count) {
+  const bool may_wait = engine::t_inside == 0;  // a handler may have interrupted this very function
+  Inside inside;
+  return context->ring.take(events, static_cast<uint32_t>(count < INT32_MAX ? count : INT32_MAX), may_wait);
+}
+
+long wait_for_events(Engine* engine, Context* context, long min_count, long count, io_event* events, uint32_t taken,
+                     const timespec* timeout, const uint64_t* mask) {
+  const int64_t timeout_ns = timeout != nullptr ? timeout_ns_of(*timeout) : kForeverNs;
+  // The caller's mask is that of the sleeps alone: between them, what it lets through must stay pending.
+  kernel::SignalHold hold(mask != nullptr);
+  int error = 0;
+  if (timeout_ns == 0) {
+    engine->call_workers(context);
+    if (mask != nullptr) error = kernel::sleep_with_mask(0, *mask);
+  } else if (engine::t_inside != 0) {
+    error = -EINTR;  // a handler has interrupted aiox itself: what it waits for may be in the interrupted hands
+  } else {
+    // Never without a limit: the kernel lets a handler with SA_RESTART end this wait, and a sleep without one would go on.
+    const int64_t deadline_ns = timeout_ns < kForeverNs ? kernel::monotonic_now_ns() + timeout_ns : kForeverNs;
+    // Other threads take events too: what it was woken for may be gone by now.
+    while (error == 0 && taken < min_count && !context->is_dead()) {
+      const long capacity = context->ring.capacity();  // more than that are never there at once
+      const long left = min_count - taken;
+      EventsWaiter waiter(engine, context, static_cast<uint32_t>(left < capacity ? left : capacity), timeout != nullptr, mask);
+      error = waiter.wait(deadline_ns);
+      if (waiter.is_in_child()) return -EINTR;
+      taken += take_events(context, events + taken, count - taken);
+    }
+  }
+  taken += take_events(context, events + taken, count - taken);
+  if (taken > 0) return taken;
+  if (context->is_dead()) return -EINVAL;
+  return error == -EINTR ? -EINTR : 0;
+}
+
+}  // namespace aiox::shim

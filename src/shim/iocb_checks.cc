@@ -1,0 +1,147 @@
+#include "shim/iocb_checks.h"
+
+#include <linux/fs.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+#include <cstdint>
+
+#include "engine/engine.h"
+#include "kernel/file_io.h"
+#include "kernel/io_priority.h"
+#include "kernel/privileges.h"
+
+namespace aiox::shim {
+
+using backend::Opcode;
+using engine::Engine;
+using engine::FileQueue;
+using engine::Submission;
+
+namespace {
+
+// RWF_* of Linux 6.18. What this kernel does not know of them, it says when the request is carried out.
+constexpr int kRwFlags = 0x1ff;
+
+int check_priority(const iocb& block) {
+  if ((block.aio_flags & IOCB_FLAG_IOPRIO) == 0) return 0;
+  // include/uapi/linux/ioprio.h, block/ioprio.c: ioprio_check_cap
+  const unsigned priority_class = static_cast<uint16_t>(block.aio_reqprio) >> 13;
+  const unsigned level = block.aio_reqprio & 7;
+  switch (priority_class) {
+    case 0: return level == 0 ? 0 : -EINVAL;
+    case 1: return kernel::may_use_realtime_priority() ? 0 : -EPERM;
+    case 2:
+    case 3: return 0;
+    default: return -EINVAL;
+  }
+}
+
+bool is_out_of_reach(uint64_t address, uint64_t size_bytes) {
+  return address >= kernel::kAddressesEnd || size_bytes > kernel::kAddressesEnd - address;
+}
+
+// The program's vectors, copied: they are its own again when io_submit returns.
+int copy_vectors(Engine* engine, const iocb& block, Submission* submission) {
+  const uint64_t count = block.aio_nbytes;
+  if (count > engine::VectorStore::kVectorsMax) return -EINVAL;
+  if (is_out_of_reach(block.aio_buf, count * sizeof(iovec))) return -EFAULT;
+  const auto* from = reinterpret_cast<const iovec*>(block.aio_buf);
+  if (count == 0) return 0;
+  if (from == nullptr) return -EFAULT;
+  iovec* to = &submission->buffer;
+  if (count > 1) {
+    submission->vectors = engine->vector_stores.allocate(static_cast<uint32_t>(count));
+    if (submission->vectors == nullptr) return -EAGAIN;
+    to = submission->vectors->vectors;
+  }
+  submission->vector_count = static_cast<uint32_t>(count);
+  uint64_t total = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    to[i] = from[i];
+    if (static_cast<ssize_t>(to[i].iov_len) < 0) return -EINVAL;
+    if (is_out_of_reach(reinterpret_cast<uintptr_t>(to[i].iov_base), to[i].iov_len)) return -EFAULT;
+    if (to[i].iov_len > kernel::kTransferBytesMax - total) to[i].iov_len = kernel::kTransferBytesMax - total;
+    total += to[i].iov_len;
+  }
+  submission->length_bytes = total;
+  return 0;
+}
+
+int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submission* submission) {
+  const bool is_read = block.aio_lio_opcode == IOCB_CMD_PREAD || block.aio_lio_opcode == IOCB_CMD_PREADV;
+  submission->opcode = is_read ? Opcode::kRead : Opcode::kWrite;
+  if (int error = check_priority(block)) return error;
+  if ((block.aio_flags & IOCB_FLAG_IOPRIO) != 0) submission->priority = static_cast<uint16_t>(block.aio_reqprio);
+  submission->rw_flags = static_cast<int>(block.aio_rw_flags) & ~RWF_HIPRI;  // nobody polls for it, as in the kernel
+  if ((submission->rw_flags & ~kRwFlags) != 0) return -EOPNOTSUPP;
+  if ((submission->rw_flags & kernel::kRwfNowait) != 0 && kernel::is_seekable(file->kind()) && !file->knows_nowait()) {
+    return -EOPNOTSUPP;
+  }
+  if (!(is_read ? file->can_read() : file->can_write())) return -EBADF;
+  if (file->is_directory() || file->is_epoll() || (file->is_eventfd() && !is_read)) return -EINVAL;
+  submission->offset = block.aio_offset;
+  int error = 0;
+  if (block.aio_lio_opcode == IOCB_CMD_PREADV || block.aio_lio_opcode == IOCB_CMD_PWRITEV) {
+    error = copy_vectors(engine, block, submission);
+  } else if (is_out_of_reach(block.aio_buf, block.aio_nbytes)) {
+    error = -EFAULT;
+  } else {
+    submission->buffer = {reinterpret_cast<void*>(block.aio_buf), block.aio_nbytes};
+    submission->length_bytes = block.aio_nbytes;
+  }
+  if (error != 0) return error;
+  const bool is_too_far = submission->length_bytes > static_cast<uint64_t>(INT64_MAX - submission->offset);
+  return submission->offset < 0 || is_too_far ? -EINVAL : 0;
+}
+
+int prepare_sync(FileQueue* file, const iocb& block, Submission* submission) {
+  if (block.aio_buf != 0 || block.aio_offset != 0 || block.aio_nbytes != 0 || block.aio_rw_flags != 0) return -EINVAL;
+  if (!kernel::is_seekable(file->kind())) return -EINVAL;  // it has no fsync
+  submission->opcode = block.aio_lio_opcode == IOCB_CMD_FSYNC ? Opcode::kSync : Opcode::kDataSync;
+  return 0;
+}
+
+int prepare_poll(FileQueue* file, const iocb& block, Submission* submission) {
+  if (block.aio_buf > UINT16_MAX) return -EINVAL;  // a mask of 16 bits
+  if (block.aio_offset != 0 || block.aio_nbytes != 0 || block.aio_rw_flags != 0) return -EINVAL;
+  submission->opcode = Opcode::kPoll;
+  submission->poll_events = static_cast<uint32_t>(block.aio_buf);
+  // What knows no waiting is ready for some things, and will never be for others.
+  const bool is_ever_ready = !kernel::is_seekable(file->kind()) || kernel::poll_now(submission->fd, submission->poll_events) != 0;
+  return is_ever_ready ? 0 : -EINVAL;
+}
+
+int find_event_target(Engine* engine, const iocb& block, engine::EventTarget* target) {
+  if ((block.aio_flags & IOCB_FLAG_RESFD) == 0) return 0;
+  int error = 0;
+  FileQueue* file = engine->file_of(static_cast<int>(block.aio_resfd), &error);
+  if (file == nullptr) return error;
+  if (!file->is_eventfd()) return -EINVAL;
+  *target = {file, file->life()};
+  return 0;
+}
+
+}  // namespace
+
+int check_and_prepare(Engine* engine, const iocb& block, iocb* control_block, Submission* submission) {
+  int error = 0;
+  FileQueue* file = engine->file_of(submission->fd, &error);
+  if (file == nullptr) return error;
+  if (!file->can_read() && !file->can_write()) return -EBADF;  // O_PATH
+  error = find_event_target(engine, block, &submission->event_target);
+  if (error != 0) return error;
+  control_block->aio_key = 0;  // KIOCB_KEY
+  switch (block.aio_lio_opcode) {
+    case IOCB_CMD_PREAD:
+    case IOCB_CMD_PREADV:
+    case IOCB_CMD_PWRITE:
+    case IOCB_CMD_PWRITEV: return prepare_transfer(engine, file, block, submission);
+    case IOCB_CMD_FSYNC:
+    case IOCB_CMD_FDSYNC: return prepare_sync(file, block, submission);
+    case IOCB_CMD_POLL: return prepare_poll(file, block, submission);
+    default: return -EINVAL;
+  }
+}
+
+}  // namespace aiox::shim

@@ -223,6 +223,31 @@ std::vector<std::string> other_threads() {
   return numbers;
 }
 
+size_t read_whole(const char* path, char* text, size_t size_bytes) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  CHECK(fd >= 0);
+  size_t length = 0;
+  ssize_t got;
+  while ((got = read(fd, text + length, size_bytes - length)) > 0) length += size_t(got);
+  close(fd);
+  CHECK(length < size_bytes);
+  return length;
+}
+
+long resident_bytes() {
+  char text[128] = {};
+  read_whole("/proc/self/statm", text, sizeof text);
+  long size = 0, resident = 0;
+  CHECK(sscanf(text, "%ld %ld", &size, &resident) == 2);
+  return resident * 4096;
+}
+
+double processor_seconds() {
+  timespec time;
+  CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0);
+  return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
+}
+
 std::string descriptor_table() {
   std::vector<int> open_ones;
   DIR* directory = opendir("/proc/self/fd");

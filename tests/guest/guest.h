@@ -104,6 +104,10 @@ uint64_t direct_completions();    // requests that the direct lane has ended, li
 uint64_t direct_refusals();       // requests that it could not take, likewise: a busy device may have no room for one
 unsigned thread_count();          // of this process, as the kernel counts
 std::vector<std::string> other_threads();  // than the calling one, by number
+// Without the buffers of stdio, which would count. Returns the length; less than size_bytes, or the test fails.
+size_t read_whole(const char* path, char* text, size_t size_bytes);
+long resident_bytes();
+double processor_seconds();       // that this process has used
 std::string descriptor_table();   // "0 1 2 5": what is open, without the descriptor that looks
 void sleep_ms(unsigned milliseconds);
 

@@ -15,23 +15,6 @@ constexpr size_t kFileBytes = 8 << 20;
 constexpr size_t kRequestBytes = 512;
 constexpr long kSpareBytes = 1 << 20;
 
-long resident_bytes() {
-  // Without the buffers of stdio, which would count.
-  char text[128] = {};
-  int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  CHECK(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
-  close(fd);
-  long size = 0, resident = 0;
-  CHECK(sscanf(text, "%ld %ld", &size, &resident) == 2);
-  return resident * 4096;
-}
-
-double processor_seconds() {
-  timespec time;
-  CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0);
-  return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
-}
-
 }  // namespace
 
 GUEST_PROPERTY(nothing_is_left_of_a_burst_of_a_hundred_thousand_requests) {

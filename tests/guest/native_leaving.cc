@@ -16,38 +16,12 @@ constexpr unsigned kPipes = 16;
 constexpr size_t kRequestBytes = 512;
 constexpr long kSpareBytes = 1 << 20;
 
-// Without the buffers of stdio, which would count.
-size_t read_whole(const char* path, char* text, size_t size_bytes) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  CHECK(fd >= 0);
-  size_t length = 0;
-  ssize_t got;
-  while ((got = read(fd, text + length, size_bytes - length)) > 0) length += size_t(got);
-  close(fd);
-  CHECK(length < size_bytes);
-  return length;
-}
-
-long resident_bytes() {
-  char text[128] = {};
-  read_whole("/proc/self/statm", text, sizeof text);
-  long size = 0, resident = 0;
-  CHECK(sscanf(text, "%ld %ld", &size, &resident) == 2);
-  return resident * 4096;
-}
-
 unsigned mapping_count() {
   static char text[1 << 20];
   const size_t length = read_whole("/proc/self/maps", text, sizeof text);
   unsigned count = 0;
   for (size_t i = 0; i < length; ++i) count += text[i] == '\n';
   return count;
-}
-
-double processor_seconds() {
-  timespec time;
-  CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0);
-  return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
 }
 
 }  // namespace

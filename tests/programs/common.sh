@@ -133,3 +133,22 @@ answered_by_aiox() {
     fail_with_output "$lines processes were answered by aiox, expected $1 to $2"
   fi
 }
+
+# stress_ng NAME WHAT SECONDS option...: runs four of stress-ng's stressor NAME with these options and --verify; it must
+# report no failure, be answered by aiox, and have done something.
+stress_ng() {
+  stressor=$1 what=$2 seconds=$3
+  shift 3
+  if ! under_aiox stress-ng "--$stressor" 4 "$@" --verify --timeout "${seconds}s" --metrics-brief --temp-path "$work"; then
+    fail_with_output "stress-ng, $what: status $status"
+  fi
+  if grep -a -q 'fail:\|stressor skipped\|stressor terminated\|unsuccessful run' "$work/out" "$work/err"; then
+    fail_with_output "stress-ng, $what: reports failures"
+  fi
+  answered_by_aiox 4 4
+  # metrc lines: [pid] NAME <bogo ops> ...
+  operations=$(cat "$work/out" "$work/err" | sed -n "s/.*metrc.* $stressor  *\([0-9][0-9]*\) .*/\1/p" | head -n 1)
+  [ -n "$operations" ] || fail_with_output "stress-ng, $what: no figures"
+  [ "$operations" -gt 0 ] || fail "stress-ng, $what: completed no operation"
+  echo "ok: $what: $operations operations"
+}

@@ -9,27 +9,8 @@ need_program fio
 fio --enghelp 2>/dev/null | grep -q libaio || skip "this fio has no libaio engine"
 fio --enghelp=libaio 2>/dev/null | grep -q '^userspace_reap' || skip "this fio's libaio engine does not read the ring"
 
-# run_and_keep NAME PROCESSES fio-option...: PROCESSES is how many processes use AIO. Leaves the files.
-run_and_keep() {
-  name=$1
-  processes=$2
-  shift 2
-  if ! under_aiox fio --name="$name" --directory="$work" --ioengine=libaio --size=8m --verify=crc32c \
-    --verify_fatal=1 --verify_state_save=0 --randrepeat=0 --allrandrepeat=0 --group_reporting --output-format=terse \
-    "$@"; then
-    fail_with_output "$name $*: status $status"
-  fi
-  if grep -a -q -i 'verify:\|bad magic\|checksum' "$work/out" "$work/err"; then
-    fail_with_output "$name $*: verification failed"
-  fi
-  answered_by_aiox "$processes" "$processes"
-  echo "ok: $name $*"
-}
-
-run() {
-  run_and_keep "$@"
-  rm -f "$work"/"$name".*
-}
+engine=libaio default_size=8m
+. "$(dirname "$0")/fio_jobs.sh"
 
 for direct in 0 1; do
   if [ "$direct" = 1 ] && ! direct_works; then

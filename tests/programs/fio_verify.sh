@@ -6,23 +6,8 @@
 need_program fio
 fio --enghelp 2>/dev/null | grep -q posixaio || skip "this fio has no posixaio engine"
 
-# run NAME PROCESSES fio-option...: PROCESSES is how many processes use AIO.
-run() {
-  name=$1
-  processes=$2
-  shift 2
-  if ! under_aiox fio --name="$name" --directory="$work" --ioengine=posixaio --size=12m --verify=crc32c \
-    --verify_fatal=1 --verify_state_save=0 --randrepeat=0 --allrandrepeat=0 --group_reporting --output-format=terse \
-    "$@"; then
-    fail_with_output "$name $*: status $status"
-  fi
-  if grep -a -q -i 'verify:\|bad magic\|checksum' "$work/out" "$work/err"; then
-    fail_with_output "$name $*: verification failed"
-  fi
-  answered_by_aiox "$processes" "$processes"
-  rm -f "$work"/"$name".*
-  echo "ok: $name $*"
-}
+engine=posixaio default_size=12m
+. "$(dirname "$0")/fio_jobs.sh"
 
 for direct in 0 1; do
   if [ "$direct" = 1 ] && ! direct_works; then

@@ -7,19 +7,7 @@ need_program stress-ng
 
 # run REQUESTS SECONDS
 run() {
-  if ! under_aiox stress-ng --aiol 4 --aiol-requests "$1" --verify --timeout "$2s" --metrics-brief --temp-path "$work"
-  then
-    fail_with_output "stress-ng, $1 requests: status $status"
-  fi
-  if grep -a -q 'fail:\|stressor skipped\|stressor terminated\|unsuccessful run' "$work/out" "$work/err"; then
-    fail_with_output "stress-ng, $1 requests: reports failures"
-  fi
-  answered_by_aiox 4 4
-  # metrc lines: [pid] aiol <bogo ops> ...
-  operations=$(cat "$work/out" "$work/err" | sed -n 's/.*metrc.* aiol  *\([0-9][0-9]*\) .*/\1/p' | head -n 1)
-  [ -n "$operations" ] || fail_with_output "stress-ng, $1 requests: no figures"
-  [ "$operations" -gt 0 ] || fail "stress-ng, $1 requests: completed no operation"
-  echo "ok: $1 requests: $operations operations"
+  stress_ng aiol "$1 requests" "$2" --aiol-requests "$1"
 }
 
 run 1 2

@@ -26,6 +26,9 @@ endif()
 set(AIOX_TEST_SCRATCH ${PROJECT_BINARY_DIR}/scratch)
 file(MAKE_DIRECTORY ${AIOX_TEST_SCRATCH})
 
+set(AIOX_TSAN "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+# For cases that fork while threads exist, on purpose.
+set(AIOX_TSAN_FORKING "${AIOX_TSAN}:die_after_fork=0")
 set(AIOX_TEST_ENVIRONMENT
   "AIOX_TEST_PRELOAD=$<TARGET_FILE:aiox-preload>"
   "AIOX_TEST_LIBRARY=$<TARGET_FILE:aiox>"
@@ -35,7 +38,7 @@ set(AIOX_TEST_ENVIRONMENT
   "AIOX_TEST_SOURCE=${PROJECT_SOURCE_DIR}"
   "ASAN_OPTIONS=halt_on_error=1:detect_stack_use_after_return=1:detect_leaks=1:strict_string_checks=1"
   "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1"
-  "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+  "${AIOX_TSAN}")
 
 # aiox_add_test(name
 #   [SOURCES file...]      builds the program `name` from them; default: the target `name` made elsewhere

@@ -1,0 +1,48 @@
+// aio_imports.h - which AIO calls a program takes from which library, itself or through the libraries that it needs. Files
+// are read; nothing is run, so what a program brings in by dlopen(3) is not seen.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/program/elf_image.h"
+
+namespace aiox::cli {
+
+enum class AioInterface {
+  kPosix,    // <aio.h>
+  kNative,   // <libaio.h>
+  kByNumber  // syscall(2), which may or may not be used for native AIO
+};
+
+struct AioImport {
+  AioInterface interface;
+  std::string name;
+  std::string version;       // as bound at link time; empty for none
+  std::string from_library;  // likewise
+  std::string importer;      // the file that calls it
+};
+
+struct NeededLibrary {
+  std::string name;
+  std::string path;  // empty: the loader will not find it
+  std::string needed_by;
+};
+
+struct AioImports {
+  std::vector<AioImport> imports;
+  std::vector<NeededLibrary> libraries;
+  std::vector<std::string> linked_in;  // functions of libaio that are part of the program: no library can answer in their place
+  bool may_load_more = false;          // by dlopen
+
+  // Whether there is a call that aiox would answer: of either interface.
+  bool has_calls() const;
+};
+
+bool is_posix_aio(const std::string& name);
+bool is_native_aio(const std::string& name);
+
+// Of a dynamic program of this machine's kind. `library_path`: LD_LIBRARY_PATH as it will have it.
+AioImports find_aio_imports(const std::string& path, const ElfImage& program, const std::string& library_path);
+
+}  // namespace aiox::cli

@@ -11,6 +11,7 @@
 
 #include "aiox/aiox.h"
 #include "engine/engine.h"
+#include "kernel/file_io.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/thread.h"
 #include "kernel/valgrind.h"
@@ -38,6 +39,7 @@ struct Needs {
   const char* calls;   // what a sandbox has to allow
 };
 constexpr Needs kRingNeeds = {"this kernel has no io_uring", "io_uring_setup, io_uring_enter and io_uring_register"};
+constexpr Needs kInlineNeeds = {"this kernel is older than Linux 4.14", "preadv2 and pwritev2"};
 constexpr Needs kDirectNeeds = {"this kernel has no AIO (CONFIG_AIO) or is older than Linux 4.18",
                                 "io_setup, io_submit and io_pgetevents"};
 
@@ -118,6 +120,12 @@ int try_direct_calls(const char** step) {
     if (error == -ENOSYS || error == -EPERM || error == -EACCES) return static_cast<int>(error);
   }
   return 0;
+}
+
+// Whether RWF_NOWAIT can be asked for: 0, or -errno. Of no descriptor: allowed, the call says that this is wrong.
+int try_inline_call() {
+  long error = kernel::raw_syscall(SYS_preadv2, -1, 0, 0, 0, 0, kernel::kRwfNowait);
+  return error == -ENOSYS || error == -EPERM || error == -EACCES ? static_cast<int>(error) : 0;
 }
 
 }  // namespace
@@ -202,6 +210,11 @@ LaneStatus Engine::lane_status(LaneId lane) {
   LaneStatus status = {true, true, ""};
   switch (lane) {
     case LaneId::kInline:
+      if (int error = try_inline_call(); error != 0) {
+        status.is_available = status.is_enabled = false;
+        explain_error(kInlineNeeds, error, "preadv2", status.reason, sizeof status.reason);
+        break;
+      }
       status.is_enabled = config.is_inline_enabled;
       if (!status.is_enabled) snprintf(status.reason, sizeof status.reason, "AIOX_INLINE=0 turns it off");
       break;

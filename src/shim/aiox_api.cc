@@ -36,6 +36,17 @@ constexpr struct {
               {"direct", LaneId::kDirect}};
 static_assert(sizeof kLanes / sizeof *kLanes == AIOX_LANE_COUNT);
 
+// For who finds the library in a file or in another process (aiox doctor): which one it is, without running it.
+constexpr struct {
+  uint32_t name_bytes;
+  uint32_t text_bytes;
+  uint32_t type;
+  char name[8];
+  char text[sizeof AIOX_VERSION_STRING];
+} kVersionNote __attribute__((section(".note.aiox"), used, aligned(4))) = {sizeof "aiox", sizeof AIOX_VERSION_STRING, 1,
+                                                                        "aiox", AIOX_VERSION_STRING};
+static_assert(offsetof(decltype(kVersionNote), text) == 20);
+
 }  // namespace
 
 AIOX_EXPORT const char* aiox_version(void) { return AIOX_VERSION_STRING; }

@@ -11,6 +11,6 @@ namespace aiox::cli {
 
 // Takes the program and its arguments off the end of `arguments`, the words after "aiox", when they are for `run`.
 void add_run(CLI::App& app, std::vector<std::string>* arguments);
-void add_lanes(CLI::App& app);
+void add_doctor(CLI::App& app);
 
 }  // namespace aiox::cli

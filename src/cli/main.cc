@@ -15,7 +15,7 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   aiox run -- fio --name=a --ioengine=posixaio --rw=randread --bs=4k --iodepth=32 --filename=data --size=1g
   aiox run --backend threads --verbose -- ./server --port 80
-  aiox lanes
+  aiox doctor
 
 aiox COMMAND --help says more about one of them.)";
 
@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::vector<std::string> arguments(argv + 1, argv + argc);
   aiox::cli::add_run(app, &arguments);
-  aiox::cli::add_lanes(app);
+  aiox::cli::add_doctor(app);
   try {
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
     app.parse(std::move(arguments));

@@ -52,7 +52,7 @@ esac
 if [ -x "$prefix/bin/aiox" ]; then
   echo "-- the command"
   "$prefix/bin/aiox" --version
-  "$prefix/bin/aiox" lanes
+  "$prefix/bin/aiox" doctor | grep "^preload .*$lib/libaiox-preload\.so (aiox " || fail "aiox doctor does not find the library of its prefix"
   # It finds the preload library of its own prefix.
   "$prefix/bin/aiox" run -- sh -c "printf '%s\n' \"\$LD_PRELOAD\"" | grep -qxF "$lib/libaiox-preload.so" ||
     fail "aiox run does not preload the library of its prefix"

@@ -29,10 +29,10 @@ may shim engine backend stats kernel base
 # The command reads what the library has written, and knows nothing else of it.
 may cli stats base
 
-# src/cli/bench/worker is a program for these interfaces, like any other.
+# src/cli/bench/worker and src/cli/doctor/trial are programs for these interfaces, like any other.
 for folder in base kernel stats backend engine cli; do
   [ -d "$folder" ] || continue
-  found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"](aio|libaio)\.h[>"]' "$folder" | grep -v '^cli/bench/worker/' || true)
+  found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"](aio|libaio)\.h[>"]' "$folder" | grep -Ev '^cli/(bench/worker|doctor/trial)/' || true)
   [ -z "$found" ] || complain "only src/shim may include <aio.h> or <libaio.h>:
 $found"
 done

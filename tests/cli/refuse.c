@@ -1,5 +1,6 @@
 /* refuse.c - refuse ERROR CALL... -- PROGRAM [ARGUMENT...]: becomes PROGRAM under a seccomp filter that answers the system
- * calls with ERROR (EPERM as a container's profile does, ENOSYS as an old kernel). Exit status 77: no filter can be had. */
+ * calls with ERROR (EPERM as a container's profile does, ENOSYS as an old kernel that has no such call, EINVAL as one that does not know its
+ * flags, EAGAIN as where a limit is reached). Exit status 77: no filter can be had. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -14,7 +15,8 @@ static const struct {
   const char* name;
   unsigned number;
 } kCalls[] = {{"io_setup", SYS_io_setup}, {"io_submit", SYS_io_submit}, {"io_pgetevents", SYS_io_pgetevents},
-              {"io_uring_setup", SYS_io_uring_setup}};
+              {"io_uring_setup", SYS_io_uring_setup}, {"io_uring_register", SYS_io_uring_register},
+              {"preadv2", SYS_preadv2}, {"pwritev2", SYS_pwritev2}};
 enum { kCallCount = sizeof kCalls / sizeof kCalls[0] };
 
 int main(int argc, char** argv) {
@@ -23,6 +25,8 @@ int main(int argc, char** argv) {
   unsigned error = EPERM;
   int at = 2;
   if (argc > 1 && strcmp(argv[1], "ENOSYS") == 0) error = ENOSYS;
+  if (argc > 1 && strcmp(argv[1], "EINVAL") == 0) error = EINVAL;
+  if (argc > 1 && strcmp(argv[1], "EAGAIN") == 0) error = EAGAIN;
   code[filter.len++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     for (int i = 0; i < kCallCount && filter.len < 2 * kCallCount; i++) {

@@ -16,12 +16,7 @@ constexpr const char* kLibraryName = "libaiox-preload.so";
 // The loader takes any of these for the end of a name; there is no way to quote them.
 constexpr const char* kSeparators = " :";
 
-[[noreturn]] void fail(const std::string& message) {
-  fmt::print(stderr, "aiox run: {}\n", message);
-  throw Exit{kExitRunFailed};
-}
-
-std::filesystem::path beside_this_executable() {
+PreloadLibrary beside_this_executable() {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
   const auto bin = error ? std::filesystem::path() : self.parent_path();
@@ -30,30 +25,36 @@ std::filesystem::path beside_this_executable() {
   std::string looked_in;
   for (const auto& place : places) {
     const auto candidate = (place / kLibraryName).lexically_normal();
-    if (std::filesystem::exists(candidate, error)) return candidate;
+    if (std::filesystem::exists(candidate, error)) return {candidate.string(), {}};
     looked_in += "\n  " + candidate.string();
   }
-  fail(fmt::format("cannot find {}. AIOX_PRELOAD=PATH can name it. It was looked for at:{}", kLibraryName, looked_in));
+  return {{}, fmt::format("cannot find {}. AIOX_PRELOAD=PATH can name it. It was looked for at:{}", kLibraryName, looked_in)};
+}
+
+PreloadLibrary named_library(const char* name) {
+  std::error_code error;
+  const auto path = std::filesystem::absolute(name, error);
+  if (std::filesystem::exists(path, error)) return {path.string(), {}};
+  return {{}, fmt::format("AIOX_PRELOAD names {}, which does not exist; unset it or name {}", name, kLibraryName)};
 }
 
 }  // namespace
 
+PreloadLibrary look_for_preload_library() {
+  const char* name = std::getenv("AIOX_PRELOAD");
+  PreloadLibrary library = name != nullptr && *name != '\0' ? named_library(name) : beside_this_executable();
+  if (library.path.find_first_of(kSeparators) != std::string::npos) {
+    library.problem = fmt::format("{} has a space or a colon in its path, which LD_PRELOAD cannot hold; name a copy or a symbolic "
+                                  "link without them in AIOX_PRELOAD", library.path);
+  }
+  return library;
+}
+
 std::string find_preload_library() {
-  std::filesystem::path library;
-  if (const char* named = std::getenv("AIOX_PRELOAD"); named != nullptr && *named != '\0') {
-    std::error_code error;
-    library = std::filesystem::absolute(named, error);
-    if (!std::filesystem::exists(library, error)) {
-      fail(fmt::format("AIOX_PRELOAD names {}, which does not exist; unset it or name {}", named, kLibraryName));
-    }
-  } else {
-    library = beside_this_executable();
-  }
-  if (library.string().find_first_of(kSeparators) != std::string::npos) {
-    fail(fmt::format("{} has a space or a colon in its path, which LD_PRELOAD cannot hold; name a copy or a symbolic "
-                     "link without them in AIOX_PRELOAD", library.string()));
-  }
-  return library.string();
+  const PreloadLibrary library = look_for_preload_library();
+  if (library.problem.empty()) return library.path;
+  fmt::print(stderr, "aiox run: {}\n", library.problem);
+  throw Exit{kExitRunFailed};
 }
 
 std::string preload_value(const std::string& library, const std::string& present) {

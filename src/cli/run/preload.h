@@ -5,8 +5,14 @@
 
 namespace aiox::cli {
 
-// The path of the library: what AIOX_PRELOAD names, or what lies where this executable's own prefix has it.
-// Throws Exit after saying where it was looked for.
+struct PreloadLibrary {
+  std::string path;     // empty: not found
+  std::string problem;  // why it is of no use; empty when it is
+};
+
+// What AIOX_PRELOAD names, or what lies where this executable's own prefix has it.
+PreloadLibrary look_for_preload_library();
+// Its path. Throws Exit after saying what the problem is, for `aiox run`.
 std::string find_preload_library();
 
 // LD_PRELOAD for a program: `library` first, then what `present` (the old value, may be empty) holds beyond it.

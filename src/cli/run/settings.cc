@@ -1,10 +1,15 @@
 #include "cli/run/settings.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <iterator>
 #include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -29,6 +34,10 @@ constexpr NumberSetting kNumbers[] = {
     {"--inline", "AIOX_INLINE", 0, 1, "1: try to complete inside the submitting call; 0: never"},
     {"--direct", "AIOX_DIRECT", 0, 1, "1: try to hand O_DIRECT I/O to the device inside the submitting call; 0: never"},
 };
+
+// Without an option that takes a value: that of the flag --verbose, and that of the command itself.
+constexpr NumberSetting kVerbose = {"--verbose", "AIOX_VERBOSE", 0, 1, ""};
+constexpr std::string_view kCommandsOwn = "AIOX_PRELOAD";
 
 void set_variable(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
 
@@ -74,6 +83,33 @@ void add_settings(CLI::App& command) {
   command.add_flag_callback(
       "--verbose", [] { set_variable("AIOX_VERBOSE", "1"); },
       "One line on stderr at the first request: lanes chosen and why (AIOX_VERBOSE)");
+}
+
+std::vector<std::string> complaints_about_variables() {
+  std::vector<std::string> complaints;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::size_t equals = text.find('=');
+    if (text.rfind("AIOX_", 0) != 0 || equals == std::string_view::npos) continue;
+    const std::string name(text.substr(0, equals));
+    const std::string value(text.substr(equals + 1));
+    if (name == kCommandsOwn || value.empty()) continue;
+    const auto number = std::find_if(std::begin(kNumbers), std::end(kNumbers), [&](const auto& s) { return name == s.variable; });
+    std::string complaint;
+    if (number != std::end(kNumbers)) {
+      complaint = check_number(*number, value);
+    } else if (name == kVerbose.variable) {
+      complaint = check_number(kVerbose, value);
+    } else if (name == "AIOX_BACKEND") {
+      complaint = check_backend(value);
+    } else if (name == "AIOX_DIRECT_BLOCK") {
+      complaint = check_direct_block(value);
+    } else {
+      complaint = "no such variable is read; aiox run --help lists them";
+    }
+    if (!complaint.empty()) complaints.push_back(name + ": " + complaint);
+  }
+  return complaints;
 }
 
 }  // namespace aiox::cli

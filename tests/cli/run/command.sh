@@ -1,9 +1,8 @@
 #!/bin/sh
-# command.sh AIOX REFUSE - the aiox command: what it passes on, what it refuses and in which words, with which exit status.
+# command.sh AIOX - the aiox command: what it passes on, what it refuses and in which words, with which exit status.
 # shellcheck disable=SC2016  # the programs that are started expand their own variables
 set -u
 aiox=$1
-refuse=$2
 failures=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -25,38 +24,8 @@ expect 0 '^aiox [0-9]+\.[0-9]+\.[0-9]+' "$aiox" --version
 expect 0 '^Examples:' "$aiox" --help
 expect 0 '^Examples:' "$aiox" run --help
 expect 0 '--direct 0\.\.1 ' "$aiox" run --help
-expect 0 '^Examples:' "$aiox" lanes --help
 expect 2 'Subcommands:' "$aiox"
 expect 2 '"nonsense" is no command' "$aiox" nonsense
-expect 2 '--nonsense' "$aiox" lanes --nonsense
-expect 0 '^threads +yes' "$aiox" lanes
-expect 0 '"available": true' "$aiox" lanes --json
-expect 0 'AIOX_BACKEND=threads' env AIOX_BACKEND=threads "$aiox" lanes
-
-# Each lane is turned off by its own variable, and by no other one's.
-expect 0 '^inline +yes +no +AIOX_INLINE=0 turns it off' env AIOX_INLINE=0 "$aiox" lanes
-expect 0 '^direct +(yes|no) +no ' env AIOX_DIRECT=0 "$aiox" lanes
-expect 0 '^io_uring +(yes|no) +no ' env AIOX_BACKEND=threads "$aiox" lanes
-expect 0 ' AIOX_DIRECT_BLOCK=off$' env -u AIOX_DIRECT_BLOCK "$aiox" lanes
-expect 0 ' AIOX_DIRECT_BLOCK=always$' env AIOX_DIRECT_BLOCK=always "$aiox" lanes
-expect 0 '"direct_block": "always"' env AIOX_DIRECT_BLOCK=always "$aiox" lanes --json
-expect 0 ' AIOX_DIRECT=0 ' env AIOX_DIRECT=0 "$aiox" lanes
-expect 0 ' AIOX_DIRECT=1 ' env AIOX_DIRECT=2 "$aiox" lanes
-expect 0 '"name": "direct"' "$aiox" lanes --json
-expect 0 '"direct": 0' env AIOX_DIRECT=0 "$aiox" lanes --json
-
-# Why the kernel keeps the direct lane from a process: a sandbox, of any of the calls that it takes.
-"$refuse" EPERM io_setup -- true
-if [ $? -ne 77 ]; then
-  for call in io_setup io_submit io_pgetevents; do
-    expect 0 "^direct +no +no +$call is forbidden.* allow io_setup, io_submit and io_pgetevents there" \
-      "$refuse" EPERM $call -- "$aiox" lanes
-    expect 0 "^direct +no +no +$call is not there" "$refuse" ENOSYS $call -- "$aiox" lanes
-    expect 0 "^direct +no +no +$call is forbidden" env AIOX_DIRECT=0 "$refuse" EPERM $call -- "$aiox" lanes
-  done
-  expect 0 '^io_uring +no +no +(io_uring_setup is forbidden|kernel.io_uring_disabled=)' \
-    "$refuse" EPERM io_uring_setup -- "$aiox" lanes
-fi
 
 # Refused before anything runs, with the accepted values.
 expect 125 'which program' "$aiox" run

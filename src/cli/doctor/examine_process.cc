@@ -1,0 +1,128 @@
+// examine_process.cc - aiox doctor --pid: whether aiox is loaded in a process, which one, and whether it is at work.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/doctor/doctor.h"
+#include "cli/doctor/process.h"
+#include "cli/doctor/report.h"
+#include "cli/run/program.h"
+
+namespace aiox::cli::doctor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Verdict {
+  bool works;
+  std::string text;
+};
+
+std::string why_not_loaded(const Process& process) {
+  if (process.state == "Z") return "It has ended and waits for its parent (a zombie).";
+  if (process.executable.empty()) return "It is a thread of the kernel's, which no library reaches.";
+  const bool is_wanted = process.preload.find("libaiox") != std::string::npos;
+  if (!is_wanted) {
+    return fmt::format("Its LD_PRELOAD {}. Start it again with aiox run, or LD_PRELOAD=libaiox-preload.so.",
+                       process.preload.empty() ? "is not set" : "has other libraries only");
+  }
+  if (const auto reason = out_of_reach(fmt::format("/proc/{}/exe", process.pid))) {
+    return fmt::format("LD_PRELOAD names it, but the program {}.", *reason);
+  }
+  return fmt::format("LD_PRELOAD={} names it, but the loader did not take it: that file is not there for it, or is of another kind; "
+                     "its stderr has the loader's line (ERROR: ld.so).", process.preload);
+}
+
+Verdict judge(const Process& process) {
+  if (process.libraries.empty() && !process.refused.empty()) {
+    return {false, fmt::format("It cannot be told: {}. Ask as its user ({}) or as root.", process.refused, process.user)};
+  }
+  if (process.libraries.empty()) return {false, "aiox is not loaded. " + why_not_loaded(process)};
+  std::string text = "aiox is loaded";
+  if (!process.service_threads.empty() || process.contexts != 0) {
+    text += " and at work.";
+  } else {
+    text += "; it has no thread and no context now: not asked yet, or idle, or all requests complete inside the calls.";
+  }
+  for (const LoadedAiox& library : process.libraries) {
+    if (library.is_replaced) text += fmt::format(" {} has been replaced since: what is loaded stays until the process starts again.", library.path);
+  }
+  return {true, text};
+}
+
+// How it came in, as far as that shows.
+std::string way_in(const Process& process, const LoadedAiox& library) {
+  const auto name = std::filesystem::path(library.path).filename().string();
+  if (process.preload.find(name) != std::string::npos) return "preloaded";
+  if (name.rfind("libaio.so", 0) == 0) return "in place of libaio";
+  if (name.rfind("libaiox.so", 0) == 0) return "linked with, or by a library";
+  return "not by the LD_PRELOAD that it was started with: by /etc/ld.so.preload or dlopen";
+}
+
+void print_text(const Process& process) {
+  Report report;
+  report.heading(fmt::format("process {}: {}", process.pid, process.name));
+  report.entry("program", process.executable.empty() ? "does not show" : process.executable);
+  if (process.libraries.empty() && process.refused.empty()) report.entry("aiox", "no", Style::kBad, "not loaded");
+  for (const LoadedAiox& library : process.libraries) {
+    std::string text = fmt::format("{}, version {}, {}", library.path, library.version.empty() ? "unknown" : library.version, way_in(process, library));
+    if (library.is_replaced) {
+      text += library.file_version.empty() ? "; its file is gone" : fmt::format("; its file is another one now (version {})", library.file_version);
+    }
+    report.entry("aiox", "yes", library.is_replaced ? Style::kWarning : Style::kGood, text);
+  }
+  if (process.refused.empty()) {
+    report.entry("preload", process.preload.empty() ? "LD_PRELOAD is not set" : "LD_PRELOAD=" + process.preload);
+    report.entry("settings", process.variables.empty() ? "no AIOX_ variable is set" : fmt::format("{}", fmt::join(process.variables, " ")));
+  }
+  std::vector<std::string> threads;
+  for (const auto& [name, count] : process.service_threads) threads.push_back(count == 1 ? name : fmt::format("{} ({})", name, count));
+  report.entry("threads", threads.empty() ? "none of aiox's" : listed(threads));
+  if (process.refused.empty()) report.entry("contexts", fmt::format("{} of native AIO", process.contexts));
+  if (process.seccomp_mode != 0) {
+    report.entry("sandbox", "a seccomp filter: lanes may be closed to it that are open here; AIOX_VERBOSE=1 has it say so");
+  }
+  report.gap();
+  const Verdict verdict = judge(process);
+  report.paragraph(verdict.text, verdict.works ? Style::kGood : Style::kBad);
+}
+
+void print_json(const Process& process) {
+  const Verdict verdict = judge(process);
+  Json out;
+  out["pid"] = process.pid;
+  out["name"] = process.name;
+  out["works"] = verdict.works;
+  out["verdict"] = verdict.text;
+  out["program"] = process.executable;
+  out["user"] = process.user;
+  out["loaded"] = !process.libraries.empty();
+  out["libraries"] = Json::array();
+  for (const LoadedAiox& library : process.libraries) {
+    out["libraries"].push_back({{"path", library.path},
+                                {"version", library.version},
+                                {"way_in", way_in(process, library)},
+                                {"is_replaced", library.is_replaced},
+                                {"file_version", library.file_version}});
+  }
+  out["ld_preload"] = process.preload;
+  out["variables"] = process.variables;
+  out["threads"] = process.service_threads;
+  out["contexts"] = process.contexts;
+  out["seccomp"] = process.seccomp_mode;
+  out["refused"] = process.refused;
+  fmt::print("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace
+
+int examine_process(long pid, bool as_json) {
+  const Process process = look_at_process(pid);
+  as_json ? print_json(process) : print_text(process);
+  return judge(process).works ? kAllWorks : kSomethingDoesNotWork;
+}
+
+}  // namespace aiox::cli::doctor

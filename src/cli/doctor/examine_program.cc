@@ -1,0 +1,269 @@
+// examine_program.cc - aiox doctor --program: the AIO calls of a program that is not running, and whether aiox gets to them.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/doctor/doctor.h"
+#include "cli/doctor/report.h"
+#include "cli/exit.h"
+#include "cli/program/aio_imports.h"
+#include "cli/program/elf_image.h"
+#include "cli/program/library_search.h"
+#include "cli/run/preload.h"
+#include "cli/run/program.h"
+
+namespace aiox::cli::doctor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kScriptsMax = 4;  // the kernel's own bound on "#!" that leads to "#!"
+
+struct Findings {
+  std::string path;
+  std::vector<std::string> interpreters;  // of a script, the last being no script
+  ElfImage image;
+  bool is_elf = false;
+  AioImports aio;
+  std::string out_of_reach;  // why LD_PRELOAD is left out; empty when it is not
+  std::string drop_in;       // the folder of the libaio.so.1 that would be found there instead; empty when none would
+
+  const std::string& binary() const { return interpreters.empty() ? path : interpreters.back(); }
+  bool calls_by_number() const {
+    return std::any_of(aio.imports.begin(), aio.imports.end(), [this](const AioImport& import) {
+      return import.interface == AioInterface::kByNumber && import.importer == binary();
+    });
+  }
+  std::vector<NeededLibrary> missing() const {
+    std::vector<NeededLibrary> found;
+    for (const auto& library : aio.libraries) {
+      if (library.path.empty()) found.push_back(library);
+    }
+    return found;
+  }
+};
+
+struct Verdict {
+  bool works;
+  std::string text;
+};
+
+[[noreturn]] void fail(const std::string& message) {
+  fmt::print(stderr, "aiox doctor: {}\n", message);
+  throw Exit{kSomethingDoesNotWork};
+}
+
+// The interpreter that a script names in its first line; empty for what is no script.
+std::string interpreter_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string line;
+  if (in.get() != '#' || in.get() != '!' || !std::getline(in, line)) return {};
+  const std::size_t begin = line.find_first_not_of(" \t");
+  if (begin == std::string::npos) return {};
+  const std::size_t end = std::min(line.find_first_of(" \t\r", begin), line.size());
+  const std::string name = line.substr(begin, end - begin);
+  if (std::filesystem::path(name).filename() != "env") return name;
+  // env finds the program that follows.
+  const std::size_t next = line.find_first_not_of(" \t", end);
+  if (next == std::string::npos || line[next] == '-') return name;
+  return find_program(line.substr(next, line.find_first_of(" \t\r", next) - next)).value_or(name);
+}
+
+// The folder of aiox's libaio.so.1, installed or built, if a program that needs libaio would find it there.
+std::string reachable_drop_in(const Findings& findings) {
+  const auto is_libaio = [](const NeededLibrary& library) { return library.name.rfind("libaio.so.1", 0) == 0; };
+  const auto needed = std::find_if(findings.aio.libraries.begin(), findings.aio.libraries.end(), is_libaio);
+  const PreloadLibrary preload = look_for_preload_library();
+  if (needed == findings.aio.libraries.end() || preload.path.empty()) return {};
+  std::string error;
+  const auto importer = read_elf_image(needed->needed_by, &error);
+  for (const char* name : {"aiox", "libaio"}) {
+    const auto folder = std::filesystem::path(preload.path).parent_path() / name;
+    if (!std::filesystem::exists(folder / needed->name) || !importer) continue;
+    const auto rpath = LibrarySearch::expanded(importer->rpath, needed->needed_by);
+    const std::string found = LibrarySearch(folder.string()).find(needed->name, *importer, needed->needed_by, rpath);
+    if (found == (folder / needed->name).string()) return folder.string();
+  }
+  return {};
+}
+
+Findings look_at(const std::string& name) {
+  const auto path = find_program(name);
+  if (!path) fail(fmt::format("{}: not found in PATH", name));
+  Findings findings;
+  findings.path = *path;
+  if (::access(path->c_str(), R_OK) != 0) fail(fmt::format("{}: {}", *path, std::strerror(errno)));
+  for (std::string at = *path; findings.interpreters.size() < kScriptsMax;) {
+    const std::string next = interpreter_of(at);
+    if (next.empty()) break;
+    findings.interpreters.push_back(next);
+    at = next;
+  }
+  std::string error;
+  const auto image = read_elf_image(findings.binary(), &error);
+  if (!error.empty()) fail(fmt::format("{}: {}", findings.binary(), error));
+  findings.is_elf = image.has_value();
+  if (image) findings.image = *image;
+  findings.out_of_reach = out_of_reach(findings.binary()).value_or("");
+  if (!findings.is_elf) findings.out_of_reach = "is neither an ELF file nor a script that names its interpreter";
+  if (image && !image->is_native) findings.out_of_reach = fmt::format("is a program for another kind of processor ({})", image->machine);
+  if (image && image->is_native) {
+    const char* library_path = std::getenv("LD_LIBRARY_PATH");
+    findings.aio = find_aio_imports(findings.binary(), *image, library_path != nullptr ? library_path : "");
+    findings.drop_in = reachable_drop_in(findings);
+  }
+  return findings;
+}
+
+std::string remedy(const Findings& findings) {
+  const std::string& reason = findings.out_of_reach;
+  if (reason.find("static") != std::string::npos) return " A dynamically linked build of it would be reached.";
+  if (reason.find("musl") != std::string::npos) return " A build of it for glibc would be reached.";
+  if (reason.find("setuid") != std::string::npos || reason.find("setgid") != std::string::npos ||
+      reason.find("capabilities") != std::string::npos) {
+    return " Started by its owner without the change of privileges, or linked with -laiox, it would be reached.";
+  }
+  return {};
+}
+
+Verdict judge(const Findings& findings) {
+  const std::string& name = findings.binary();
+  if (!findings.out_of_reach.empty()) {
+    return {false, fmt::format("aiox does not reach it: {} {}.{}", name, findings.out_of_reach, remedy(findings))};
+  }
+  if (const auto missing = findings.missing(); !missing.empty()) {
+    return {false, fmt::format("It does not start: the loader does not find {}, which {} needs.{}", missing.front().name,
+                               missing.front().needed_by,
+                               missing.front().name.rfind("libaio.so.1", 0) == 0 && !findings.drop_in.empty()
+                                   ? fmt::format(" With LD_LIBRARY_PATH={} it finds aiox's.", findings.drop_in)
+                                   : "")};
+  }
+  if (!findings.aio.linked_in.empty()) {
+    return {false, fmt::format("aiox does not reach all of it: libaio is linked in statically ({}), so its calls go to the kernel "
+                               "directly. A build with the shared libaio would be reached.", listed(findings.aio.linked_in))};
+  }
+  const std::string note = findings.image.is_go ? " It is a Go program: what Go code does by itself passes aiox by; only C code in it "
+                                                  "is reached."
+                                                : "";
+  if (findings.aio.has_calls()) {
+    return {!findings.image.is_go, fmt::format("aiox answers these calls: aiox run -- {}{}", findings.path, note)};
+  }
+  if (findings.calls_by_number() && !findings.image.is_go) {
+    return {true, "It names no AIO call, but may make native AIO calls by number, through syscall(2): aiox answers those. "
+                  "aiox run --verbose tells whether it does: one line on stderr at the first."};
+  }
+  return {false, fmt::format("It names no AIO call, so aiox has nothing to answer.{}{}",
+                             findings.aio.may_load_more ? " What it loads while it runs (dlopen) may: aiox run --verbose tells." : "", note)};
+}
+
+const char* title(AioInterface interface) {
+  switch (interface) {
+    case AioInterface::kPosix: return "posix";
+    case AioInterface::kNative: return "libaio";
+    case AioInterface::kByNumber: return "syscall";
+  }
+  return "";
+}
+
+// By file and interface: names, and where they were bound, as "aio_read, aio_write @GLIBC_2.34 from libc.so.6".
+void print_calls(Report& report, const Findings& findings) {
+  std::map<std::pair<AioInterface, std::string>, std::map<std::string, std::vector<std::string>>> calls;
+  for (const AioImport& import : findings.aio.imports) {
+    // That libraries make calls by number says nothing.
+    if (import.interface == AioInterface::kByNumber && import.importer != findings.binary()) continue;
+    std::string bound = import.version.empty() ? "without a version" : "@" + import.version;
+    if (!import.from_library.empty()) bound += " from " + import.from_library;
+    calls[{import.interface, import.importer}][bound].push_back(import.name);
+  }
+  for (auto& [where, by_version] : calls) {
+    std::string text;
+    for (auto& [bound, names] : by_version) {
+      std::sort(names.begin(), names.end());
+      text += (text.empty() ? "" : "; ") + fmt::format("{} {}", fmt::join(names, ", "), bound);
+    }
+    if (where.second != findings.binary()) text = fmt::format("by {}: {}", where.second, text);
+    report.entry(title(where.first), text);
+  }
+}
+
+void print_text(const Findings& findings) {
+  Report report;
+  report.heading(findings.path);
+  if (!findings.interpreters.empty()) report.entry("script", fmt::format("run by {}", fmt::join(findings.interpreters, ", run by ")));
+  if (findings.is_elf) {
+    std::string kind = findings.image.machine;
+    if (findings.image.is_native) {
+      kind += findings.image.interpreter.empty() ? ", statically linked" : ", loaded by " + findings.image.interpreter;
+    }
+    if (findings.image.is_go) kind += ", Go";
+    report.entry("kind", kind);
+  }
+  if (findings.out_of_reach.empty()) {
+    report.entry("preload", "yes", Style::kGood, "LD_PRELOAD reaches it");
+  } else {
+    report.entry("preload", "no", Style::kBad, "it " + findings.out_of_reach);
+  }
+  print_calls(report, findings);
+  for (const auto& library : findings.aio.libraries) {
+    if (library.name.rfind("libaio.so.1", 0) == 0 && !library.path.empty()) report.more(fmt::format("{} is {}", library.name, library.path));
+  }
+  if (!findings.drop_in.empty()) {
+    report.entry("drop-in", "yes", Style::kGood, fmt::format("LD_LIBRARY_PATH={} reaches its libaio calls, instead of LD_PRELOAD", findings.drop_in));
+  }
+  if (findings.aio.may_load_more) report.entry("plugins", "it can load more libraries while it runs (dlopen), which are not looked at");
+  report.gap();
+  const Verdict verdict = judge(findings);
+  report.paragraph(verdict.text, verdict.works ? Style::kGood : Style::kBad);
+}
+
+void print_json(const Findings& findings) {
+  const Verdict verdict = judge(findings);
+  Json out;
+  out["program"] = findings.path;
+  out["works"] = verdict.works;
+  out["verdict"] = verdict.text;
+  out["interpreters"] = findings.interpreters;
+  out["machine"] = findings.image.machine;
+  out["loader"] = findings.image.interpreter;
+  out["is_go"] = findings.image.is_go;
+  out["preload_reaches_it"] = findings.out_of_reach.empty();
+  out["out_of_reach"] = findings.out_of_reach;
+  out["drop_in_folder"] = findings.drop_in;
+  out["may_load_more"] = findings.aio.may_load_more;
+  out["linked_in"] = findings.aio.linked_in;
+  out["imports"] = Json::array();
+  for (const AioImport& import : findings.aio.imports) {
+    out["imports"].push_back({{"interface", title(import.interface)},
+                              {"name", import.name},
+                              {"version", import.version},
+                              {"from_library", import.from_library},
+                              {"importer", import.importer}});
+  }
+  out["libraries"] = Json::array();
+  for (const NeededLibrary& library : findings.aio.libraries) {
+    out["libraries"].push_back({{"name", library.name}, {"path", library.path}, {"needed_by", library.needed_by}});
+  }
+  fmt::print("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace
+
+int examine_program(const std::string& name, bool as_json) {
+  const Findings findings = look_at(name);
+  as_json ? print_json(findings) : print_text(findings);
+  return judge(findings).works ? kAllWorks : kSomethingDoesNotWork;
+}
+
+}  // namespace aiox::cli::doctor

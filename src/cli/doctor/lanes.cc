@@ -1,0 +1,100 @@
+#include "cli/doctor/lanes.h"
+
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/exit.h"
+#include "cli/text/units.h"
+
+namespace aiox::cli::doctor {
+namespace {
+
+constexpr unsigned kInOrderOfTrying[] = {AIOX_LANE_INLINE, AIOX_LANE_DIRECT, AIOX_LANE_IO_URING, AIOX_LANE_THREADS};
+static_assert(std::size(kInOrderOfTrying) == AIOX_LANE_COUNT);
+
+using LaneInfo = ::aiox_lane_info;
+using Config = ::aiox_config;
+
+// The one thing that the library needs before it can say anything is address space for its requests.
+[[noreturn]] void fail(int error) {
+  rlimit space{};
+  ::getrlimit(RLIMIT_AS, &space);
+  if (error == -EAGAIN && space.rlim_cur != RLIM_INFINITY) {
+    fmt::print(stderr,
+               "aiox doctor: the library has no memory to start with, so AIO calls are answered EAGAIN: the address space of "
+               "this process is limited to {}. Raise it (ulimit -v unlimited) or set a smaller AIOX_QUEUE_MAX.\n",
+               bytes_text(static_cast<double>(space.rlim_cur)));
+  } else {
+    fmt::print(stderr, "aiox doctor: the library does not answer: {}\n", std::strerror(-error));
+  }
+  throw Exit{1};
+}
+
+}  // namespace
+
+std::vector<LaneInfo> all_lanes() {
+  std::vector<LaneInfo> lanes;
+  // False: the library does not know the lane.
+  const auto add = [&lanes](unsigned lane) {
+    LaneInfo info{};
+    info.size = sizeof info;
+    const int error = ::aiox_get_lane(lane, &info);
+    if (error == -EINVAL) return false;
+    if (error != 0) fail(error);
+    lanes.push_back(info);
+    return true;
+  };
+  for (const unsigned lane : kInOrderOfTrying) add(lane);
+  // A library newer than this command may know more lanes.
+  for (unsigned lane = AIOX_LANE_COUNT; add(lane);) ++lane;
+  return lanes;
+}
+
+Config configuration() {
+  Config config{};
+  config.size = sizeof config;
+  if (const int error = ::aiox_get_config(&config); error != 0) fail(error);
+  return config;
+}
+
+std::string state_of(const LaneInfo& lane) {
+  if (lane.available == 0) return "no";
+  return lane.enabled != 0 ? "yes" : "off";
+}
+
+nlohmann::ordered_json to_json(const std::vector<LaneInfo>& lanes) {
+  auto out = nlohmann::ordered_json::array();
+  for (const LaneInfo& lane : lanes) {
+    out.push_back({{"name", lane.name},
+                   {"available", lane.available != 0},
+                   {"enabled", lane.enabled != 0},
+                   {"reason", lane.reason}});
+  }
+  return out;
+}
+
+nlohmann::ordered_json to_json(const Config& config) {
+  return {{"backend", config.backend},
+          {"workers_max", config.workers_max},
+          {"queue_max", config.queue_max},
+          {"events_max", config.events_max},
+          {"idle_timeout_ms", config.idle_timeout_ms},
+          {"verbose", config.verbose},
+          {"direct", config.direct},
+          {"direct_block", config.direct_block != 0 ? "always" : "off"}};
+}
+
+std::string to_text(const Config& config) {
+  return fmt::format("AIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_EVENTS_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={} "
+                     "AIOX_DIRECT_BLOCK={}",
+                     config.backend, config.workers_max, config.queue_max, config.events_max, config.idle_timeout_ms,
+                     config.direct, config.direct_block != 0 ? "always" : "off");
+}
+
+}  // namespace aiox::cli::doctor

@@ -1,0 +1,113 @@
+#include "cli/doctor/trial/requests.h"
+
+#include <aio.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "aiox/aiox.h"
+
+namespace aiox::cli::doctor {
+namespace {
+
+using Counters = ::aiox_counters;
+
+constexpr unsigned kSettlingTries = 100;
+constexpr useconds_t kSettlingNapUs = 500;
+
+Counters counters() {
+  Counters now{};
+  now.size = sizeof now;
+  ::aiox_get_counters(&now);
+  return now;
+}
+
+std::uint64_t by_any_lane(const Counters& from, const Counters& to) {
+  return to.inline_completed - from.inline_completed + to.direct_completed - from.direct_completed + to.io_uring_completed -
+         from.io_uring_completed + to.threads_completed - from.threads_completed + to.waiter_completed - from.waiter_completed;
+}
+
+// A request is announced before it is counted.
+Counters settled_counters(const Counters& before, unsigned count, bool has_failed) {
+  Counters now = counters();
+  for (unsigned i = 0; i < kSettlingTries && !has_failed && by_any_lane(before, now) < count; ++i) {
+    ::usleep(kSettlingNapUs);
+    now = counters();
+  }
+  return now;
+}
+
+std::uint64_t now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+int submit(const Request& request, aiocb* block) {
+  std::memset(block, 0, sizeof *block);
+  block->aio_fildes = request.fd;
+  block->aio_buf = request.buffer;
+  block->aio_nbytes = request.length_bytes;
+  block->aio_offset = request.offset;
+  block->aio_sigevent.sigev_notify = SIGEV_NONE;
+  switch (request.action) {
+    case Action::kRead: return ::aio_read(block);
+    case Action::kWrite: return ::aio_write(block);
+    case Action::kSync: return ::aio_fsync(O_SYNC, block);
+  }
+  return -1;
+}
+
+}  // namespace
+
+void warm_up() {
+  ::aiox_lane_info info{};
+  info.size = sizeof info;
+  for (unsigned lane = 0; lane < AIOX_LANE_COUNT; ++lane) ::aiox_get_lane(lane, &info);
+}
+
+Outcome carry_out(const std::vector<Request>& requests, const std::function<void()>& then) {
+  Outcome outcome;
+  outcome.count = static_cast<unsigned>(requests.size());
+  std::vector<aiocb> blocks(requests.size());
+  std::vector<const aiocb*> waited_for(requests.size(), nullptr);
+  const auto note = [&outcome](int error) {
+    if (outcome.error == 0) outcome.error = error;
+  };
+  const Counters before = counters();
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const std::uint64_t begin = now_ns();
+    const bool is_accepted = submit(requests[i], &blocks[i]) == 0;
+    if (!is_accepted) note(errno);
+    outcome.call_ns_max = std::max(outcome.call_ns_max, now_ns() - begin);
+    if (is_accepted) waited_for[i] = &blocks[i];
+  }
+  if (then) then();
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    while (waited_for[i] != nullptr && ::aio_error(&blocks[i]) == EINPROGRESS) {
+      ::aio_suspend(waited_for.data(), static_cast<int>(waited_for.size()), nullptr);
+      for (std::size_t j = i + 1; j < requests.size(); ++j) {
+        if (waited_for[j] != nullptr && ::aio_error(&blocks[j]) != EINPROGRESS) waited_for[j] = nullptr;
+      }
+    }
+    waited_for[i] = nullptr;
+  }
+  for (aiocb& block : blocks) {
+    if (const int error = ::aio_error(&block); error > 0) note(error);
+    ::aio_return(&block);
+  }
+  const Counters after = settled_counters(before, outcome.count, outcome.error != 0);
+  outcome.inline_lane = after.inline_completed - before.inline_completed;
+  outcome.direct = after.direct_completed - before.direct_completed;
+  outcome.io_uring = after.io_uring_completed - before.io_uring_completed;
+  outcome.threads = after.threads_completed - before.threads_completed;
+  outcome.waiter = after.waiter_completed - before.waiter_completed;
+  outcome.handed_on = after.direct_refused - before.direct_refused;
+  return outcome;
+}
+
+}  // namespace aiox::cli::doctor

@@ -1,0 +1,72 @@
+#!/bin/bash
+# process.sh AIOX ASLEEP - aiox doctor --pid: whether aiox is loaded in a process, which file and version, and at work. ASLEEP
+# is a program that does AIO and then sleeps.
+set -u
+aiox=$1
+asleep=$2
+# shellcheck source=tests/cli/expect.sh
+. "$(dirname "$0")/../expect.sh"
+work=$(mktemp -d)
+pid=
+stop() {
+  [ -z "$pid" ] || { kill "$pid" && wait "$pid"; } 2>/dev/null
+  pid=
+}
+trap 'stop; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+
+# begin COMMAND... - until it has said that it is ready.
+begin() {
+  : >"$work/ready"
+  "$@" >"$work/ready" &
+  pid=$!
+  for _ in $(seq 200); do
+    grep -q ready "$work/ready" && return
+    sleep 0.05
+  done
+  echo "FAILED: $* does not get ready"
+  exit 1
+}
+
+expect 1 'there is no process 4194305' "$aiox" doctor --pid 4194305
+begin env "$asleep"
+expect 1 '^aiox is not loaded\. Its LD_PRELOAD is not set\. Start it again with aiox run' "$aiox" doctor --pid "$pid"
+expect 1 '"loaded": false' "$aiox" doctor --json --pid "$pid"
+stop
+if [ -n "${AIOX_TEST_SANITIZE:-}" ]; then
+  echo "SKIP: preloaded processes, since a sanitized library cannot be preloaded"
+  [ "$failures" -eq 0 ]
+  exit
+fi
+
+begin "$aiox" run --backend threads -- "$asleep"
+expect 0 '^aiox +yes /.*/libaiox-preload\.so, version [0-9.]+, preloaded$' "$aiox" doctor --pid "$pid"
+also '^aiox is loaded and at work\.' '^settings +.*AIOX_BACKEND=threads' '^threads +aiox-' '^preload +LD_PRELOAD=/.*/libaiox-preload'
+expect 0 '"loaded": true' "$aiox" doctor --json --pid "$pid"
+also '"is_replaced": false' '"aiox-' '"AIOX_BACKEND=threads"'
+if [ "$(id -u)" -eq 0 ] && as_nobody test -x "$aiox"; then
+  expect 1 '^It cannot be told: /proc/[0-9]+/maps: Permission denied\. Ask as its user \(0\) or as root' as_nobody "$aiox" doctor --pid "$pid"
+fi
+stop
+
+# The file is replaced, then gone, while the process goes on.
+cp "$AIOX_TEST_PRELOAD" "$work/libaiox-preload.so"
+begin env AIOX_PRELOAD="$work/libaiox-preload.so" "$aiox" run -- "$asleep"
+cp "$AIOX_TEST_PRELOAD" "$work/new" && mv "$work/new" "$work/libaiox-preload.so"
+expect 0 'its file is another one now \(version [0-9.]+\)' "$aiox" doctor --pid "$pid"
+also 'has been replaced since: what is loaded stays until the process starts again'
+rm "$work/libaiox-preload.so"
+expect 0 'its file is gone' "$aiox" doctor --pid "$pid"
+stop
+
+# Named, and not taken.
+begin env LD_PRELOAD="$work/libaiox-preload.so" sh -c 'echo ready; exec sleep 60' 2>/dev/null
+expect 1 'names it, but the loader did not take it' "$aiox" doctor --pid "$pid"
+stop
+echo 'int main(void) { puts("ready"); fflush(0); pause(); }' >"$work/static.c"
+if cc -w -static -o "$work/static" "$work/static.c" 2>/dev/null; then
+  begin "$aiox" run "$work/static" 2>/dev/null
+  expect 1 'LD_PRELOAD names it, but the program is statically linked' "$aiox" doctor --pid "$pid"
+  stop
+fi
+[ "$failures" -eq 0 ]

@@ -1,4 +1,5 @@
-# cmake --install: the libraries, the command, the header, a pkg-config file and a CMake package. The prefix can be moved:
+# cmake --install: the libraries, the command with its pages and completion, the header, a pkg-config file and a CMake
+# package. The prefix can be moved:
 # each finds the others from where it is itself.
 include(CMakePackageConfigHelpers)
 
@@ -16,6 +17,18 @@ if(TARGET aiox-cli)
   file(RELATIVE_PATH libraries_from_bin ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
   set_target_properties(aiox-cli PROPERTIES INSTALL_RPATH "$ORIGIN/${libraries_from_bin}")
   install(TARGETS aiox-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+# Manual pages, and completion where the shells look for it.
+file(GLOB pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.[1-8])
+foreach(page ${pages})
+  string(REGEX REPLACE ".*\\.([1-8])$" "\\1" section ${page})
+  install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+endforeach()
+if(TARGET aiox-cli)
+  install(FILES ${PROJECT_SOURCE_DIR}/src/cli/completion/aiox.bash RENAME aiox
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${PROJECT_SOURCE_DIR}/src/cli/completion/_aiox DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 endif()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/aiox)

@@ -24,6 +24,18 @@ for file in "$lib/libaiox.so" "$lib/libaiox.so.1" "$lib/libaiox-preload.so" "$pr
   [ -e "$file" ] || fail "$file is not installed"
 done
 
+echo "-- manual pages"
+for page in man1/aiox.1 man1/aiox-doctor.1 man3/aiox_get_lane.3 man3/aiox_version.3 man7/aiox.7; do
+  [ -e "$prefix/share/man/$page" ] || fail "$page is not installed"
+done
+# As a user finds them; not all machines have man.
+if command -v man >/dev/null; then
+  for name in 'aiox-doctor' '3 aiox_get_config' '7 aiox'; do
+    # shellcheck disable=SC2086  # a section and a name
+    MANPATH=$prefix/share/man man -P cat $name 2>&1 | grep -q 'SEE ALSO' || fail "man $name finds no page"
+  done
+fi
+
 echo "-- pkg-config"
 export PKG_CONFIG_PATH="${pc%/*}"
 unset PKG_CONFIG_SYSROOT_DIR || true
@@ -53,6 +65,11 @@ if [ -x "$prefix/bin/aiox" ]; then
   echo "-- the command"
   "$prefix/bin/aiox" --version
   "$prefix/bin/aiox" doctor | grep "^preload .*$lib/libaiox-preload\.so (aiox " || fail "aiox doctor does not find the library of its prefix"
+  [ -e "$prefix/share/zsh/site-functions/_aiox" ] || fail "no completion for zsh"
+  # Where bash-completion looks for it, by the command's name; it works without bash-completion.
+  # shellcheck disable=SC2016  # expanded by the other shell
+  bash -c '. "$1/share/bash-completion/completions/aiox" && complete -p aiox && COMP_LINE="$1/bin/aiox doc" COMP_WORDS=("$1/bin/aiox" doc) \
+    COMP_CWORD=1 && _aiox && [ "${COMPREPLY[*]}" = doctor ]' - "$prefix" || fail "completion for bash"
   # It finds the preload library of its own prefix.
   "$prefix/bin/aiox" run -- sh -c "printf '%s\n' \"\$LD_PRELOAD\"" | grep -qxF "$lib/libaiox-preload.so" ||
     fail "aiox run does not preload the library of its prefix"

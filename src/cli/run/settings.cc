@@ -35,9 +35,9 @@ constexpr NumberSetting kNumbers[] = {
     {"--direct", "AIOX_DIRECT", 0, 1, "1: try to hand O_DIRECT I/O to the device inside the submitting call; 0: never"},
 };
 
-// Without an option that takes a value: that of the flag --verbose, and that of the command itself.
+// Without an option that takes a value: that of the flag --verbose, and those of the command itself.
 constexpr NumberSetting kVerbose = {"--verbose", "AIOX_VERBOSE", 0, 1, ""};
-constexpr std::string_view kCommandsOwn = "AIOX_PRELOAD";
+constexpr std::string_view kCommandsOwn[] = {"AIOX_PRELOAD", "AIOX_STATS_SEGMENT"};
 
 void set_variable(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
 
@@ -93,7 +93,8 @@ std::vector<std::string> complaints_about_variables() {
     if (text.rfind("AIOX_", 0) != 0 || equals == std::string_view::npos) continue;
     const std::string name(text.substr(0, equals));
     const std::string value(text.substr(equals + 1));
-    if (name == kCommandsOwn || value.empty()) continue;
+    const bool is_commands_own = std::find(std::begin(kCommandsOwn), std::end(kCommandsOwn), name) != std::end(kCommandsOwn);
+    if (is_commands_own || value.empty()) continue;
     const auto number = std::find_if(std::begin(kNumbers), std::end(kNumbers), [&](const auto& s) { return name == s.variable; });
     std::string complaint;
     if (number != std::end(kNumbers)) {

@@ -1,0 +1,88 @@
+#!/bin/bash
+# pages.sh AIOX SOURCE-DIR - the manual pages say what is so: they are well-formed, each command has one, with just the
+# options that its --help has, and the library's has each variable with its range and default.
+set -u
+aiox=$1
+source=$2
+man=$source/docs/man
+failures=0
+complain() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+if command -v groff >/dev/null; then
+  # Without hyphens in words, and in lines that end where ours do.
+  render() { (echo '.nh' && echo '.ad l' && cat "$1") | groff -man -Tascii -P-cbou -rLL=500n; }
+elif command -v mandoc >/dev/null; then
+  render() { mandoc -T ascii -O width=500 "$1" | sed 's/.\x08//g'; }
+else
+  echo "SKIP: neither groff nor mandoc is here to read the pages"
+  exit 77
+fi
+
+for page in "$man"/*.[1-8]; do
+  [ "$(head -c 3 "$page")" != .so ] || continue
+  if command -v groff >/dev/null; then
+    said=$(groff -ww -man -Tutf8 "$page" 2>&1 >/dev/null)
+    [ -z "$said" ] || complain "groff: $said"
+  fi
+  if command -v mandoc >/dev/null; then
+    said=$(mandoc -T lint -W warning "$page" 2>&1)
+    [ -z "$said" ] || complain "$said"
+  fi
+done
+for link in "$man"/*.3; do
+  target=$(sed -n 's/^\.so //p' "$link")
+  [ -z "$target" ] || [ -e "$man/${target#man?/}" ] || complain "$link leads to $target, which is not there"
+done
+
+# The subcommands of COMMAND..., which is aiox and what follows it.
+commands_of() { "$@" --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z][a-z-]*\) .*/\1/p'; }
+options_of_help() { "$@" --help | grep -oE '^  -[-a-zA-Z_,]+' | tr -d ' ' | tr ',' '\n' | grep -E '^-' | sort -u; }
+options_of_page() { render "$1" | sed -n 's/^ \{2,12\}\(-[-a-zA-Z_].*\)/\1/p' | sed 's/  .*//' | grep -oE '(^|, )--?[a-zA-Z][-a-zA-Z_]*' |
+  sed 's/^, //' | sort -u; }
+
+# compare PAGE COMMAND... - PAGE has just the options of these commands: one, or one and a subcommand of it.
+compare() {
+  local page=$1
+  shift
+  if [ ! -e "$page" ]; then
+    complain "there is no page $page"
+    return
+  fi
+  local difference
+  difference=$(diff <("$@") <(options_of_page "$page"))
+  [ -z "$difference" ] || complain "$page (>) and --help (<) differ:
+$difference"
+}
+with_subcommands() {
+  options_of_help "$@"
+  for command in $(commands_of "$@"); do options_of_help "$@" "$command"; done
+}
+compare "$man/aiox.1" options_of_help "$aiox"
+for command in $(commands_of "$aiox"); do
+  compare "$man/aiox-$command.1" eval "with_subcommands '$aiox' $command | sort -u"
+  render "$man/aiox.1" | grep -qE "^ +$command( |\$)" || complain "aiox.1 does not name $command"
+done
+
+# Each variable that is read, with range and default as config.h has them.
+library=$(render "$man/aiox.7")
+variables=$(grep -ohE '"AIOX_[A-Z_]+"' "$source"/src/engine/config.cc | tr -d '"' | sort -u)
+[ -n "$variables" ] || complain "no variable is found in src/engine/config.cc"
+for variable in $variables; do
+  grep -q "^ *$variable=" <<<"$library" || complain "aiox.7 does not have $variable"
+done
+# Those that are for people, also where they look first.
+for variable in $("$aiox" run --help | grep -oE '\(AIOX_[A-Z_]+\)' | tr -d '()'); do
+  grep -q "$variable" "$source/README.md" "$source"/docs/*.md || complain "neither README nor docs/*.md have $variable"
+done
+while read -r default range; do
+  case $default in
+  true) default=1 ;;
+  false) [[ $range == *off* ]] && default=off || default=0 ;;
+  BackendChoice::k*) default=$(tr '[:upper:]' '[:lower:]' <<<"${default#BackendChoice::k}") ;;
+  -*) continue ;;
+  esac
+  grep -qF -- "$range ($default)" <<<"$library" || complain "aiox.7 does not have \"$range ($default)\""
+done < <(sed -nE 's/^.* = ([^;]+); *\/\/ (AIOX_[A-Z_]+=[^ ,]+).*/\1 \2/p' "$source/src/engine/config.h")
+[ "$failures" -eq 0 ]

@@ -105,9 +105,9 @@ void print_words(Report& report, const Findings& findings) {
 }
 
 std::string alignment_text(const Storage& storage) {
-  if (!storage.direct_memory_alignment_bytes) return "to the device's blocks";
-  return fmt::format("memory to {}, offset and length to {}", bytes_text(*storage.direct_memory_alignment_bytes),
-                     bytes_text(storage.direct_offset_alignment_bytes.value_or(0)));
+  if (!storage.direct) return "to the device's blocks";
+  return fmt::format("memory to {}, offset and length to {}", bytes_text(storage.direct->memory_bytes),
+                     bytes_text(storage.direct->offset_bytes));
 }
 
 // What the outcome asks of whoever writes or runs the program; nothing where nothing does.
@@ -167,9 +167,9 @@ std::string geometry_text(const Storage& storage) {
     parts.push_back(fmt::format("blocks of {}, physically {}", bytes_text(static_cast<double>(*storage.device->logical_block_bytes)),
                                 bytes_text(static_cast<double>(storage.device->physical_block_bytes.value_or(0)))));
   }
-  if (storage.direct_memory_alignment_bytes && *storage.direct_memory_alignment_bytes == 0) {
+  if (storage.direct && storage.direct->memory_bytes == 0) {
     parts.push_back("no O_DIRECT, says statx");
-  } else if (storage.direct_memory_alignment_bytes) {
+  } else if (storage.direct) {
     parts.push_back("O_DIRECT wants " + alignment_text(storage));
   }
   return fmt::format("{}", fmt::join(parts, "; "));
@@ -288,8 +288,10 @@ void print_json(const Findings& findings) {
   out["file_system"] = storage.file_system;
   out["mount"] = {{"point", storage.mount_point}, {"source", storage.mount_source}, {"options", storage.mount_options}, {"read_only", storage.is_read_only}};
   out["device"] = storage.device ? device_json(*storage.device) : Json(nullptr);
-  out["direct_alignment"] = {{"memory_bytes", or_null(storage.direct_memory_alignment_bytes)},
-                             {"offset_bytes", or_null(storage.direct_offset_alignment_bytes)}};
+  out["direct_alignment"] = nullptr;
+  if (storage.direct) {
+    out["direct_alignment"] = {{"memory_bytes", storage.direct->memory_bytes}, {"offset_bytes", storage.direct->offset_bytes}};
+  }
   out["requests"] = Json::array();
   for (const Row& row : findings.rows) {
     out["requests"].push_back({{"id", row.id},
@@ -315,6 +317,9 @@ int examine_path(const std::string& path, bool as_json) {
     if (shows_progress) fmt::print(stderr, "\r\x1b[Ktrying: {}", title);
   });
   if (shows_progress) fmt::print(stderr, "\r\x1b[K");
+  for (const Row& row : findings.rows) {
+    if (!findings.storage.direct) findings.storage.direct = row.direct;
+  }
   findings.lanes = all_lanes();
   as_json ? print_json(findings) : print_text(findings);
   return works(findings) ? kAllWorks : kSomethingDoesNotWork;

@@ -131,25 +131,6 @@ void look_at_file_system(Storage* storage, dev_t device, std::uint64_t mount_id)
   }
 }
 
-// A folder's files are asked, by one of them that has no name and is gone at once.
-void look_at_alignment(Storage* storage) {
-#ifdef STATX_DIOALIGN
-  struct statx status{};
-  int error = -1;
-  if (storage->kind == PathKind::kFile || storage->kind == PathKind::kBlockDevice) {
-    error = ::statx(AT_FDCWD, storage->path.c_str(), 0, STATX_DIOALIGN, &status);
-  } else if (storage->kind == PathKind::kFolder) {
-    const int fd = ::open(storage->path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) return;
-    error = ::statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status);
-    ::close(fd);
-  }
-  if (error != 0 || (status.stx_mask & STATX_DIOALIGN) == 0) return;
-  storage->direct_memory_alignment_bytes = status.stx_dio_mem_align;
-  storage->direct_offset_alignment_bytes = status.stx_dio_offset_align;
-#endif
-}
-
 PathKind kind_of(const struct stat& status) {
   if (S_ISREG(status.st_mode)) return PathKind::kFile;
   if (S_ISDIR(status.st_mode)) return PathKind::kFolder;
@@ -177,6 +158,20 @@ const char* name_of(PathKind kind) {
   return "?";
 }
 
+std::optional<Alignment> direct_alignment_of(int folder, const char* path) {
+#ifdef STATX_DIOALIGN
+  struct statx status{};
+  const int flags = *path == '\0' ? AT_EMPTY_PATH : 0;
+  if (::statx(folder, path, flags, STATX_DIOALIGN, &status) == 0 && (status.stx_mask & STATX_DIOALIGN) != 0) {
+    return Alignment{status.stx_dio_mem_align, status.stx_dio_offset_align};
+  }
+#else
+  static_cast<void>(folder);
+  static_cast<void>(path);
+#endif
+  return std::nullopt;
+}
+
 Storage look_at_storage(const std::string& path) {
   Storage storage;
   storage.path = path;
@@ -192,7 +187,9 @@ Storage look_at_storage(const std::string& path) {
   if (::statx(AT_FDCWD, path.c_str(), 0, STATX_MNT_ID, &more) == 0 && (more.stx_mask & STATX_MNT_ID) != 0) {
     mount_id = more.stx_mnt_id;
   }
-  look_at_alignment(&storage);
+  if (storage.kind == PathKind::kFile || storage.kind == PathKind::kBlockDevice) {
+    storage.direct = direct_alignment_of(AT_FDCWD, path.c_str());
+  }
   if (storage.kind == PathKind::kBlockDevice) {
     storage.device = look_at_device(status.st_rdev);
     if (storage.device->size_bytes) storage.size_bytes = *storage.device->size_bytes;

@@ -26,6 +26,14 @@ struct Device {
   std::string write_cache;
 };
 
+// What O_DIRECT wants, as statx says (Linux 6.1, and not every file system); 0: it is not supported.
+struct Alignment {
+  std::uint32_t memory_bytes;
+  std::uint32_t offset_bytes;
+};
+// Of the file at `path` below `folder`, or of the descriptor `folder` itself where `path` is empty.
+std::optional<Alignment> direct_alignment_of(int folder, const char* path);
+
 struct Storage {
   std::string path;
   PathKind kind = PathKind::kFile;
@@ -43,9 +51,7 @@ struct Storage {
 
   std::optional<Device> device;
 
-  // What statx says (Linux 6.1, and not every file system); 0: that O_DIRECT is not supported.
-  std::optional<std::uint32_t> direct_memory_alignment_bytes;
-  std::optional<std::uint32_t> direct_offset_alignment_bytes;
+  std::optional<Alignment> direct;  // of a file or device; of a folder's files the trial tells
 };
 
 // Throws Exit after saying so when there is no such path.

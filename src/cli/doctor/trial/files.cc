@@ -89,6 +89,7 @@ class FileTrials {
       explain_open(flags, row);
       return fd;
     }
+    row->direct = direct_alignment_of(fd.get(), "");
     for (off_t at = 0; at < kFileBytes;) {
       // A short one is told why by the next.
       const ssize_t written = ::pwrite(fd.get(), buffers_.at(0), kAtOnce * kRequestBytes, at);

@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kRowTimeoutMs = 10'000;
+constexpr int kRowTimeoutMs = 8'000;
 
 Json to_json(const std::optional<Outcome>& outcome) {
   if (!outcome) return nullptr;
@@ -34,17 +34,28 @@ std::optional<Outcome> outcome_of(const Json& json) {
   return Outcome{json[0], json[1], json[2], json[3], json[4], json[5], json[6], json[7], json[8]};
 }
 
+Json to_json(const std::optional<Alignment>& alignment) {
+  if (!alignment) return nullptr;
+  return Json::array({alignment->memory_bytes, alignment->offset_bytes});
+}
+
+std::optional<Alignment> alignment_of(const Json& json) {
+  if (json.is_null()) return std::nullopt;
+  return Alignment{json[0], json[1]};
+}
+
 std::string line_of(const Row& row, bool is_end) {
   const Json json = {{"end", is_end},         {"id", row.id},
                      {"title", row.title},    {"on", row.on},
                      {"skipped", row.skipped}, {"failed", row.has_failed},
-                     {"alone", to_json(row.alone)}, {"at_once", to_json(row.at_once)}};
+                     {"alone", to_json(row.alone)}, {"at_once", to_json(row.at_once)},
+                     {"direct", to_json(row.direct)}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Row row_of(const Json& json) {
   return {json["id"],     json["title"], json["on"], json["skipped"], json["failed"], outcome_of(json["alone"]),
-          outcome_of(json["at_once"])};
+          outcome_of(json["at_once"]), alignment_of(json["direct"])};
 }
 
 void write_all(int fd, const std::string& text) {
@@ -57,6 +68,10 @@ void write_all(int fd, const std::string& text) {
 
 [[noreturn]] void be_child(const Storage& storage, int out) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // Should it never end, nobody who reads our output is to wait for it.
+  if (const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC); null >= 0) {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
+  }
   ::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error like any other
   ::signal(SIGPIPE, SIG_IGN);
   const Reporter report = {[out](const Row& row) { write_all(out, line_of(row, false)); },

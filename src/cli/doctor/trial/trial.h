@@ -23,6 +23,7 @@ struct Row {
   bool has_failed = false;  // it should have worked: skipped says more, or an outcome's error
   std::optional<Outcome> alone;
   std::optional<Outcome> at_once;
+  std::optional<Alignment> direct;  // of the file that it was tried on
 };
 
 // `progress` is told each row's title before it is tried.

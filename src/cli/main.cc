@@ -1,6 +1,10 @@
 // main.cc - the aiox command: lists the subcommands, turns parse errors into messages and exit statuses.
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -39,9 +43,7 @@ int complain(const CLI::App& app, const CLI::Error& error) {
   return name == "aiox run" ? aiox::cli::kExitRunFailed : aiox::cli::kExitUsage;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run_command(int argc, char** argv) {
   CLI::App app{"True asynchronous I/O for unmodified POSIX AIO programs.", "aiox"};
   app.footer(kFooter);
   app.set_version_flag("--version", version_text(), "Print the version and exit");
@@ -67,4 +69,21 @@ int main(int argc, char** argv) {
     return complain(app, error);
   }
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int error = 0;
+  int status = 0;
+  try {
+    status = run_command(argc, argv);
+  } catch (const std::system_error& problem) {  // what fmt throws when a line cannot be written
+    error = problem.code().value();
+  }
+  // An answer that did not arrive is none.
+  if (error == 0 && std::fflush(stdout) != 0) error = errno;
+  if (error == 0) return status;
+  fmt::print(stderr, "aiox: writing the answer: {}\n", std::strerror(error));
+  return status != 0 ? status : 1;
 }

@@ -123,7 +123,7 @@ std::string kernel_text(const Machine& machine) {
     text = "native AIO: no, or /proc/sys/fs/aio-max-nr is hidden";
   }
   text += machine.io_uring_disabled ? fmt::format("; kernel.io_uring_disabled {}", *machine.io_uring_disabled)
-                                    : std::string("; no kernel.io_uring_disabled (before Linux 6.6)");
+                                    : std::string("; no kernel.io_uring_disabled (before Linux 6.6, or /proc is hidden)");
   return text;
 }
 

@@ -23,6 +23,9 @@ namespace aiox::cli::doctor {
 namespace {
 
 using Json = nlohmann::ordered_json;
+// In the table, behind what the direct lane was asked to do first.
+constexpr const char* kHandedOnMark = "*";
+
 using Served = std::vector<std::pair<const char*, std::uint64_t>>;
 
 struct Findings {
@@ -71,7 +74,7 @@ std::string text_of(const std::optional<Outcome>& outcome) {
     text += lanes.size() > 1 ? fmt::format("{} {}", name, count) : name;
   }
   if (text.empty()) return "in the call";
-  return outcome->handed_on != 0 ? text + " (after direct)" : text;
+  return outcome->handed_on != 0 ? text + kHandedOnMark : text;
 }
 
 bool took(const Row& row, const char* name) {
@@ -101,6 +104,11 @@ void print_words(Report& report, const Findings& findings) {
     if (std::any_of(findings.rows.begin(), findings.rows.end(), [word](const Row& row) { return took(row, word); })) {
       report.entry(word, meaning);
     }
+  }
+  const auto is_handed_on = [](const std::optional<Outcome>& outcome) { return outcome && outcome->error == 0 && outcome->handed_on != 0; };
+  if (std::any_of(findings.rows.begin(), findings.rows.end(),
+                  [&](const Row& row) { return is_handed_on(row.alone) || is_handed_on(row.at_once); })) {
+    report.entry(kHandedOnMark, "the direct lane was tried first, and handed on what would have made the call wait");
   }
 }
 
@@ -222,7 +230,7 @@ void print_skipped(Report& report, const Findings& findings) {
   }
   for (const auto& [reason, titles] : by_reason) {
     const std::string what = titles.size() == findings.rows.size() && titles.size() > 1 ? "all of them" : fmt::format("{}", fmt::join(titles, "; "));
-    report.paragraph(fmt::format("- {}: {}.", what, reason), is_bad ? Style::kBad : Style::kPlain);
+    report.item(fmt::format("{}: {}.", what, reason), is_bad ? Style::kBad : Style::kPlain);
   }
 }
 
@@ -234,7 +242,7 @@ void print_text(const Findings& findings) {
   report.gap();
   print_words(report, findings);
   print_skipped(report, findings);
-  for (const std::string& meaning : meanings(findings)) report.paragraph("- " + meaning);
+  for (const std::string& meaning : meanings(findings)) report.item(meaning);
   report.gap();
   std::vector<std::string> on;
   for (const Row& row : findings.rows) {

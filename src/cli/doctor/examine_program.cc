@@ -91,7 +91,8 @@ std::string reachable_drop_in(const Findings& findings) {
   const auto importer = read_elf_image(needed->needed_by, &error);
   for (const char* name : {"aiox", "libaio"}) {
     const auto folder = std::filesystem::path(preload.path).parent_path() / name;
-    if (!std::filesystem::exists(folder / needed->name) || !importer) continue;
+    std::error_code ignored;
+    if (!std::filesystem::exists(folder / needed->name, ignored) || !importer) continue;
     const auto rpath = LibrarySearch::expanded(importer->rpath, needed->needed_by);
     const std::string found = LibrarySearch(folder.string()).find(needed->name, *importer, needed->needed_by, rpath);
     if (found == (folder / needed->name).string()) return folder.string();

@@ -164,13 +164,12 @@ std::uint64_t requests_of(long pid) {
 
 std::vector<ContextHolder> largest_holders() {
   std::vector<ContextHolder> holders;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-    const auto pid = to_number(entry.path().filename().string());
+  for (const std::string& name : names_in("/proc")) {
+    const auto pid = to_number(name);
     if (!pid || *pid == static_cast<std::uint64_t>(::getpid())) continue;
     const std::uint64_t requests = requests_of(static_cast<long>(*pid));
     if (requests == 0) continue;
-    holders.push_back({static_cast<long>(*pid), read_line(entry.path() / "comm").value_or("?"), requests});
+    holders.push_back({static_cast<long>(*pid), read_line("/proc/" + name + "/comm").value_or("?"), requests});
   }
   std::sort(holders.begin(), holders.end(), [](const auto& a, const auto& b) { return a.requests > b.requests; });
   if (holders.size() > kHoldersMax) holders.resize(kHoldersMax);
@@ -185,6 +184,14 @@ int error_of_starting_a_thread() {
 }
 
 }  // namespace
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::filesystem::directory_iterator at(folder, error);
+  for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) names.push_back(at->path().filename().string());
+  return names;
+}
 
 std::optional<std::string> read_line(const std::string& path) {
   std::ifstream in(path);

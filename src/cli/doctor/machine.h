@@ -63,6 +63,8 @@ Machine look_at_machine();
 const CallTried* find_call(const Machine& machine, const std::string& name);
 // EPERM, ENOSYS ...
 std::string error_name(int error);
+// The names in a folder; what goes away meanwhile is left out.
+std::vector<std::string> names_in(const std::string& folder);
 // The first line of a file of /proc or /sys, or nothing.
 std::optional<std::string> read_line(const std::string& path);
 std::optional<std::uint64_t> read_number(const std::string& path);

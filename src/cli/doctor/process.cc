@@ -116,9 +116,8 @@ void look_at_status(Process* process, const std::string& status) {
 }
 
 void look_at_threads(Process* process, const std::string& folder) {
-  std::error_code error;
-  for (const auto& task : std::filesystem::directory_iterator(folder + "/task", error)) {
-    const auto name = read_line((task.path() / "comm").string());
+  for (const std::string& task : names_in(folder + "/task")) {
+    const auto name = read_line(fmt::format("{}/task/{}/comm", folder, task));
     if (name && name->rfind(kThreadPrefix, 0) == 0) ++process->service_threads[*name];
   }
 }

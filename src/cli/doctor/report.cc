@@ -63,6 +63,10 @@ void Report::more(const std::string& text) {
   fmt::print("{}{}\n", std::string(text_column_, ' '), wrapped(text, text_column_));
 }
 
+void Report::item(const std::string& text, Style style) {
+  fmt::print("- {}\n", styled(wrapped(text, 2), style, has_colours_));
+}
+
 void Report::paragraph(const std::string& text, Style style) {
   fmt::print("{}\n", styled(wrapped(text, 0), style, has_colours_));
 }

@@ -20,6 +20,8 @@ class Report {
   void entry(const std::string& label, const std::string& state, Style style, const std::string& text);
   // Text on under the text before.
   void more(const std::string& text);
+  // One of several: "- TEXT".
+  void item(const std::string& text, Style style = Style::kPlain);
   void paragraph(const std::string& text, Style style = Style::kPlain);
   // Lines as they are: a Table's.
   void lines(const std::string& text);

@@ -69,9 +69,7 @@ Device look_at_device(dev_t number) {
   if (is_partition) device.kind += ", a partition of " + disk.filename().string();
   if (const auto file = read_line((disk / "loop/backing_file").string())) device.on.push_back(*file);
   if (const auto name = read_line((disk / "dm/name").string())) device.kind += " " + *name;
-  for (const auto& slave : std::filesystem::directory_iterator(disk / "slaves", error)) {
-    device.on.push_back(slave.path().filename().string());
-  }
+  for (const std::string& name : names_in((disk / "slaves").string())) device.on.push_back(name);
   const auto queue = [&disk](const char* name) { return (disk / "queue" / name).string(); };
   device.logical_block_bytes = read_number(queue("logical_block_size"));
   device.physical_block_bytes = read_number(queue("physical_block_size"));

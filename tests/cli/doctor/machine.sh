@@ -1,5 +1,6 @@
 #!/bin/sh
 # machine.sh AIOX REFUSE - aiox doctor without an argument: each lane's state, and the true reason of one that does not work.
+# shellcheck disable=SC2016  # $0 and $1 are those of inner shells
 set -u
 aiox=$1
 refuse=$2
@@ -25,6 +26,11 @@ expect $works "\"works\": $([ $works -eq 0 ] && echo true || echo false)" "$aiox
 also '"available": true' '"name": "direct"' '"direct": 1' '"aio_max_nr": ' '"seccomp": '
 if command -v python3 >/dev/null; then
   printf '%s' "$out" | python3 -c 'import json, sys; json.load(sys.stdin)' || { echo "FAILED: --json is no JSON"; failures=$((failures + 1)); }
+fi
+
+if [ -w /dev/full ]; then
+  expect 1 'writing the answer: No space left on device' sh -c '"$0" doctor >/dev/full' "$aiox"
+  expect 1 'writing the answer: No space left on device' sh -c '"$0" doctor --json "$1" >/dev/full' "$aiox" "$AIOX_TEST_SCRATCH"
 fi
 
 # Each lane is turned off by its own variable, and by no other one's: that is what was asked for, and no failure.
@@ -87,7 +93,6 @@ else
 fi
 
 # Limits. Root is above most of them.
-# shellcheck disable=SC2016  # $0 is the inner shell's
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && as_nobody test -x "$aiox"; then
   if "$aiox" doctor --json | grep -q '"name": "io_uring"' && as_nobody "$aiox" doctor | grep -q '^io_uring  yes'; then
     # shellcheck disable=SC3045  # dash knows ulimit -l

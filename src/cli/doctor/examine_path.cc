@@ -122,6 +122,9 @@ std::string alignment_text(const Storage& storage) {
 std::vector<std::string> meanings(const Findings& findings) {
   std::vector<std::string> found;
   const Storage& storage = findings.storage;
+  const bool is_direct_lane_on = std::any_of(findings.lanes.begin(), findings.lanes.end(), [](const auto& lane) {
+    return std::string(lane.name) == "direct" && lane.available != 0 && lane.enabled != 0;
+  });
   if (const Row* row = find_row(findings, "direct_read_misaligned"); row != nullptr && row->alone && row->alone->error != 0) {
     found.push_back(fmt::format("O_DIRECT wants alignment ({}); what is not is refused by the kernel, with aiox and without.", alignment_text(storage)));
   }
@@ -134,12 +137,14 @@ std::vector<std::string> meanings(const Findings& findings) {
   if (const Row* row = find_row(findings, "write"); row != nullptr && is_of_files(storage) && row->alone && row->alone->error == 0 && !took(*row, "inline")) {
     found.push_back("This file system does not take buffered writes without waiting (RWF_NOWAIT), so none is done inside the submitting call.");
   }
-  if (const Row* row = find_row(findings, "direct_read"); row != nullptr && !took(*row, "direct")) {
-    found.push_back("O_DIRECT does not take the direct lane here: it is not available, or off, or the file system does not know RWF_NOWAIT for it.");
+  if (const Row* row = find_row(findings, "direct_read"); row != nullptr && !took(*row, "direct") && is_direct_lane_on) {
+    found.push_back("O_DIRECT requests do not take the direct lane here: the file system or device does not take them without waiting (RWF_NOWAIT).");
   }
   if (storage.kind == PathKind::kBlockDevice) {
     found.push_back("Writes were not tried: a device is only read.");
-    if (const Row* row = find_row(findings, "read_cold"); row != nullptr && !took(*row, "direct")) {
+    const Row* direct_read = find_row(findings, "direct_read");
+    const Row* row = find_row(findings, "read_cold");
+    if (direct_read != nullptr && took(*direct_read, "direct") && row != nullptr && !took(*row, "direct")) {
       found.push_back("AIOX_DIRECT_BLOCK=always has aligned requests of programs that open it without O_DIRECT go past the page cache.");
     }
   }

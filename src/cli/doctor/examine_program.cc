@@ -178,6 +178,12 @@ const char* title(AioInterface interface) {
   return "";
 }
 
+void print_libaio_path(Report& report, const Findings& findings) {
+  for (const auto& library : findings.aio.libraries) {
+    if (library.name.rfind("libaio.so.1", 0) == 0 && !library.path.empty()) report.more(fmt::format("{} is {}", library.name, library.path));
+  }
+}
+
 // By file and interface: names, and where they were bound, as "aio_read, aio_write @GLIBC_2.34 from libc.so.6".
 void print_calls(Report& report, const Findings& findings) {
   std::map<std::pair<AioInterface, std::string>, std::map<std::string, std::vector<std::string>>> calls;
@@ -188,7 +194,9 @@ void print_calls(Report& report, const Findings& findings) {
     if (!import.from_library.empty()) bound += " from " + import.from_library;
     calls[{import.interface, import.importer}][bound].push_back(import.name);
   }
+  bool is_path_told = false;
   for (auto& [where, by_version] : calls) {
+    if (where.first == AioInterface::kByNumber && !std::exchange(is_path_told, true)) print_libaio_path(report, findings);
     std::string text;
     for (auto& [bound, names] : by_version) {
       std::sort(names.begin(), names.end());
@@ -197,6 +205,7 @@ void print_calls(Report& report, const Findings& findings) {
     if (where.second != findings.binary()) text = fmt::format("by {}: {}", where.second, text);
     report.entry(title(where.first), text);
   }
+  if (!is_path_told) print_libaio_path(report, findings);
 }
 
 void print_text(const Findings& findings) {
@@ -217,9 +226,6 @@ void print_text(const Findings& findings) {
     report.entry("preload", "no", Style::kBad, "it " + findings.out_of_reach);
   }
   print_calls(report, findings);
-  for (const auto& library : findings.aio.libraries) {
-    if (library.name.rfind("libaio.so.1", 0) == 0 && !library.path.empty()) report.more(fmt::format("{} is {}", library.name, library.path));
-  }
   if (!findings.drop_in.empty()) {
     report.entry("drop-in", "yes", Style::kGood, fmt::format("LD_LIBRARY_PATH={} reaches its libaio calls, instead of LD_PRELOAD", findings.drop_in));
   }

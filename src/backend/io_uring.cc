@@ -53,6 +53,7 @@ int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
 io_uring_sqe* IoUring::next_entry() {
   io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
   while (entry == nullptr) {
+    kernel::t_system_calls++;
     if (is_broken_ || is_final(io_uring_submit(ring_.get()))) {
       is_broken_ = true;
       return &discarded_;  // never submitted: salvage() finds that the unit was not carried out
@@ -131,6 +132,7 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
       io_uring_sqe_set_data64(entry, kWakeTag);
       is_wake_armed_ = true;
     }
+    kernel::t_system_calls++;
     // -EINTR, -EBUSY and -EAGAIN leave everything in place: the next round submits and reaps again.
     int error = may_block ? io_uring_submit_and_wait(ring, 1) : io_uring_submit_and_get_events(ring);
     if (is_final(error)) is_broken_ = true;

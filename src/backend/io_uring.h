@@ -26,7 +26,9 @@ class IoUring final : public Backend {
 
   // Issues what was started, without reaping.
   void issue() {
-    if (!is_broken_) io_uring_submit(ring_.get());
+    if (is_broken_) return;
+    kernel::t_system_calls++;
+    io_uring_submit(ring_.get());
   }
 
   // The kernel has begun to refuse the ring (a seccomp filter set since): nothing can be started or reaped any more.

@@ -1,0 +1,53 @@
+#include "kernel/shared_segment.h"
+
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+
+#include <cerrno>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::kernel {
+
+namespace {
+
+int attach(long id, size_t size_bytes, SharedSegment* segment) {
+  const long address = raw_syscall(SYS_shmat, id, 0, 0);
+  if (address < 0 && address > -4096) return static_cast<int>(address);
+  segment->address = reinterpret_cast<void*>(address);
+  segment->size_bytes = size_bytes;
+  // A child must neither keep it alive nor be found in it. Refused, it does: until the child ends or becomes another program.
+  raw_syscall(SYS_madvise, address, static_cast<long>(size_bytes), MADV_DONTFORK);
+  return 0;
+}
+
+}  // namespace
+
+int make_shared_segment(size_t size_bytes, SharedSegment* segment, const char** step) {
+  // Asked of no segment, the call that must not be refused later says that this is wrong. What could be made and attached,
+  // but not marked, would outlive everybody.
+  *step = "shmctl";
+  const long allowed = raw_syscall(SYS_shmctl, -1, IPC_RMID, 0);
+  if (allowed != -EINVAL) return allowed < 0 ? static_cast<int>(allowed) : -EINVAL;
+  // Without SHM_NORESERVE what is never touched would count as committed memory.
+  *step = "shmget";
+  const long id = raw_syscall(SYS_shmget, IPC_PRIVATE, static_cast<long>(size_bytes), IPC_CREAT | SHM_NORESERVE | 0600);
+  if (id < 0) return static_cast<int>(id);
+  *step = "shmat";
+  const int error = attach(id, size_bytes, segment);
+  if (raw_syscall(SYS_shmctl, id, IPC_RMID, 0) < 0) raw_syscall(SYS_shmctl, id, IPC_RMID, 0);
+  return error;
+}
+
+int join_shared_segment(int id, size_t size_bytes_min, SharedSegment* segment) {
+  shmid_ds status;
+  const long error = raw_syscall(SYS_shmctl, id, IPC_STAT, as_argument(&status));
+  if (error < 0) return static_cast<int>(error);
+  if (status.shm_segsz < size_bytes_min) return -EINVAL;
+  return attach(id, status.shm_segsz, segment);
+}
+
+void leave_shared_segment(const SharedSegment& segment) { raw_syscall(SYS_shmdt, as_argument(segment.address)); }
+
+}  // namespace aiox::kernel

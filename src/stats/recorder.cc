@@ -1,0 +1,304 @@
+#include "stats/recorder.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <climits>
+#include <cstdio>
+#include <cstring>
+
+#include "kernel/shared_segment.h"
+
+namespace aiox::stats {
+
+using kernel::as_argument;
+using kernel::MutexLock;
+using kernel::raw_syscall;
+
+namespace {
+
+// relaxed, wherever it stands below: each is a figure of its own.
+constexpr std::memory_order kFigure = std::memory_order_relaxed;
+
+void add(Cell& cell, uint64_t amount) {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  // Not locked: one thread writes here, and its signal handlers come before or after an instruction.
+  if (t_place.is_alone) [[likely]] {
+    asm volatile("addq %1, %0" : "+m"(cell) : "er"(amount) : "cc");
+    return;
+  }
+#endif
+  cell.fetch_add(amount, kFigure);
+}
+
+void raise_to(Cell& cell, uint64_t value) {
+  uint64_t highest = cell.load(kFigure);
+  if (value <= highest) [[likely]] return;
+  while (value > highest && !cell.compare_exchange_weak(highest, value, kFigure)) {
+  }
+}
+
+unsigned index_of(Kind kind) { return static_cast<unsigned>(kind); }
+
+// The end of what a link says, for as much as there is room.
+void copy_link(const char* link, char* to, size_t to_bytes) {
+  char text[PATH_MAX];
+  const long length = raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(link), as_argument(text), sizeof text);
+  const size_t bytes = length > 0 ? static_cast<size_t>(length) : 0;
+  const size_t room = to_bytes - 1;
+  const char* from = text;
+  if (bytes > room) from += bytes - room;
+  const size_t copied = bytes < room ? bytes : room;
+  memcpy(to, from, copied);
+  to[copied] = '\0';
+  if (bytes > room) memcpy(to, "...", 3);
+}
+
+// The last part of the program's path; without /proc, what the thread is called.
+void copy_program_name(char* to, size_t to_bytes) {
+  char path[PATH_MAX];
+  copy_link("/proc/self/exe", path, sizeof path);
+  const char* name = strrchr(path, '/');
+  name = name != nullptr ? name + 1 : path;
+  char thread_name[16] = {};
+  if (*name == '\0') {
+    raw_syscall(SYS_prctl, PR_GET_NAME, as_argument(thread_name));
+    name = thread_name;
+  }
+  snprintf(to, to_bytes, "%s", name);
+}
+
+}  // namespace
+
+bool Recorder::open(int segment_id, uint64_t key) {
+  is_counter_ = has_even_counter();
+  if (segment_id >= 0 && key != 0 && join_segment(segment_id, key)) return true;
+  return make_segment();
+}
+
+bool Recorder::make_segment() {
+  const char* step = "";
+  kernel::SharedSegment segment;
+  const int error = kernel::make_shared_segment(segment_bytes(1), &segment, &step);
+  if (error != 0) {
+    snprintf(reason_, sizeof reason_, "%s: %s", step, strerrordesc_np(-error));
+    return false;
+  }
+  auto* header = static_cast<SegmentHeader*>(segment.address);
+  begin_segment(header, 1, clock_ns(CLOCK_MONOTONIC) | 1);
+  header->taken.store(1, kFigure);
+  begin_process(figures_of(header, 0));
+  return true;
+}
+
+// Of another process, which may have gone meanwhile, and its number be another one's.
+bool Recorder::join_segment(int segment_id, uint64_t key) {
+  kernel::SharedSegment segment;
+  if (kernel::join_shared_segment(segment_id, sizeof(SegmentHeader), &segment) != 0) return false;
+  auto* header = static_cast<SegmentHeader*>(segment.address);
+  if (is_segment(header, segment.size_bytes) && header->key == key) {
+    const uint32_t place = header->taken.fetch_add(1, kFigure);
+    if (place < header->process_count) {
+      begin_process(figures_of(header, place));
+      return true;
+    }
+  }
+  kernel::leave_shared_segment(segment);
+  return false;
+}
+
+void Recorder::begin_process(ProcessFigures* figures) {
+  figures->process_id = static_cast<int32_t>(raw_syscall(SYS_getpid));
+  figures->is_counter = is_counter_ ? 1 : 0;
+  figures->begin_boot_ns = clock_ns(CLOCK_BOOTTIME);
+  figures->begin_ns = clock_ns(CLOCK_MONOTONIC);
+  figures->begin_ticks = read_ticks(is_counter_);
+  copy_program_name(figures->name, sizeof figures->name);
+  life_ = figures->begin_ns | 1;
+  figures->is_live.store(1, std::memory_order_release);
+  figures_ = figures;
+}
+
+// Figures that are nobody's, or whose owner has gone; else those that all others share.
+void Recorder::take_place() {
+  ThreadPlace& place = t_place;
+  const auto self = static_cast<uint32_t>(raw_syscall(SYS_gettid));
+  const long process_id = raw_syscall(SYS_getpid);
+  ThreadFigures* found = nullptr;
+  for (size_t i = 0; i < kSharedThread && found == nullptr; i++) {
+    uint32_t owner = 0;
+    ThreadFigures& one = figures_->threads[i];
+    // Its own number on it: it was a thread's that had the number before, or a handler has just taken it for this one.
+    if (one.owner.compare_exchange_strong(owner, self, kFigure) || owner == self) found = &one;
+  }
+  for (size_t i = 0; i < kSharedThread && found == nullptr; i++) {
+    ThreadFigures& one = figures_->threads[i];
+    uint32_t owner = one.owner.load(kFigure);
+    if (raw_syscall(SYS_tgkill, process_id, owner, 0) != -ESRCH) continue;
+    if (one.owner.compare_exchange_strong(owner, self, kFigure)) found = &one;
+  }
+  place.is_alone = found != nullptr;
+  place.figures = found != nullptr ? found : &figures_->threads[kSharedThread];
+  // In a child of fork the calls so far were the parent's.
+  place.calls_seen = place.life != 0 ? kernel::t_system_calls : 0;
+  place.untimed_left = place.untimed_count = 0;
+  place.file = kNoFile;
+  place.life = life_;
+}
+
+void Recorder::count_calls(ThreadFigures* figures) {
+  const uint64_t calls = kernel::t_system_calls;
+  add(figures->system_calls, calls - t_place.calls_seen);
+  t_place.calls_seen = calls;
+}
+
+void Recorder::begin(uint32_t file) {
+  here();
+  ThreadPlace& place = t_place;
+  place.file = file;
+  if (place.untimed_left > 0) {
+    place.untimed_left--;
+    place.start_ticks = 0;
+  } else {
+    place.start_ticks = read_ticks(is_counter_);
+  }
+}
+
+void Recorder::count_asked(ThreadFigures* figures, Kind kind, uint64_t bytes, uint64_t in_flight) {
+  const unsigned index = index_of(kind);
+  add(figures->sizes[index][power_cell_of(bytes, kSizeCells)], 1);
+  if (index < kTransferKinds) add(figures->asked_bytes[index], bytes);
+  add(figures->depths[power_cell_of(in_flight, kDepthCells)], 1);
+  raise_to(figures->depth_max, in_flight);
+}
+
+uint64_t Recorder::accepted(Kind kind, uint64_t bytes, uint64_t in_flight) {
+  ThreadFigures* figures = here();
+  ThreadPlace& place = t_place;
+  count_asked(figures, kind, bytes, in_flight);
+  count_calls(figures);
+  // Answers in the call have become rare: from now on the clock is looked at when one begins.
+  place.untimed_left = 0;
+  const uint64_t start_ticks = place.start_ticks;
+  place.start_ticks = 0;
+  return start_ticks != 0 ? start_ticks : read_ticks(is_counter_);
+}
+
+void Recorder::withdrawn(Kind kind) { add(here()->sizes[index_of(kind)][0], ~uint64_t{0}); }
+
+void Recorder::count_ended(ThreadFigures* figures, Kind kind, Lane lane, int64_t result, uint32_t file) {
+  const uint64_t bytes = result > 0 && index_of(kind) < kTransferKinds ? static_cast<uint64_t>(result) : 0;
+  Served& served = figures->served[static_cast<unsigned>(lane)][index_of(kind)];
+  add(served.operations, 1);
+  add(served.bytes, bytes);
+  Served& of_file = figures->files[file];
+  add(of_file.operations, 1);
+  add(of_file.bytes, bytes);
+  if (result < 0) [[unlikely]] {
+    const auto error = static_cast<uint64_t>(-result);
+    figures_->errors[error < kErrors ? error : 0].fetch_add(1, kFigure);
+  }
+}
+
+void Recorder::count_latency(ThreadFigures* figures, Kind kind, uint64_t start_ticks, uint64_t times) {
+  const uint64_t now = read_ticks(is_counter_);
+  uint64_t ticks = now > start_ticks ? now - start_ticks : 0;
+  if (ticks > kLatencyTicksMax) ticks = kLatencyTicksMax;
+  add(figures->latencies[index_of(kind)][base::cell_of(ticks)], times);
+  raise_to(figures->latency_ticks_max[index_of(kind)], ticks);
+}
+
+void Recorder::answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result) {
+  ThreadFigures* figures = here();
+  ThreadPlace& place = t_place;
+  count_asked(figures, kind, bytes, in_flight);
+  count_ended(figures, kind, Lane::kInline, result, place.file);
+  count_calls(figures);
+  if (index_of(kind) >= kTimedKinds) return;
+  if (place.start_ticks == 0) {
+    place.untimed_count++;
+    return;
+  }
+  count_latency(figures, kind, place.start_ticks, 1 + place.untimed_count);
+  place.untimed_count = 0;
+  place.untimed_left = kTimedEach - 1;
+}
+
+void Recorder::ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks, uint32_t file) {
+  ThreadFigures* figures = here();
+  if (result == -ECANCELED) {
+    figures_->cancelled.fetch_add(1, kFigure);
+  } else {
+    count_ended(figures, kind, lane, result, file);
+    if (index_of(kind) < kTimedKinds) count_latency(figures, kind, start_ticks, 1);
+  }
+  count_calls(figures);
+}
+
+void Recorder::threads(uint64_t started, uint64_t now) {
+  figures_->threads_started.store(started, kFigure);
+  figures_->threads_now.store(now, kFigure);
+  raise_to(figures_->threads_max, now);
+}
+
+// ---- Files ----
+
+uint32_t Recorder::enter_file(int fd) {
+  struct statx status;
+  const long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH, STATX_INO, as_argument(&status));
+  if (error != 0) return kNoFile;
+  const uint64_t device = (uint64_t{status.stx_dev_major} << 32) | status.stx_dev_minor;
+  ThreadFigures* own = here();
+  MutexLock lock(files_mu_);
+  for (uint32_t i = 0; i < kFiles; i++) {
+    FileFigures& file = figures_->files[i];
+    if (file.sequence.load(kFigure) == 0) break;  // they are taken in order
+    if (file.device.load(kFigure) != device || file.inode.load(kFigure) != status.stx_ino) continue;
+    file.attached.fetch_add(1, kFigure);
+    return i;
+  }
+  const uint32_t place = free_file(own);
+  if (place == kNoFile) return kNoFile;
+  FileFigures& file = figures_->files[place];
+  file.sequence.fetch_add(1, std::memory_order_acq_rel);
+  file.device.store(device, kFigure);
+  file.inode.store(status.stx_ino, kFigure);
+  file.attached.store(1, kFigure);
+  char link[32];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  copy_link(link, file.name, sizeof file.name);
+  file.sequence.fetch_add(1, std::memory_order_release);
+  return place;
+}
+
+void Recorder::leave_file(uint32_t place) {
+  if (place < kFiles) figures_->files[place].attached.fetch_sub(1, kFigure);
+}
+
+// A place that no file has had; else that of the one, not in use any more, with the fewest operations, whose figures go to
+// those of all others.
+uint32_t Recorder::free_file(ThreadFigures* own) {
+  uint32_t best = kNoFile;
+  uint64_t fewest = UINT64_MAX;
+  for (uint32_t i = 0; i < kFiles; i++) {
+    FileFigures& file = figures_->files[i];
+    if (file.sequence.load(kFigure) == 0) return i;
+    if (file.attached.load(kFigure) != 0) continue;
+    uint64_t operations = 0;
+    for (const ThreadFigures& thread : figures_->threads) operations += thread.files[i].operations.load(kFigure);
+    if (operations >= fewest) continue;
+    fewest = operations;
+    best = i;
+  }
+  if (best == kNoFile) return kNoFile;
+  for (ThreadFigures& thread : figures_->threads) {
+    if (thread.owner.load(kFigure) == 0 && &thread != &figures_->threads[kSharedThread]) break;  // nor any behind it
+    add(own->files[kOtherFiles].operations, thread.files[best].operations.exchange(0, kFigure));
+    add(own->files[kOtherFiles].bytes, thread.files[best].bytes.exchange(0, kFigure));
+  }
+  return best;
+}
+
+}  // namespace aiox::stats

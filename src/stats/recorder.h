@@ -1,0 +1,91 @@
+// recorder.h - counts what the engine does, in shared memory that the aiox command reads (segment.h). One per engine.
+//
+// Off unless asked for (AIOX_STATS=1): then is_on() is all that anybody pays. Each thread counts in figures of its own, by
+// additions that are one instruction and not locked: a signal handler on the thread cannot come between. What is written is
+// never read back to decide anything by: who may attach the memory may write to it.
+//
+// Thread: any. Signal-safe: yes, but open, enter_file and leave_file. Blocks: no. errno kept.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "kernel/mutex.h"
+#include "kernel/raw_syscall.h"
+#include "stats/segment.h"
+#include "stats/ticks.h"
+
+namespace aiox::stats {
+
+// What a thread remembers between the calls below. initial-exec, so it takes no allocation.
+struct ThreadPlace {
+  uint64_t life;           // Recorder::life_ of the engine that the rest is of: not the parent's, in a child of fork
+  ThreadFigures* figures;
+  uint64_t start_ticks;    // of the submission under way; 0: it is not timed, unless it turns out to take longer
+  uint64_t calls_seen;     // kernel::t_system_calls that have been counted
+  uint32_t file;           // of the submission under way: its place among the files
+  uint32_t untimed_left;   // submissions that may go untimed
+  uint32_t untimed_count;  // answers in the call that a timed one will stand for
+  bool is_alone;           // nobody else counts in `figures`
+};
+inline thread_local ThreadPlace t_place = {};
+
+class Recorder {
+ public:
+  static constexpr uint32_t kNoFile = kOtherFiles;
+  // Of operations that are answered in the call one in so many is timed, and stands for the others: to look at the clock
+  // twice would take as long as all the rest here.
+  static constexpr uint32_t kTimedEach = 8;
+
+  // segment_id, key: a segment that has a place for this process (0: none); it makes its own where that is not to be had.
+  // False: there is none, and reason() says why.
+  bool open(int segment_id, uint64_t key);
+  bool is_on() const { return figures_ != nullptr; }
+  const char* reason() const { return reason_; }
+
+  // ---- For the threads that submit ----
+  // A submission on that file has begun.
+  void begin(uint32_t file);
+  // It has been accepted, as one of so many in flight. Returns when it began.
+  uint64_t accepted(Kind kind, uint64_t bytes, uint64_t in_flight);
+  // It has been answered in the call.
+  void answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result);
+  // It turned out not to have been accepted.
+  void withdrawn(Kind kind);
+  void refused() { figures_->refused.fetch_add(1, std::memory_order_relaxed); }  // relaxed: a figure
+  uint32_t file_under_way() const { return t_place.file; }
+
+  // ---- For whoever ends one ----
+  void ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks, uint32_t file);
+
+  // ---- For the rest of the engine ----
+  void threads(uint64_t started, uint64_t now);
+  // Where requests that wait are counted; nullptr: nowhere.
+  Cell* waiting() { return figures_ != nullptr ? &figures_->waiting : nullptr; }
+  // The place of a file that has come into use, and that it is in use no more. Thread: the program's.
+  uint32_t enter_file(int fd);
+  void leave_file(uint32_t file);
+
+ private:
+  ThreadFigures* here() {
+    if (t_place.life != life_) [[unlikely]] take_place();
+    return t_place.figures;
+  }
+  void take_place();
+  void count_calls(ThreadFigures* figures);
+  void count_asked(ThreadFigures* figures, Kind kind, uint64_t bytes, uint64_t in_flight);
+  void count_ended(ThreadFigures* figures, Kind kind, Lane lane, int64_t result, uint32_t file);
+  void count_latency(ThreadFigures* figures, Kind kind, uint64_t start_ticks, uint64_t times);
+  bool make_segment();
+  bool join_segment(int segment_id, uint64_t key);
+  void begin_process(ProcessFigures* figures);
+  uint32_t free_file(ThreadFigures* own);
+
+  ProcessFigures* figures_ = nullptr;
+  uint64_t life_ = 0;
+  bool is_counter_ = false;
+  kernel::Mutex files_mu_;  // who gets which place
+  char reason_[128] = {};
+};
+
+}  // namespace aiox::stats

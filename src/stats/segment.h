@@ -1,0 +1,139 @@
+// segment.h - the statistics of a process as they lie in shared memory: the layout that the library writes and the aiox
+// command reads, and nothing else.
+//
+// A segment is a System V one that is marked for removal as soon as it is attached: it has no descriptor and no name, and
+// goes with the last process that has it, however that ends; until then who has its number, and the right, can attach it.
+// It holds a header and one ProcessFigures, or, where `aiox run --summary` has made it, one for each of many processes.
+//
+// All is zero where nothing has been counted. Every cell is a relaxed atomic: nothing is ordered by one, each is a figure of
+// its own, and a sum over several need not be from one instant. Whoever writes never reads back what it decides by.
+// A change of anything here is a new kVersion: command and library may be of different installations.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/histogram_cells.h"
+
+namespace aiox::stats {
+
+enum class Kind : uint8_t { kRead, kWrite, kSync, kPoll };
+inline constexpr unsigned kKinds = 4;
+inline constexpr unsigned kTransferKinds = 2;  // kRead and kWrite: those with bytes
+inline constexpr unsigned kTimedKinds = 3;     // all but kPoll, which waits for somebody else
+
+// By whom an operation was carried out. kInline: in the submitting call. kWaiter: by the thread that waited for it.
+enum class Lane : uint8_t { kInline, kDirect, kIoUring, kThreads, kWaiter };
+inline constexpr unsigned kLanes = 5;
+
+using Cell = std::atomic<uint64_t>;
+static_assert(Cell::is_always_lock_free && sizeof(Cell) == 8);
+
+// Sizes and depths are kept by powers of two: cell 0 is 0, cell n is 2^(n-1) to 2^n - 1.
+constexpr size_t power_cell_of(uint64_t value, size_t cells) {
+  const auto cell = static_cast<size_t>(std::bit_width(value));
+  return cell < cells ? cell : cells - 1;
+}
+inline constexpr size_t kSizeCells = 33;
+inline constexpr size_t kDepthCells = 26;
+
+// Latencies are in ticks (ProcessFigures::begin_ticks); what is longer than the last cell, two minutes at least, is in it.
+inline constexpr uint64_t kLatencyTicksMax = (uint64_t{1} << 39) - 1;
+inline constexpr size_t kLatencyCells = base::cells_up_to(kLatencyTicksMax);
+
+inline constexpr size_t kFiles = 64;
+inline constexpr size_t kOtherFiles = kFiles;  // the place of all that have none
+inline constexpr size_t kFileNameBytes = 216;
+
+struct Served {
+  Cell operations;
+  Cell bytes;  // as they ended, not as they were asked for
+};
+
+// What one thread counts, so that no two contend for a line; the last one of a process is shared by all who found none.
+struct alignas(64) ThreadFigures {
+  std::atomic<uint32_t> owner;  // thread id; 0: free
+  Cell system_calls;
+  Cell asked_bytes[kTransferKinds];
+  Cell depth_max;
+  Cell depths[kDepthCells];          // operations in flight, the new one included, when one was asked for
+  Cell sizes[kKinds][kSizeCells];    // operations by the bytes asked for; syncs and polls have none
+  Served served[kLanes][kKinds];     // what has ended, well or with an error, but not as cancelled
+  Served files[kFiles + 1];
+  Cell latency_ticks_max[kTimedKinds];
+  Cell latencies[kTimedKinds][kLatencyCells];
+};
+inline constexpr size_t kThreads = 12;
+inline constexpr size_t kSharedThread = kThreads - 1;
+
+struct FileFigures {
+  std::atomic<uint32_t> sequence;  // odd while the rest is being written
+  std::atomic<uint32_t> attached;  // descriptors of it that are in use
+  std::atomic<uint64_t> device;    // major << 32 | minor
+  std::atomic<uint64_t> inode;
+  char name[kFileNameBytes];       // when it was first seen; the end of it where it is longer
+};
+
+inline constexpr size_t kErrors = 140;  // errno values; 0: those beyond
+
+struct alignas(64) ProcessFigures {
+  std::atomic<uint32_t> is_live;  // what follows up to the name is there: release, acquire
+  int32_t process_id;             // as the process itself sees it
+  uint32_t is_counter;            // ticks are the processor's own; 0: nanoseconds
+  uint64_t begin_boot_ns;         // CLOCK_BOOTTIME: later than the process's start, earlier than that of a next one of the id
+  uint64_t begin_ns;              // CLOCK_MONOTONIC, and at the same moment
+  uint64_t begin_ticks;           // what latencies are counted in, and at the same moment
+  char name[64];                  // of the program
+  Cell cancelled;
+  Cell refused;  // submissions answered EAGAIN
+  Cell threads_started;
+  Cell threads_now;
+  Cell threads_max;
+  Cell errors[kErrors];
+  alignas(64) Cell waiting;  // requests that stand in file queues; two's complement
+  alignas(64) FileFigures files[kFiles];
+  ThreadFigures threads[kThreads];
+};
+
+struct alignas(64) SegmentHeader {
+  static constexpr uint64_t kMagic = 0x3153544154534958;  // "XISTATS1"
+  static constexpr uint32_t kVersion = 1;
+  uint64_t magic;
+  uint32_t version;
+  uint32_t process_count;            // places for processes
+  uint64_t size_bytes;
+  uint64_t key;                      // names this segment; its number may be another one's later
+  std::atomic<uint32_t> taken;       // places that have been asked for: more than process_count where there were too few
+};
+
+constexpr size_t segment_bytes(uint32_t process_count) {
+  return sizeof(SegmentHeader) + process_count * sizeof(ProcessFigures);
+}
+
+inline ProcessFigures* figures_of(SegmentHeader* header, uint32_t index) {
+  return reinterpret_cast<ProcessFigures*>(header + 1) + index;
+}
+inline const ProcessFigures* figures_of(const SegmentHeader* header, uint32_t index) {
+  return reinterpret_cast<const ProcessFigures*>(header + 1) + index;
+}
+
+// Makes a header in fresh, zeroed memory. Whoever finds the magic number finds the rest.
+inline void begin_segment(SegmentHeader* header, uint32_t process_count, uint64_t key) {
+  header->version = SegmentHeader::kVersion;
+  header->process_count = process_count;
+  header->size_bytes = segment_bytes(process_count);
+  header->key = key;
+  std::atomic_ref<uint64_t>(header->magic).store(SegmentHeader::kMagic, std::memory_order_release);
+}
+
+// Whether a segment of that size is one of ours that this code can read.
+inline bool is_segment(SegmentHeader* header, size_t size_bytes) {
+  if (size_bytes < sizeof(SegmentHeader)) return false;
+  if (std::atomic_ref<uint64_t>(header->magic).load(std::memory_order_acquire) != SegmentHeader::kMagic) return false;
+  return header->version == SegmentHeader::kVersion && header->process_count <= 4096 &&
+         header->size_bytes == segment_bytes(header->process_count) && header->size_bytes <= size_bytes;
+}
+
+}  // namespace aiox::stats

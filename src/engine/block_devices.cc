@@ -117,7 +117,7 @@ void BlockDevices::run() {
     while (handle_count_ > 0) close_handle(handle_count_ - 1);
     if (retire()) break;
   }
-  engine_->counters.threads_now.subtract();
+  engine_->counters.thread_ends();
 }
 
 // A descriptor in this thread's table for the device, or -1.

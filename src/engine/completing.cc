@@ -81,6 +81,7 @@ void Engine::announce_event(Context* context, const EventTarget& target, int fd,
 // The result has been stored: tells whoever waits, or wants to be notified.
 void Engine::announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
+  if (recorder.is_on()) [[unlikely]] record_ended(request, result);
   (result == -ECANCELED ? counters.cancelled : counters.completed).add();
   request->is_published.store(1, std::memory_order_release);  // E-published
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store

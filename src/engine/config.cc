@@ -48,6 +48,20 @@ bool read_direct_block() {
   return false;
 }
 
+// What `aiox run --summary` has made is for programs to pass on, not for people to set: what cannot be read is not there.
+void read_stats_segment(Config* config) {
+  const char* text = getenv("AIOX_STATS_SEGMENT");
+  if (text == nullptr) return;
+  int saved_errno = errno;
+  char* end = nullptr;
+  const long id = strtol(text, &end, 10);
+  const uint64_t key = *end == ':' ? strtoull(end + 1, &end, 16) : 0;
+  errno = saved_errno;
+  if (*end != '\0' || key == 0 || id < 0 || id > INT32_MAX) return;
+  config->stats_segment_id = static_cast<int>(id);
+  config->stats_segment_key = key;
+}
+
 }  // namespace
 
 const char* name_of(BackendChoice choice) {
@@ -72,6 +86,8 @@ Config read_config() {
   config.is_direct_enabled = read_number("AIOX_DIRECT", 0, 1, 1) != 0;
   config.is_cache_bypassed = read_direct_block();
   config.is_verbose = read_number("AIOX_VERBOSE", 0, 1, 0) != 0;
+  config.is_stats_on = read_number("AIOX_STATS", 0, 1, 0) != 0;
+  if (config.is_stats_on) read_stats_segment(&config);
   return config;
 }
 

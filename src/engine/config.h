@@ -21,6 +21,9 @@ struct Config {
   bool is_direct_enabled = true;                 // AIOX_DIRECT=0|1
   bool is_cache_bypassed = false;                // AIOX_DIRECT_BLOCK=off|always
   bool is_verbose = false;                       // AIOX_VERBOSE=0|1
+  bool is_stats_on = false;                      // AIOX_STATS=0|1
+  int stats_segment_id = -1;                     // AIOX_STATS_SEGMENT=ID:KEY, of `aiox run --summary`
+  uint64_t stats_segment_key = 0;
 };
 
 Config read_config();

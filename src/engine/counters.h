@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "stats/recorder.h"
+
 namespace aiox::engine {
 
 class Counter {
@@ -34,6 +36,29 @@ struct Counters {
   Counter writes_merged;
   alignas(64) Counter threads_started;
   Counter threads_now;
+
+  // The engine's own threads: before one is started, when it could not be, when it ends.
+  void thread_starts() {
+    threads_started.add();
+    threads_now.add();
+    tell();
+  }
+  void thread_did_not_start() {
+    threads_started.subtract();
+    threads_now.subtract();
+    tell();
+  }
+  void thread_ends() {
+    threads_now.subtract();
+    tell();
+  }
+
+  stats::Recorder* recorder = nullptr;  // set before there are threads
+
+ private:
+  void tell() {
+    if (recorder != nullptr) recorder->threads(threads_started.read(), threads_now.read());
+  }
 };
 
 }  // namespace aiox::engine

@@ -134,6 +134,8 @@ void Engine::descriptors_closing(int first, int last) {
       everything.is_any_context = true;
       cancel_all(file, everything, false);
     }
+    const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
+    if (figures != 0) recorder.leave_file(figures - 1);
     files.retire(file);
   }
 }

@@ -75,6 +75,7 @@ Engine* Engine::get() {
 
 bool Engine::open() {
   NodeArena::current = &node_arena_;
+  if (config.is_stats_on && recorder.open(config.stats_segment_id, config.stats_segment_key)) counters.recorder = &recorder;
   const uint32_t workers_max = config.workers_max;
   uint32_t rings_max = kernel::processor_count();
   if (rings_max > workers_max) rings_max = workers_max;
@@ -88,11 +89,9 @@ bool Engine::open() {
 }
 
 bool Engine::start_thread(void* (*entry)(void*), void* argument) {
-  counters.threads_started.add();
-  counters.threads_now.add();
+  counters.thread_starts();
   if (kernel::start_thread(entry, argument, kernel::kEngineStackBytes) == 0) return true;
-  counters.threads_started.subtract();
-  counters.threads_now.subtract();
+  counters.thread_did_not_start();
   return false;
 }
 
@@ -110,8 +109,9 @@ void Engine::give_back_memory() {
 }
 
 bool Engine::prepare_file(FileQueue* queue) {
-  if (queue->has_ready_nodes) return true;
   Engine* engine = running();
+  queue->waiting_figure = engine->recorder.waiting();
+  if (queue->has_ready_nodes) return true;
   MutexLock lock(engine->node_mu_);
   for (Service& service : engine->services) {
     if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;

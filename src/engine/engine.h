@@ -18,6 +18,7 @@
 #include "engine/service.h"
 #include "engine/vector_store.h"
 #include "engine/wait_slots.h"
+#include "stats/recorder.h"
 
 namespace aiox::engine {
 
@@ -194,6 +195,7 @@ class Engine {
   }
 
   const Config config = read_config();
+  stats::Recorder recorder;
   Counters counters;
   WaitSlots wait_slots;
   Pool<Request> requests;
@@ -254,6 +256,12 @@ class Engine {
   Served serve(FileQueue* file, Request* request, Serve how);
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();
+  // For the recorder, where it is on (recording.cc).
+  void record_begin(FileQueue* file);
+  void record_accepted(const Submission& submission, Request* request);
+  void record_answered(const Submission& submission, int64_t result);
+  void record_ended(const Request* request, int64_t result);
+  uint64_t in_flight() const;
 
   const long process_id_ = kernel::raw_syscall(SYS_getpid);
   NodeArena node_arena_;

@@ -62,6 +62,7 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   is_epoll_ = traits.is_epoll;
   life_.fetch_add(1, std::memory_order_release);  // E-signal: before it is not detached any more
   syncs_writes_ = (traits.status_flags & (O_SYNC | O_DSYNC)) != 0;
+  file_figures.store(0, std::memory_order_relaxed);  // relaxed: not reachable yet
   inline_writes.reset();
   direct_reads.reset();
   direct_writes.reset();
@@ -77,6 +78,7 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   if (request->io.opcode == Opcode::kWrite) count(outstanding_writes_, 1);
   count(outstanding_, 1);
   count(waiting_count_, 1);
+  note_waiting(1);
   if (start == Start::kWaiterIfLone) start = order_.empty() ? Start::kWaiter : Start::kWorker;
   const ServiceMask withheld_before = withheld_;
   order_.push_back(request);
@@ -89,6 +91,7 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   if (is_runnable && start == Start::kDirect) {
     runnable_[static_cast<unsigned>(request->service)].remove(request);
     begin_flight(request, nullptr);
+    request->lane = stats::Lane::kDirect;
     request->is_direct.store(true, std::memory_order_relaxed);  // relaxed: the lock orders it; to others a hint
     direct_in_flight_++;
     outcome = Enqueued::kDirect;
@@ -182,11 +185,19 @@ ServiceMask FileQueue::take_wake_mask() {
   return mask;
 }
 
+// Somewhere among the figures, and nowhere else: what is done here does not go by it.
+void FileQueue::note_waiting(int change) {
+  if (waiting_figure == nullptr) [[likely]] return;
+  waiting_figure->fetch_add(static_cast<uint64_t>(int64_t{change}), std::memory_order_relaxed);  // relaxed: a figure
+}
+
 void FileQueue::begin_flight(Request* request, Worker* worker) {
   set_place(request, QueuePlace::kNone);
   request->is_withheld.store(false, std::memory_order_relaxed);  // relaxed: a hint
   count(waiting_count_, -1);
+  note_waiting(-1);
   request->worker = worker;
+  request->lane = worker != nullptr ? stats::Lane::kThreads : stats::Lane::kWaiter;
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
 }
 
@@ -365,6 +376,7 @@ ServiceMask FileQueue::unclaim(Request* request) {
   MutexLock lock(mu_);
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
   count(waiting_count_, 1);
+  note_waiting(1);
   set_place(request, QueuePlace::kRunnable);
   request->is_withheld.store(true, std::memory_order_relaxed);  // relaxed: a hint
   runnable_[static_cast<unsigned>(request->service)].push_front(request);
@@ -452,6 +464,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   }
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
   count(waiting_count_, 1);
+  note_waiting(1);
   leave_direct(request);
   request->worker = nullptr;
   request->service = service;
@@ -474,6 +487,7 @@ void FileQueue::remove_queued(Request* request) {
   }
   set_place(request, QueuePlace::kNone);
   count(waiting_count_, -1);
+  note_waiting(-1);
 }
 
 ServiceMask FileQueue::finish_cancelled(Request* request) {

@@ -222,6 +222,9 @@ class FileQueue {
   bool try_retire() AIOX_EXCLUDES(mu_);
 
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
+  stats::Cell* waiting_figure = nullptr;  // where what waits here is counted as well; nullptr: nowhere (set by its creator)
+  // stats::Recorder::enter_file and one more; 0: not asked for yet.
+  std::atomic<uint32_t> file_figures{0};  // (@) a figure
   bool has_ready_nodes = false;        // the ready queues have a node for this queue (set once, by its creator)
 
  private:
@@ -235,6 +238,7 @@ class FileQueue {
   void start_serial(SerialRun& run) AIOX_REQUIRES(mu_);
   void release_barrier() AIOX_REQUIRES(mu_);
   void begin_flight(Request* request, Worker* worker) AIOX_REQUIRES(mu_);
+  void note_waiting(int change) AIOX_REQUIRES(mu_);
   SharedIo* merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
   static SharedIo* begin_chain(Request* first, const RequestList& waiting, Pool<SharedIo>& pool);
   SharedIo* chain_runnable(Request* first, RequestList& runnable, Worker* worker, Pool<SharedIo>& pool)

@@ -256,10 +256,12 @@ void Engine::say_lanes() {
   LaneStatus direct_lane = lane_status(LaneId::kDirect);
   LaneStatus ring_lane = lane_status(LaneId::kIoUring);
   auto word = [](const LaneStatus& lane) { return lane.is_enabled ? "yes" : lane.is_available ? "off" : "no"; };
-  say("%s in process %ld: lanes inline=%s direct=%s io_uring=%s threads=yes; backend %s%s%s%s%s", AIOX_VERSION_STRING,
+  const bool has_no_stats = config.is_stats_on && !recorder.is_on();
+  say("%s in process %ld: lanes inline=%s direct=%s io_uring=%s threads=yes; backend %s%s%s%s%s%s%s", AIOX_VERSION_STRING,
       kernel::raw_syscall(SYS_getpid), word(inline_lane), word(direct_lane), word(ring_lane), name_of(config.backend),
       direct_lane.reason[0] != '\0' ? "; direct: " : "", direct_lane.reason,
-      ring_lane.reason[0] != '\0' ? "; io_uring: " : "", ring_lane.reason);
+      ring_lane.reason[0] != '\0' ? "; io_uring: " : "", ring_lane.reason, has_no_stats ? "; no statistics: " : "",
+      has_no_stats ? recorder.reason() : "");
 }
 
 }  // namespace aiox::engine

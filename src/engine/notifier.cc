@@ -94,11 +94,9 @@ void Notifier::enqueue(Notification* notification) {
 
 // Starts a thread that threads_ and idle_ already count, or takes it off the books again. False: the queue is stranded.
 bool Notifier::start_counted_thread() {
-  counters_->threads_now.add();
-  counters_->threads_started.add();
+  counters_->thread_starts();
   if (kernel::start_thread(thread_entry, this, 0) == 0) return true;
-  counters_->threads_now.subtract();
-  counters_->threads_started.subtract();
+  counters_->thread_did_not_start();
   MutexLock lock(mu_);
   threads_--;
   idle_--;
@@ -188,7 +186,7 @@ void Notifier::run() {
     idle_++;
   }
   pthread_setspecific(g_gone_key, nullptr);
-  counters_->threads_now.subtract();
+  counters_->thread_ends();
 }
 
 void* Notifier::thread_entry(void* notifier) {
@@ -201,7 +199,7 @@ void Notifier::thread_gone(void* argument) {
   Engine* engine = Engine::running();
   if (engine == nullptr || &engine->notifier != notifier) return;  // a forked child ended its thread
   set_signal_mask(true);
-  notifier->counters_->threads_now.subtract();
+  notifier->counters_->thread_ends();
   bool is_replacement_needed;
   {
     MutexLock lock(notifier->mu_);

@@ -169,7 +169,7 @@ void Reaper::run() {
     if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !engine_->is_mixed() && retire()) break;
   }
   engine_->give_back_memory();
-  engine_->counters.threads_now.subtract();
+  engine_->counters.thread_ends();
 }
 
 // Reaps for everybody while something is due.

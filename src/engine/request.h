@@ -18,6 +18,7 @@
 #include "backend/io.h"
 #include "base/intrusive_list.h"
 #include "engine/notification.h"
+#include "stats/segment.h"
 
 namespace aiox::engine {
 
@@ -108,6 +109,9 @@ struct Request {
   std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: there is somebody to notify, so not by them
   bool is_due = false;                              // (s), or (q) at once: counted in Reaper::add_due
   bool has_begun = false;                           // (s), then (o): some of it may be done; not to be cancelled any more
+  stats::Lane lane = stats::Lane::kInline;          // (o) by which it is carried out, once it is
+  uint32_t file_figures = 0;                        // (s) Recorder::begin
+  uint64_t start_ticks = 0;                         // (s) Recorder::accepted
   bool is_foreign = false;                          // (s), then (o): counted in Engine::foreign_in_flight_
   bool is_stored = false;                           // (o) published, the rest deferred (DirectLane)
   bool has_range = false;                           // (s) takes part in the overlap rule, with:

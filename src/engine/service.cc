@@ -217,7 +217,7 @@ void Worker::run() {
   }
   backend_->close();
   engine->give_back_memory();
-  engine->counters.threads_now.subtract();
+  engine->counters.thread_ends();
   engine->workers.free(this);
 }
 
@@ -291,7 +291,10 @@ void Worker::complete(Io* io) {
   Engine* engine = service_->engine();
   if (io->is_shared) {
     complete_shared(shared_of(io));
-  } else if (engine->complete_or_reroute(request_of(io), io->result, true, this)) {
+    return;
+  }
+  if (has_ring()) request_of(io)->lane = stats::Lane::kIoUring;
+  if (engine->complete_or_reroute(request_of(io), io->result, true, this)) {
     (has_ring() ? engine->counters.ring_completed : engine->counters.threads_completed).add();
   }
 }
@@ -309,6 +312,7 @@ void Worker::complete_shared(SharedIo* shared) {
       again_.push_back(request);  // not carried out (IoUring::salvage)
       continue;
     }
+    if (has_ring()) request->lane = stats::Lane::kIoUring;
     if (!is_write) {
       engine->complete(request, left, true, this);
     } else if (!is_used_up && left >= length) {

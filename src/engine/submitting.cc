@@ -46,6 +46,7 @@ int Engine::submit(const Submission& submission) {
   if (direct.has_deferred()) direct.finish_deferred(ReapBy::kSubmitter);
   int error = 0;
   FileQueue* file = files.find_or_attach(submission.fd, config.is_cache_bypassed, prepare_file, &error);
+  if (recorder.is_on()) [[unlikely]] record_begin(file);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   bool is_transfer = backend::is_transfer(submission.opcode);
   if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
@@ -334,6 +335,7 @@ bool Engine::start_poll(const Submission& submission) {
   Request* request = make_request(submission);
   if (request == nullptr) return false;
   request->file.store(nullptr, std::memory_order_relaxed);  // relaxed: it is in no file's queue
+  request->lane = stats::Lane::kDirect;
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
   request->is_due = context->needs_reaper() || request->event_target.file != nullptr;
@@ -343,6 +345,7 @@ bool Engine::start_poll(const Submission& submission) {
   if (direct.start_poll(request)) return true;
   context->remove_poll(request);
   counters.submitted.subtract();
+  if (recorder.is_on()) recorder.withdrawn(stats::Kind::kPoll);
   if (request->is_due) reaper.remove_due();
   mark_done(request);
   release_hold(request);
@@ -357,6 +360,7 @@ Request* Engine::make_request(const Submission& submission) {
   if (request == nullptr) {
     if (is_extra) contexts.give_back_extra();
     counters.refused.add();
+    if (recorder.is_on()) recorder.refused();
     return nullptr;
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
@@ -413,6 +417,8 @@ Request* Engine::make_request(const Submission& submission) {
   request->is_reaper_only.store(has_notification || is_list_notified, std::memory_order_relaxed);  // relaxed: ours
   if (submission.group != nullptr) submission.group->remaining.fetch_add(1, std::memory_order_relaxed);  // caller's one
   request->holds.store(has_notification ? 2 : 1, std::memory_order_relaxed);  // relaxed: enqueue comes after
+  request->lane = stats::Lane::kInline;
+  if (recorder.is_on()) [[unlikely]] record_accepted(submission, request);
   return request;
 }
 
@@ -469,6 +475,7 @@ int Engine::complete_at_once(const Submission& submission, int64_t result) {
   bool has_notification =
       submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
   if (!has_notification) {
+    if (recorder.is_on()) [[unlikely]] record_answered(submission, result);
     counters.submitted.add();
     counters.completed.add();
     submission.ops->answer(submission, result);

@@ -1,0 +1,62 @@
+// recording.cc - what the engine tells the recorder, where that is on: its own terms turned into those of the figures.
+//
+// Thread: whoever submits or ends a request. Blocks: no, but for a file's name when it is first seen. Owns nothing.
+#include "engine/engine.h"
+
+namespace aiox::engine {
+
+namespace {
+
+stats::Kind kind_of(backend::Opcode opcode) {
+  switch (opcode) {
+    case backend::Opcode::kRead: return stats::Kind::kRead;
+    case backend::Opcode::kWrite: return stats::Kind::kWrite;
+    case backend::Opcode::kSync:
+    case backend::Opcode::kDataSync: return stats::Kind::kSync;
+    case backend::Opcode::kPoll: return stats::Kind::kPoll;
+  }
+  return stats::Kind::kPoll;
+}
+
+uint64_t bytes_of(const Submission& submission) {
+  return backend::is_transfer(submission.opcode) ? submission.length_bytes : 0;
+}
+
+}  // namespace
+
+uint64_t Engine::in_flight() const {
+  const uint64_t ended = counters.completed.read() + counters.cancelled.read();
+  const uint64_t submitted = counters.submitted.read();
+  return submitted > ended ? submitted - ended : 0;
+}
+
+void Engine::record_begin(FileQueue* file) {
+  uint32_t place = stats::Recorder::kNoFile;
+  if (file != nullptr) {
+    const uint32_t known = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
+    if (known == 0) {
+      place = recorder.enter_file(file->fd());
+      uint32_t none = 0;
+      // Another thread was faster: one of the two has to leave again.
+      if (!file->file_figures.compare_exchange_strong(none, place + 1, std::memory_order_relaxed)) recorder.leave_file(place);
+    } else {
+      place = known - 1;
+    }
+  }
+  recorder.begin(place);
+}
+
+void Engine::record_accepted(const Submission& submission, Request* request) {
+  request->file_figures = recorder.file_under_way();
+  request->start_ticks = recorder.accepted(kind_of(submission.opcode), bytes_of(submission), in_flight() + 1);
+}
+
+void Engine::record_answered(const Submission& submission, int64_t result) {
+  recorder.answered(kind_of(submission.opcode), bytes_of(submission), in_flight() + 1, result);
+}
+
+void Engine::record_ended(const Request* request, int64_t result) {
+  recorder.ended(kind_of(request->io.opcode), request->lane, result, request->start_ticks, request->file_figures);
+}
+
+}  // namespace aiox::engine

@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "base/owner_of.h"
+#include "base/probes.h"
 #include "engine/engine.h"
 #include "kernel/descriptor.h"
 #include "kernel/file_io.h"
@@ -81,6 +82,8 @@ void Engine::announce_event(Context* context, const EventTarget& target, int fd,
 // The result has been stored: tells whoever waits, or wants to be notified.
 void Engine::announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
+  AIOX_PROBE5(complete, request->control_block, request->io.fd, static_cast<int>(request->io.opcode), result,
+              static_cast<int>(request->lane));
   if (recorder.is_on()) [[unlikely]] record_ended(request, result);
   (result == -ECANCELED ? counters.cancelled : counters.completed).add();
   request->is_published.store(1, std::memory_order_release);  // E-published
@@ -93,7 +96,10 @@ void Engine::announce(Request* request, int64_t result, bool may_send_here, Wake
   }
   if (request->is_due) reaper.remove_due();
   remove_foreign(request);
-  if (request->notification.kind != NotificationKind::kNone) notifier.deliver(&request->notification, may_send_here);
+  if (request->notification.kind != NotificationKind::kNone) {
+    AIOX_PROBE2(notify, request->control_block, static_cast<int>(request->notification.kind));
+    notifier.deliver(&request->notification, may_send_here);
+  }
   if (group != nullptr) group_child_done(group, may_send_here);
 }
 

@@ -51,7 +51,7 @@ bool read_direct_block() {
 // What `aiox run --summary` has made is for programs to pass on, not for people to set: what cannot be read is not there.
 void read_stats_segment(Config* config) {
   const char* text = getenv("AIOX_STATS_SEGMENT");
-  if (text == nullptr) return;
+  if (text == nullptr || *text < '0' || *text > '9') return;
   int saved_errno = errno;
   char* end = nullptr;
   const long id = strtol(text, &end, 10);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 
+#include "base/probes.h"
 #include "engine/service.h"
 #include "kernel/file_io.h"
 
@@ -32,6 +33,14 @@ void count(std::atomic<uint32_t>& counter, int change) {
 // Spins until the publisher, which is between two of its own instructions, is through.
 void wait_until_published(const Request* request) {
   while (request->is_published.load(std::memory_order_acquire) == 0) sched_yield();  // E-published
+}
+
+// For the probe: a stats::Lane, of what has been decided so far.
+[[maybe_unused]] int planned_lane(const Request* request, FileQueue::Enqueued outcome) {
+  using Enqueued = FileQueue::Enqueued;
+  if (outcome == Enqueued::kDirect) return static_cast<int>(stats::Lane::kDirect);
+  if (outcome == Enqueued::kWithheld || outcome == Enqueued::kWithheldFirst) return static_cast<int>(stats::Lane::kWaiter);
+  return static_cast<int>(request->service == ServiceId::kRing ? stats::Lane::kIoUring : stats::Lane::kThreads);
 }
 
 }  // namespace
@@ -107,6 +116,7 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
     outcome = Enqueued::kDependent;
   }
   if (!is_runnable) withheld_ = 0;  // it may wait for what was withheld
+  AIOX_PROBE3(route, request->control_block, fd_, planned_lane(request, outcome));
   *wake = take_wake_mask();
   return outcome;
 }
@@ -468,6 +478,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   leave_direct(request);
   request->worker = nullptr;
   request->service = service;
+  AIOX_PROBE3(route, request->control_block, fd_, planned_lane(request, Enqueued::kQueued));
   make_runnable(request);
   return take_wake_mask();
 }

@@ -8,6 +8,7 @@
 
 #include "backend/inline_io.h"
 #include "base/owner_of.h"
+#include "base/probes.h"
 #include "engine/engine.h"
 #include "engine/inside.h"
 #include "kernel/descriptor.h"
@@ -42,6 +43,8 @@ void release_request(Notification* notification) {
 
 int Engine::submit(const Submission& submission) {
   Inside inside;
+  AIOX_PROBE5(submit, submission.control_block, submission.fd, static_cast<int>(submission.opcode), submission.length_bytes,
+              submission.offset);
   if (notifier.is_stranded()) notifier.retry_stranded();
   if (direct.has_deferred()) direct.finish_deferred(ReapBy::kSubmitter);
   int error = 0;
@@ -475,6 +478,8 @@ int Engine::complete_at_once(const Submission& submission, int64_t result) {
   bool has_notification =
       submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
   if (!has_notification) {
+    AIOX_PROBE5(complete, submission.control_block, submission.fd, static_cast<int>(submission.opcode), result,
+                static_cast<int>(stats::Lane::kInline));
     if (recorder.is_on()) [[unlikely]] record_answered(submission, result);
     counters.submitted.add();
     counters.completed.add();

@@ -67,7 +67,9 @@ void copy_program_name(char* to, size_t to_bytes) {
     raw_syscall(SYS_prctl, PR_GET_NAME, as_argument(thread_name));
     name = thread_name;
   }
-  snprintf(to, to_bytes, "%s", name);
+  const size_t length = strnlen(name, to_bytes - 1);
+  memcpy(to, name, length);
+  to[length] = '\0';
 }
 
 }  // namespace
@@ -138,6 +140,10 @@ void Recorder::take_place() {
     uint32_t owner = one.owner.load(kFigure);
     if (raw_syscall(SYS_tgkill, process_id, owner, 0) != -ESRCH) continue;
     if (one.owner.compare_exchange_strong(owner, self, kFigure)) found = &one;
+  }
+  if (found != nullptr) {
+    place.is_alone = true;
+    settle_alike(found);  // of the one that has gone
   }
   place.is_alone = found != nullptr;
   place.figures = found != nullptr ? found : &figures_->threads[kSharedThread];
@@ -210,11 +216,54 @@ void Recorder::count_latency(ThreadFigures* figures, Kind kind, uint64_t start_t
   raise_to(figures->latency_ticks_max[index_of(kind)], ticks);
 }
 
+void Recorder::count_alike(ThreadFigures* figures, Alike alike, int64_t result) {
+  const uint32_t packed = alike.packed();
+  if (figures->alike.load(kFigure) != packed || figures->alike_operations.load(kFigure) >= kAlikeMax) [[unlikely]] {
+    settle_alike(figures);
+    figures->alike.store(packed, kFigure);
+  }
+  add(figures->alike_operations, 1);
+  add(figures->alike_bytes, static_cast<uint64_t>(result));
+}
+
+// acq_rel, twice: who reads sees from the sequence that cells were moved meanwhile.
+void Recorder::settle_alike(ThreadFigures* figures) {
+  const uint32_t packed = figures->alike.load(kFigure);
+  const uint64_t operations = figures->alike_operations.load(kFigure);
+  if (packed == 0 || operations == 0) return;
+  // Who may attach the memory may have written here.
+  const Alike alike = Alike::unpack(packed);
+  if (alike.kind >= kTransferKinds || alike.size_cell >= kSizeCells || alike.depth_cell >= kDepthCells ||
+      alike.file > kOtherFiles) {
+    return;
+  }
+  const uint64_t bytes = figures->alike_bytes.load(kFigure);
+  figures->sequence.fetch_add(1, std::memory_order_acq_rel);
+  figures->alike_operations.store(0, kFigure);
+  figures->alike_bytes.store(0, kFigure);
+  add(figures->sizes[alike.kind][alike.size_cell], operations);
+  add(figures->depths[alike.depth_cell], operations);
+  Served& served = figures->served[static_cast<unsigned>(Lane::kInline)][alike.kind];
+  add(served.operations, operations);
+  add(served.bytes, bytes);
+  add(figures->files[alike.file].operations, operations);
+  add(figures->files[alike.file].bytes, bytes);
+  figures->sequence.fetch_add(1, std::memory_order_acq_rel);
+}
+
 void Recorder::answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result) {
   ThreadFigures* figures = here();
   ThreadPlace& place = t_place;
-  count_asked(figures, kind, bytes, in_flight);
-  count_ended(figures, kind, Lane::kInline, result, place.file);
+  if (place.is_alone && result >= 0 && index_of(kind) < kTransferKinds) [[likely]] {
+    add(figures->asked_bytes[index_of(kind)], bytes);
+    raise_to(figures->depth_max, in_flight);
+    const auto size_cell = static_cast<uint32_t>(power_cell_of(bytes, kSizeCells));
+    const auto depth_cell = static_cast<uint32_t>(power_cell_of(in_flight, kDepthCells));
+    count_alike(figures, {index_of(kind), size_cell, depth_cell, place.file}, result);
+  } else {
+    count_asked(figures, kind, bytes, in_flight);
+    count_ended(figures, kind, Lane::kInline, result, place.file);
+  }
   count_calls(figures);
   if (index_of(kind) >= kTimedKinds) return;
   if (place.start_ticks == 0) {

@@ -33,9 +33,11 @@ inline thread_local ThreadPlace t_place = {};
 class Recorder {
  public:
   static constexpr uint32_t kNoFile = kOtherFiles;
+  // Alike answers that are counted together at most: what a process that is killed between two instructions may take along.
+  static constexpr uint64_t kAlikeMax = 1024;
   // Of operations that are answered in the call one in so many is timed, and stands for the others: to look at the clock
   // twice would take as long as all the rest here.
-  static constexpr uint32_t kTimedEach = 8;
+  static constexpr uint32_t kTimedEach = 16;
 
   // segment_id, key: a segment that has a place for this process (0: none); it makes its own where that is not to be had.
   // False: there is none, and reason() says why.
@@ -75,6 +77,8 @@ class Recorder {
   void count_calls(ThreadFigures* figures);
   void count_asked(ThreadFigures* figures, Kind kind, uint64_t bytes, uint64_t in_flight);
   void count_ended(ThreadFigures* figures, Kind kind, Lane lane, int64_t result, uint32_t file);
+  void count_alike(ThreadFigures* figures, Alike alike, int64_t result);
+  static void settle_alike(ThreadFigures* figures);
   void count_latency(ThreadFigures* figures, Kind kind, uint64_t start_ticks, uint64_t times);
   bool make_segment();
   bool join_segment(int segment_id, uint64_t key);

@@ -52,20 +52,41 @@ struct Served {
   Cell bytes;  // as they ended, not as they were asked for
 };
 
+// Answers in the call that are all alike, one after the other, are counted here alone: the program has just read something,
+// so the caches hold little else, and each cell that is touched would cost more than all the arithmetic. Who reads adds
+// them to what they are: `asked` of one kind, size, and depth, and `served` inline, of one file, without an error.
+struct Alike {
+  uint32_t kind;
+  uint32_t size_cell;
+  uint32_t depth_cell;
+  uint32_t file;
+
+  constexpr uint32_t packed() const { return 1u << 31 | kind << 24 | size_cell << 16 | depth_cell << 8 | file; }
+  static constexpr Alike unpack(uint32_t packed) {
+    return {packed >> 24 & 0x7f, packed >> 16 & 0xff, packed >> 8 & 0xff, packed & 0xff};
+  }
+};
+
 // What one thread counts, so that no two contend for a line; the last one of a process is shared by all who found none.
-struct alignas(64) ThreadFigures {
-  std::atomic<uint32_t> owner;  // thread id; 0: free
+// What is used most is in as few lines as may be, and all but the latencies in one page.
+struct alignas(4096) ThreadFigures {
+  std::atomic<uint32_t> owner;       // thread id; 0: free
+  std::atomic<uint32_t> sequence;    // odd while the alike are put where they belong
+  std::atomic<uint32_t> alike;       // Alike::packed; 0: there are none
+  Cell alike_operations;
+  Cell alike_bytes;                  // as they ended
   Cell system_calls;
-  Cell asked_bytes[kTransferKinds];
+  Cell asked_bytes[kTransferKinds];  // of all, the alike too
   Cell depth_max;
+  alignas(64) Served served[kLanes][kKinds];  // what has ended, well or with an error, but not as cancelled
+  Cell latency_ticks_max[kTimedKinds];
   Cell depths[kDepthCells];          // operations in flight, the new one included, when one was asked for
   Cell sizes[kKinds][kSizeCells];    // operations by the bytes asked for; syncs and polls have none
-  Served served[kLanes][kKinds];     // what has ended, well or with an error, but not as cancelled
   Served files[kFiles + 1];
-  Cell latency_ticks_max[kTimedKinds];
   Cell latencies[kTimedKinds][kLatencyCells];
 };
-inline constexpr size_t kThreads = 12;
+static_assert(offsetof(ThreadFigures, served) == 64 && offsetof(ThreadFigures, latencies) <= 4096);
+inline constexpr size_t kThreads = 12;  // 11 of their own
 inline constexpr size_t kSharedThread = kThreads - 1;
 
 struct FileFigures {
@@ -97,7 +118,7 @@ struct alignas(64) ProcessFigures {
   ThreadFigures threads[kThreads];
 };
 
-struct alignas(64) SegmentHeader {
+struct alignas(4096) SegmentHeader {
   static constexpr uint64_t kMagic = 0x3153544154534958;  // "XISTATS1"
   static constexpr uint32_t kVersion = 1;
   uint64_t magic;

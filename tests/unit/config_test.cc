@@ -27,6 +27,7 @@ TEST_CASE("without variables the defaults are in force") {
   CHECK(config.is_direct_enabled);
   CHECK_FALSE(config.is_cache_bypassed);
   CHECK_FALSE(config.is_verbose);
+  CHECK_FALSE(config.is_stats_on);
 }
 
 TEST_CASE("good values are taken") {
@@ -37,6 +38,8 @@ TEST_CASE("good values are taken") {
   Variable inline_lane("AIOX_INLINE", "0");
   Variable direct_lane("AIOX_DIRECT", "0");
   Variable direct_block("AIOX_DIRECT_BLOCK", "always");
+  Variable stats("AIOX_STATS", "1");
+  Variable segment("AIOX_STATS_SEGMENT", "77:f00d");
   Config config = read_config();
   CHECK(config.backend == BackendChoice::kThreads);
   CHECK(config.workers_max == 3);
@@ -45,6 +48,9 @@ TEST_CASE("good values are taken") {
   CHECK_FALSE(config.is_inline_enabled);
   CHECK_FALSE(config.is_direct_enabled);
   CHECK(config.is_cache_bypassed);
+  CHECK(config.is_stats_on);
+  CHECK(config.stats_segment_id == 77);
+  CHECK(config.stats_segment_key == 0xf00d);
 }
 
 TEST_CASE("bad values leave the default") {
@@ -66,6 +72,16 @@ TEST_CASE("bad values leave the default") {
   }
   Variable backend("AIOX_BACKEND", "IO_URING");
   CHECK(read_config().backend == BackendChoice::kAuto);
+}
+
+TEST_CASE("a segment that is not one is none") {
+  Variable stats("AIOX_STATS", "1");
+  for (const char* text : {"", "77", "77:", ":1", "77:1:", "-3:1", "99999999999:1", "77:x"}) {
+    INFO(text);
+    Variable segment("AIOX_STATS_SEGMENT", text);
+    const Config config = read_config();
+    CHECK((config.stats_segment_id < 0 || config.stats_segment_key == 0));
+  }
 }
 
 TEST_CASE("an empty variable is no variable") {

@@ -12,5 +12,7 @@ namespace aiox::cli {
 // Takes the program and its arguments off the end of `arguments`, the words after "aiox", when they are for `run`.
 void add_run(CLI::App& app, std::vector<std::string>* arguments);
 void add_doctor(CLI::App& app);
+void add_top(CLI::App& app);
+void add_stat(CLI::App& app);
 
 }  // namespace aiox::cli

@@ -20,6 +20,7 @@ constexpr const char* kFooter = R"(Examples:
   aiox run -- fio --name=a --ioengine=posixaio --rw=randread --bs=4k --iodepth=32 --filename=data --size=1g
   aiox run --backend threads --verbose -- ./server --port 80
   aiox doctor
+  aiox top
 
 aiox COMMAND --help says more about one of them.)";
 
@@ -51,6 +52,8 @@ int run_command(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   aiox::cli::add_run(app, &arguments);
   aiox::cli::add_doctor(app);
+  aiox::cli::add_top(app);
+  aiox::cli::add_stat(app);
   try {
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
     app.parse(std::move(arguments));
@@ -58,7 +61,8 @@ int run_command(int argc, char** argv) {
     return exit.status;
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
-  } catch (const CLI::RequiredError&) {
+  } catch (const CLI::RequiredError& error) {
+    if (!app.get_subcommands().empty()) return complain(app, error);  // one of the subcommand's own
     if (argc > 1) {
       fmt::print(stderr, "aiox: \"{}\" is no command of aiox.\naiox --help shows what there is.\n", argv[1]);
     } else {

@@ -16,7 +16,8 @@ static const struct {
   unsigned number;
 } kCalls[] = {{"io_setup", SYS_io_setup}, {"io_submit", SYS_io_submit}, {"io_pgetevents", SYS_io_pgetevents},
               {"io_uring_setup", SYS_io_uring_setup}, {"io_uring_register", SYS_io_uring_register},
-              {"preadv2", SYS_preadv2}, {"pwritev2", SYS_pwritev2}};
+              {"preadv2", SYS_preadv2}, {"pwritev2", SYS_pwritev2}, {"shmget", SYS_shmget},
+              {"shmat", SYS_shmat}, {"shmctl", SYS_shmctl}};
 enum { kCallCount = sizeof kCalls / sizeof kCalls[0] };
 
 int main(int argc, char** argv) {

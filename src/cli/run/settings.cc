@@ -33,6 +33,7 @@ constexpr NumberSetting kNumbers[] = {
     {"--idle-ms", "AIOX_IDLE_MS", 0, 3600000, "Milliseconds after which an idle service thread retires"},
     {"--inline", "AIOX_INLINE", 0, 1, "1: try to complete inside the submitting call; 0: never"},
     {"--direct", "AIOX_DIRECT", 0, 1, "1: try to hand O_DIRECT I/O to the device inside the submitting call; 0: never"},
+    {"--stats", "AIOX_STATS", 0, 1, "1: keep statistics, for aiox top and aiox stat; 0: none"},
 };
 
 // Without an option that takes a value: that of the flag --verbose, and those of the command itself.

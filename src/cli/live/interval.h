@@ -1,0 +1,14 @@
+// interval.h - the time between two looks, as `aiox stat` and `aiox top` take it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace aiox::cli {
+
+// What is wrong with it, for CLI11; empty: nothing.
+std::string check_interval(const std::string& text);
+// In nanoseconds, of what has passed the check.
+std::uint64_t interval_ns(const std::string& text);
+
+}  // namespace aiox::cli

@@ -1,7 +1,5 @@
 // run.cc - aiox run: starts a program with libaiox-preload.so in front. It becomes the program (exec), so exit status,
-// signals, terminal and process id are the program's own.
-#include <unistd.h>
-
+// signals, terminal and process id are the program's own; with --summary it stays above the program, and ends as that does.
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -13,9 +11,12 @@
 
 #include "cli/commands.h"
 #include "cli/exit.h"
+#include "cli/run/child.h"
+#include "cli/run/imports.h"
 #include "cli/run/preload.h"
 #include "cli/run/program.h"
 #include "cli/run/settings.h"
+#include "cli/run/summary.h"
 
 namespace aiox::cli {
 namespace {
@@ -23,12 +24,16 @@ namespace {
 constexpr const char* kFooter = R"(What PROGRAM starts in turn runs on aiox too. Options come before PROGRAM; a variable that is set already stays in
 force where its option is not given. AIOX_PRELOAD=PATH names another libaiox-preload.so.
 
+With --summary aiox stays above the program and hands on the signals that it gets; it tells, on standard error, of the
+program and of up to 64 processes that it started, however they end.
+
 Exit status: the program's; 125 when aiox itself failed, 126 when PROGRAM cannot be executed, 127 when it is not found.
 
 Examples:
   aiox run -- fio --name=a --ioengine=posixaio --rw=randread --bs=4k --iodepth=32 --filename=data --size=1g
   aiox run --verbose --backend threads -- ./server --port 80
-  aiox run --workers-max 4 -- stress-ng --aio 4 --timeout 10 --verify)";
+  aiox run --workers-max 4 -- stress-ng --aio 4 --timeout 10 --verify
+  aiox run --summary --summary-json report.json -- sh -c 'fio job.fio')";
 
 // CLI11 knows nothing of a program among the arguments.
 struct RunHelp : CLI::Formatter {
@@ -58,15 +63,18 @@ void warn_when_out_of_reach(const std::string& program) {
   if (!path) return;
   if (const auto reason = out_of_reach(*path)) {
     fmt::print(stderr, "aiox run: warning: {} {}, so LD_PRELOAD does not reach it: it runs without aiox.\n", *path, *reason);
+  } else if (is_without_aio(*path)) {
+    fmt::print(stderr, "aiox run: warning: neither {} nor its libraries import an AIO call (aio_*, lio_listio, io_submit, "
+               "syscall): there is nothing for aiox to do.\n", *path);
   }
 }
 
-[[noreturn]] void become(const std::vector<std::string>& words) {
-  std::vector<char*> arguments;
-  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  ::execvp(arguments[0], arguments.data());
-  const int error = errno;
+struct Options {
+  bool has_summary = false;
+  std::string json_path;  // empty: none
+};
+
+[[noreturn]] void complain_of_start(const std::vector<std::string>& words, int error) {
   if (error == ENOENT && words[0].find('/') == std::string::npos) {
     fmt::print(stderr, "aiox run: {}: not found in PATH\n", words[0]);
   } else {
@@ -75,7 +83,23 @@ void warn_when_out_of_reach(const std::string& program) {
   throw Exit{error == ENOENT ? kExitNotFound : kExitNotExecutable};
 }
 
-void run(const std::vector<std::string>& words) {
+[[noreturn]] void run_with_summary(const std::vector<std::string>& words, const Options& options) {
+  if (!options.json_path.empty()) {
+    if (const std::string wrong = check_summary_path(options.json_path); !wrong.empty()) {
+      fmt::print(stderr, "aiox run: --summary-json: {}: {}\n", options.json_path, wrong);
+      throw Exit{kExitRunFailed};
+    }
+  }
+  const Summary summary;
+  int error = 0;
+  const Outcome outcome = run_below(words, &error);
+  if (error != 0) complain_of_start(words, error);
+  if (options.has_summary) summary.print(outcome, words[0]);
+  if (!options.json_path.empty()) summary.write_json(outcome, words[0], options.json_path);
+  end_as(outcome);
+}
+
+void run(const std::vector<std::string>& words, const Options& options) {
   if (words.empty()) {
     fmt::print(stderr, "aiox run: which program? For example: aiox run -- fio job.fio\n");
     throw Exit{kExitRunFailed};
@@ -84,7 +108,8 @@ void run(const std::vector<std::string>& words) {
   const char* present = std::getenv("LD_PRELOAD");
   warn_when_out_of_reach(words[0]);
   ::setenv("LD_PRELOAD", preload_value(library, present != nullptr ? present : "").c_str(), 1);
-  become(words);
+  if (options.has_summary || !options.json_path.empty()) run_with_summary(words, options);
+  complain_of_start(words, execute(words));
 }
 
 }  // namespace
@@ -94,8 +119,12 @@ void add_run(CLI::App& app, std::vector<std::string>* arguments) {
   command->formatter(std::make_shared<RunHelp>());
   command->footer(kFooter);
   add_settings(*command);
+  auto options = std::make_shared<Options>();
+  command->add_flag("--summary", options->has_summary, "When the program has ended, tell what it did with aiox, on stderr");
+  command->add_option("--summary-json", options->json_path, "The same for programs, into a file; - is standard output")
+      ->type_name("FILE");
   auto words = std::make_shared<const std::vector<std::string>>(split_program(*command, arguments));
-  command->final_callback([words] { run(*words); });
+  command->final_callback([words, options] { run(*words, *options); });
 }
 
 }  // namespace aiox::cli

@@ -60,8 +60,16 @@ void Engine::call_for_notifier() {
   reaper.kick();
 }
 
-void Engine::publish(Request* request, int64_t result, bool may_send_here) {
+// Counted first: who sees the result may end the process, or submit the control block again.
+void Engine::store_result(Request* request, int64_t result) {
+  AIOX_PROBE5(complete, request->control_block, request->io.fd, static_cast<int>(request->io.opcode), result,
+              static_cast<int>(request->lane));
+  if (recorder.is_on()) [[unlikely]] record_ended(request, result);
   request->ops->publish(request, result);
+}
+
+void Engine::publish(Request* request, int64_t result, bool may_send_here) {
+  store_result(request, result);
   announce(request, result, may_send_here, nullptr);
 }
 
@@ -82,9 +90,6 @@ void Engine::announce_event(Context* context, const EventTarget& target, int fd,
 // The result has been stored: tells whoever waits, or wants to be notified.
 void Engine::announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
-  AIOX_PROBE5(complete, request->control_block, request->io.fd, static_cast<int>(request->io.opcode), result,
-              static_cast<int>(request->lane));
-  if (recorder.is_on()) [[unlikely]] record_ended(request, result);
   (result == -ECANCELED ? counters.cancelled : counters.completed).add();
   request->is_published.store(1, std::memory_order_release);  // E-published
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
@@ -105,7 +110,7 @@ void Engine::announce(Request* request, int64_t result, bool may_send_here, Wake
 
 void Engine::complete(Request* request, int64_t result, bool may_start_threads, Worker* by) {
   mark_done(request);
-  request->ops->publish(request, result);
+  store_result(request, result);
   conclude(request, result, true, may_start_threads, by, by != nullptr ? by->wakes() : nullptr);
 }
 
@@ -130,7 +135,7 @@ void Engine::conclude(Request* request, int64_t result, bool may_send_here, bool
 
 void Engine::publish_in_flight(Request* request, int64_t result, WakeBatch* wakes) {
   mark_done(request);
-  request->ops->publish(request, result);
+  store_result(request, result);
   announce(request, result, true, wakes);
 }
 

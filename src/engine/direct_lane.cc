@@ -242,7 +242,7 @@ void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result,
     return;
   }
   mark_done(request);
-  request->ops->publish(request, outcome.result);
+  engine_->store_result(request, outcome.result);
   conclude(request, outcome.result, ReapBy::kSubmitter, nullptr);
 }
 
@@ -411,7 +411,7 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     return;
   }
   mark_done(request);
-  if (!hand->is_published) request->ops->publish(request, outcome.result);
+  if (!hand->is_published) engine_->store_result(request, outcome.result);
   order_for_handlers();
   hand->is_published = true;
   order_for_handlers();
@@ -452,7 +452,7 @@ void DirectLane::publish_for_interrupted() {
     if (!outcome.is_answer || request->is_reaper_only.load(std::memory_order_relaxed)) continue;
     if (request->context != nullptr) continue;  // nobody here waits for it
     mark_done(request);
-    request->ops->publish(request, outcome.result);
+    engine_->store_result(request, outcome.result);
     hand->is_published = true;
     engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
   }
@@ -527,7 +527,7 @@ void DirectLane::finish_deferred(ReapBy by) {
       defer(request, result);
     } else {
       mark_done(request);
-      request->ops->publish(request, result);
+      engine_->store_result(request, result);
       conclude(request, result, by, &wakes);
     }
     request = next;

@@ -159,6 +159,8 @@ class Engine {
   // by: the worker that carried it out, if one did. Wake-ups of waiters go into its batch, and work that becomes runnable
   // for its own service is its own to find: it looks at the ready queue next.
   void complete(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
+  // Makes the result known, by the control block or the ring of its context: the first half of complete.
+  void store_result(Request* request, int64_t result);
   // What complete does after the result has been stored. wakes: nullptr: waiters are woken at once.
   void conclude(Request* request, int64_t result, bool may_send_here, bool may_start_threads, Worker* by,
                 WakeBatch* wakes);

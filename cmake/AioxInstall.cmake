@@ -17,6 +17,7 @@ if(TARGET aiox-cli)
   file(RELATIVE_PATH libraries_from_bin ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
   set_target_properties(aiox-cli PROPERTIES INSTALL_RPATH "$ORIGIN/${libraries_from_bin}")
   install(TARGETS aiox-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS aiox-bench-worker RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/aiox)
 endif()
 
 # Manual pages, and completion where the shells look for it.

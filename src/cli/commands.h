@@ -14,5 +14,7 @@ void add_run(CLI::App& app, std::vector<std::string>* arguments);
 void add_doctor(CLI::App& app);
 void add_top(CLI::App& app);
 void add_stat(CLI::App& app);
+// `arguments`: the words after "aiox", for its report.
+void add_bench(CLI::App& app, const std::vector<std::string>& arguments);
 
 }  // namespace aiox::cli

@@ -21,6 +21,7 @@ constexpr const char* kFooter = R"(Examples:
   aiox run --backend threads --verbose -- ./server --port 80
   aiox doctor
   aiox top
+  aiox bench --quick
 
 aiox COMMAND --help says more about one of them.)";
 
@@ -54,6 +55,7 @@ int run_command(int argc, char** argv) {
   aiox::cli::add_doctor(app);
   aiox::cli::add_top(app);
   aiox::cli::add_stat(app);
+  aiox::cli::add_bench(app, arguments);
   try {
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
     app.parse(std::move(arguments));

@@ -28,7 +28,9 @@ PreloadLibrary beside_this_executable() {
     if (std::filesystem::exists(candidate, error)) return {candidate.string(), {}};
     looked_in += "\n  " + candidate.string();
   }
-  return {{}, fmt::format("cannot find {}. AIOX_PRELOAD=PATH can name it. It was looked for at:{}", kLibraryName, looked_in)};
+  return {
+      {},
+      fmt::format("cannot find {}. AIOX_PRELOAD=PATH can name it. It was looked for at:{}", kLibraryName, looked_in)};
 }
 
 PreloadLibrary named_library(const char* name) {
@@ -44,17 +46,19 @@ PreloadLibrary look_for_preload_library() {
   const char* name = std::getenv("AIOX_PRELOAD");
   PreloadLibrary library = name != nullptr && *name != '\0' ? named_library(name) : beside_this_executable();
   if (library.path.find_first_of(kSeparators) != std::string::npos) {
-    library.problem = fmt::format("{} has a space or a colon in its path, which LD_PRELOAD cannot hold; name a copy or a symbolic "
-                                  "link without them in AIOX_PRELOAD", library.path);
+    library.problem = fmt::format(
+        "{} has a space or a colon in its path, which LD_PRELOAD cannot hold; name a copy or a symbolic "
+        "link without them in AIOX_PRELOAD",
+        library.path);
   }
   return library;
 }
 
-std::string find_preload_library() {
+std::string find_preload_library(const std::string& command) {
   const PreloadLibrary library = look_for_preload_library();
   if (library.problem.empty()) return library.path;
-  fmt::print(stderr, "aiox run: {}\n", library.problem);
-  throw Exit{kExitRunFailed};
+  fmt::print(stderr, "{}: {}\n", command, library.problem);
+  throw Exit{command == "aiox run" ? kExitRunFailed : 1};
 }
 
 std::string preload_value(const std::string& library, const std::string& present) {

@@ -1,0 +1,50 @@
+#include "cli/bench/interrupt.h"
+
+#include <array>
+#include <cstddef>
+#include <csignal>
+
+#include <fmt/format.h>
+
+#include "cli/exit.h"
+
+namespace aiox::cli::bench {
+namespace {
+
+constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
+volatile std::sig_atomic_t g_signal = 0;
+std::array<struct sigaction, kSignals.size()> g_before;
+struct sigaction g_pipe_before;
+
+void remember(int signal) { g_signal = signal; }
+
+}  // namespace
+
+InterruptWatch::InterruptWatch() {
+  struct sigaction action{};
+  action.sa_handler = remember;  // without SA_RESTART: a wait ends
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], nullptr, &g_before[i]);
+    // Under nohup, or in the background of a script, it stays ignored.
+    if (g_before[i].sa_handler != SIG_IGN) ::sigaction(kSignals[i], &action, nullptr);
+  }
+  // A worker that has died is told by its end, not by a signal to this process.
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, &g_pipe_before);
+}
+
+InterruptWatch::~InterruptWatch() {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &g_before[i], nullptr);
+  ::sigaction(SIGPIPE, &g_pipe_before, nullptr);
+}
+
+int interrupted_by() { return g_signal; }
+
+void throw_if_interrupted() {
+  if (g_signal == 0) return;
+  const int signal = g_signal;
+  fmt::print(stderr, "aiox bench: interrupted ({}); what it made is removed\n", signal == SIGINT ? "Ctrl-C" : signal == SIGTERM ? "SIGTERM" : "SIGHUP");
+  throw Exit{128 + signal};
+}
+
+}  // namespace aiox::cli::bench

@@ -9,15 +9,16 @@ namespace aiox::cli::bench {
 namespace {
 
 constexpr double kWidth = 560;
-constexpr double kHeight = 320;
+constexpr double kHeight = 334;
 constexpr double kLeft = 72;
 constexpr double kRight = 18;
-constexpr double kTop = 40;
+constexpr double kTop = 54;
 constexpr double kBottom = 52;
 constexpr double kBarNames = 150;
 constexpr double kBarFigures = 84;
 constexpr double kBarHeight = 18;
 constexpr double kBarStep = 26;
+constexpr double kBarTop = 40;
 constexpr unsigned kColours = 8;
 constexpr std::size_t kLabelsMax = 10;
 
@@ -163,7 +164,9 @@ std::string svg_of(const LineChart& chart) {
       if (is_below) continue;
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x(point.x), y(point.y));
       if (point.high > point.low && (!chart.is_logarithmic || point.low > 0)) {
-        marks += whisker(x(point.x), y(point.low), y(point.high), line.style);
+        // Side by side, so that those of different lines can be told apart.
+        const double aside = 3.0 * (static_cast<double>(&line - chart.lines.data()) - static_cast<double>(chart.lines.size() - 1) / 2);
+        marks += whisker(x(point.x) + aside, y(point.low), y(point.high), line.style);
       }
       marks += fmt::format("<g><title>{}: {}</title>{}</g>", escaped(line.name), escaped(chart.format(point.y)),
                            mark(x(point.x), y(point.y), line.style));
@@ -177,16 +180,16 @@ std::string svg_of(const BarChart& chart) {
   double max = 0;
   for (const Bar& bar : chart.bars) max = std::max({max, bar.value, bar.high});
   const std::vector<double> ticks = linear_ticks(max);
-  const double bottom = kTop + kBarStep * static_cast<double>(chart.bars.size());
+  const double bottom = kBarTop + kBarStep * static_cast<double>(chart.bars.size());
   const Scale x(0, ticks.back(), kBarNames, kWidth - kBarFigures, false);
   std::string out = open_svg(bottom + kBottom, chart.title);
   for (const double tick : ticks) {
-    out += fmt::format(R"(<path class="grid" d="M{:.1f} {:.1f}V{:.1f}"/>)", x(tick), kTop - 6, bottom);
+    out += fmt::format(R"(<path class="grid" d="M{:.1f} {:.1f}V{:.1f}"/>)", x(tick), kBarTop - 6, bottom);
     out += text_at(x(tick), bottom + 18, "middle", chart.format(tick));
   }
   for (std::size_t i = 0; i < chart.bars.size(); ++i) {
     const Bar& bar = chart.bars[i];
-    const double top = kTop + kBarStep * static_cast<double>(i) + (kBarStep - kBarHeight) / 2;
+    const double top = kBarTop + kBarStep * static_cast<double>(i) + (kBarStep - kBarHeight) / 2;
     const double middle = top + kBarHeight / 2;
     out += text_at(kBarNames - 8, middle + 4, "end", bar.name);
     out += fmt::format(R"(<rect class="bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"/>)", colour_class(bar.style),

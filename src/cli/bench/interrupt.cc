@@ -15,6 +15,7 @@ constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
 volatile std::sig_atomic_t g_signal = 0;
 std::array<struct sigaction, kSignals.size()> g_before;
 struct sigaction g_pipe_before;
+struct sigaction g_size_before;
 
 void remember(int signal) { g_signal = signal; }
 
@@ -28,14 +29,16 @@ InterruptWatch::InterruptWatch() {
     // Under nohup, or in the background of a script, it stays ignored.
     if (g_before[i].sa_handler != SIG_IGN) ::sigaction(kSignals[i], &action, nullptr);
   }
-  // A worker that has died is told by its end, not by a signal to this process.
+  // A worker that has died, and a file that may not become as long as that, are told by what the calls answer.
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, &g_pipe_before);
+  ::sigaction(SIGXFSZ, &action, &g_size_before);
 }
 
 InterruptWatch::~InterruptWatch() {
   for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &g_before[i], nullptr);
   ::sigaction(SIGPIPE, &g_pipe_before, nullptr);
+  ::sigaction(SIGXFSZ, &g_size_before, nullptr);
 }
 
 int interrupted_by() { return g_signal; }

@@ -36,11 +36,11 @@ std::optional<std::uint64_t> whole_number(const std::string& text) {
   return value;
 }
 
-// The check does the parsing: CLI11 puts the option's name in front of what it answers.
+// The check does the parsing: CLI11 puts the option's name in front of what it answers. Given twice, the last one counts.
 CLI::Option* add(CLI::App& command, const std::string& names, const std::string& values, const std::string& help, Parse parse) {
   return command.add_option_function<std::string>(names, [](const std::string&) {}, help)
       ->check(CLI::Validator([parse](std::string& text) { return parse(text); }, ""))
-      ->type_name(values);
+      ->type_name(values)->take_last();
 }
 
 template <typename Number>
@@ -180,11 +180,6 @@ unsigned Options::read_percent() const {
   if (rw == "write" || rw == "randwrite") return 0;
   return read_mix_percent;
 }
-
-const char* title_of(Access access) {
-  return access == Access::kDirect ? "O_DIRECT" : access == Access::kWarm ? "cached" : "cold";
-}
-const char* name_of(Access access) { return access == Access::kDirect ? "direct" : access == Access::kWarm ? "warm" : "cold"; }
 
 void add_options(CLI::App& command, Options* options) {
   const char* what = "What is compared";

@@ -8,11 +8,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/bench/access.h"
 #include "cli/bench/engines.h"
 
 namespace aiox::cli::bench {
-
-enum class Access { kDirect, kWarm, kCold };  // past the page cache; out of it; through it, dropped before
 
 struct Options {
   std::vector<EngineChoice> engines;
@@ -53,9 +52,5 @@ inline constexpr std::uint64_t kDefaultSizeBytes = std::uint64_t{256} << 20;
 // checks what no option can check alone. Both throw CLI::ValidationError with the accepted values.
 void add_options(CLI::App& command, Options* options);
 void settle(const CLI::App& command, Options* options);
-
-// "O_DIRECT", "cached", "cold"; and as the JSON report has it: "direct", "warm", "cold".
-const char* title_of(Access access);
-const char* name_of(Access access);
 
 }  // namespace aiox::cli::bench

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "cli/bench/options.h"
+#include "cli/bench/access.h"
 
 namespace aiox::cli::bench {
 

@@ -45,6 +45,7 @@ void work() {
 int main() {
   // Ctrl-C is for the command, which ends its workers; and whatever ends the command ends them.
   ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is an error that can be told
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // Waiting until a request is due is to end then, not up to 50 us later.
   ::prctl(PR_SET_TIMERSLACK, 1);

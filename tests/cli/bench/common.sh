@@ -2,7 +2,7 @@
 # the one way to look at a command.
 # shellcheck shell=sh
 set -u
-# shellcheck disable=SC2034
+# shellcheck disable=SC2034  # used by the scripts that source this file
 aiox=$1 worker=$2 refuse=$3
 failures=0
 work=$(mktemp -d "${AIOX_TEST_SCRATCH:-$PWD}/bench.XXXXXX") || exit 1

@@ -1,5 +1,7 @@
 #!/bin/sh
 # ends.sh AIOX WORKER REFUSE - however it ends, it says so in one line, with a status that tells, and leaves no file and no process.
+# shellcheck disable=SC2016  # the shells that are started expand their own variables
+# shellcheck source=tests/cli/bench/common.sh
 . "$(dirname "$0")/common.sh"
 
 nothing_left() {
@@ -108,7 +110,6 @@ wait
 # A disk that is full.
 if unshare -m true 2>/dev/null; then
   mkdir small
-  # shellcheck disable=SC2016
   expect 1 'cannot make a file of 64 MiB: No space left on device \(.* are free there\); give a smaller --size' unshare -m sh -c \
     'mount -t tmpfs -o size=16m none small && "$0" bench --engine psync --size 64m --directory small; status=$?; [ -z "$(ls -A small)" ] || exit 9; exit $status' "$aiox"
   expect 1 'No space left|cannot write small/report' unshare -m sh -c \

@@ -1,6 +1,8 @@
 #!/bin/sh
 # refusals.sh AIOX WORKER REFUSE - bad values name the accepted ones; nothing is written to that was there already unless that is said;
 # an engine that the machine does not allow is a row that says why.
+# shellcheck disable=SC2016  # the shells that are started expand their own variables
+# shellcheck source=tests/cli/bench/common.sh
 . "$(dirname "$0")/common.sh"
 command -v strace >/dev/null || skip "strace is missing"
 
@@ -57,8 +59,7 @@ if device=$(head -c 4194304 /dev/zero >disk && losetup --find --show disk 2>/dev
   expect 0 'the device /dev/loop' short --engine aiox --rw randwrite --filename "$device" --allow-device-writes --direct 1
   if command -v mkfs.ext4 >/dev/null && unshare -m true 2>/dev/null && mkfs.ext4 -q "$device" 2>/dev/null; then
     mkdir mounted
-    # shellcheck disable=SC2016
-    expect 1 'cannot write to /dev/loop.*: it is mounted, or in use' unshare -m sh -c \
+      expect 1 'cannot write to /dev/loop.*: it is mounted, or in use' unshare -m sh -c \
       'mount "$1" mounted && exec "$0" bench --engine psync --rw randwrite --filename "$1" --allow-device-writes' "$aiox" "$device"
   fi
 else

@@ -30,11 +30,15 @@ namespace {
 
 using namespace bench;
 
-constexpr const char* kFooter = R"(Engines: glibc is POSIX AIO as glibc does it, libaio is io_submit by the stock library, io_uring a ring of the program's
-own, psync and threads are pread and pwrite; aiox is the same calls as glibc's, and aiox-libaio the same as libaio's, with
-aiox preloaded. A suffix leaves aiox one road: aiox:inline, aiox:direct, aiox:io_uring, aiox:threads. The I/O is done by a
-program of its own that is not linked with aiox; it says who answered its calls, and a wrong one is an error.
-Requests are begun one by one and collected one by one, as fio does.
+constexpr const char* kFooter = R"(Engines:
+  glibc        aio_read and aio_write, as glibc does them    aiox         the same calls, on aiox
+  libaio       io_submit, by the stock library               aiox-libaio  the same calls, on aiox
+  io_uring     a ring of the program's own
+  psync        pread and pwrite: one request at a time, whatever the depth
+  threads      pread and pwrite on as many threads as the depth
+A suffix to aiox or aiox-libaio leaves it one road: aiox:inline, aiox:direct, aiox:io_uring, aiox:threads. The I/O is done
+by a program of its own that is not linked with aiox; it says who answered its calls, and a wrong one is an error. As fio
+does by default, it begins requests one by one and collects them one by one.
 
 Reads by the page cache are "cached": the file is read through before each run. --cold drops it instead. Temporary files
 are filled with data, have no name, and are gone when the command is, however it ends. What is there already is only read,
@@ -167,10 +171,10 @@ void add_diff(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand("diff", "Say which differences between two reports exceed the noise");
   command->footer(kDiffFooter);
   auto options = std::make_shared<DiffOptions>();
-  command->add_option("FIRST", options->first, "A report, as --output writes it")->required();
-  command->add_option("SECOND", options->second, "Another one")->required();
+  command->add_option("FIRST", options->first, "A report, as --output writes it")->required()->type_name("");
+  command->add_option("SECOND", options->second, "Another one")->required()->type_name("");
   command->add_option("--threshold", options->threshold_percent, "Least change of the median that counts, in percent (default 5)")
-      ->check(CLI::Range(0.0, 1000.0))->type_name("0..1000");
+      ->check(CLI::Range(0.0, 1000.0).description(""))->type_name("0..1000");
   command->add_flag("--all", options->shows_all, "Show what is within the noise, too");
   command->add_flag("--json", options->prints_json, "Print the comparison as JSON");
   command->final_callback([options] { run_diff(*options); });

@@ -159,8 +159,8 @@ void add_work(CLI::App& command, Options* o) {
   grouped(add(command, "--fsync", "N", "An fsync after every N writes (default 0: none)",
               number_into(&o->fsync_every, 0, 1'000'000'000)));
   grouped(add(command, "--rate_iops,--rate", "N",
-              "Requests per second and job, begun at equal distances whether or not others have ended; their latency "
-              "counts from when they were due (default 0: the next begins when one has ended)",
+              "Requests per second and job, at equal distances; their latency counts from when they were due "
+              "(default 0: the next begins when one has ended)",
               number_into(&o->rate_per_second, 0, 100'000'000)));
   grouped(add(command, "--verify", "crc32c|none", "Write blocks with a checksum, and read all of them back behind each run",
               [o](const std::string& text) -> std::string {
@@ -184,7 +184,7 @@ unsigned Options::read_percent() const {
 void add_options(CLI::App& command, Options* options) {
   const char* what = "What is compared";
   add(command, "--engine,--ioengine", "NAME[,NAME...]",
-      fmt::format("Some of {} (default {})", engine_names(), fmt::join(kDefaultEngines, ", ")),
+      fmt::format("Engines, see below (default {})", fmt::join(kDefaultEngines, ",")),
       [options](const std::string& text) { return parse_engines(text, options); })->group(what);
   add(command, "--rounds", "N", "Times that everything is measured, in turn (default 5)", number_into(&options->rounds, 1, 1000))->group(what);
   command.add_flag("--cold", options->is_cold, "Drop the file from the page cache before each run, and read no block twice")->group(what);

@@ -81,4 +81,19 @@ done
 expect 0 'aiox' short --engine glibc,libaio,threads,aiox,aiox-libaio --rw write --verify crc32c --direct 1 --numjobs 2 --iodepth 4
 expect 0 'fsync, p99' short --engine aiox --rw randwrite --fsync 4 --full
 expect 0 'cold +4 +aiox' short --engine psync,aiox --cold --iodepth 4
+
+# figure KEY OPTION... - the median of a figure of the only row.
+figure() {
+  key=$1
+  shift
+  "$aiox" bench --size 4m --rounds 1 --ramp_time 0 --json "$@" | tr -d ' \n' | sed "s/.*\"$key\":{\"median\":\([0-9]*\).*/\1/"
+}
+# Under a rate, no more requests are begun than are due; and where they cannot keep up with it, the time that they were
+# kept waiting is part of their latency: half of 200 ms for the one in the middle, not the microseconds of a read.
+for engine in psync threads glibc libaio aiox aiox-libaio; do
+  iops=$(figure iops --engine $engine --rate_iops 200 --runtime 300ms --iodepth 4)
+  [ "$iops" -le 210 ] || complain "$engine begins $iops requests a second instead of 200"
+  latency=$(figure latency_p50_ns --engine $engine --rate_iops 100000000 --runtime 200ms --iodepth 4)
+  [ "$latency" -ge 50000000 ] || complain "$engine hides that requests wait: p50 is $latency ns"
+done
 [ "$failures" -eq 0 ]

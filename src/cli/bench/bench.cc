@@ -84,8 +84,11 @@ void write_file(const std::string& path, const std::string& text) {
 // Before an hour of measuring, not behind it.
 void check_writable(const std::string& path) {
   if (path.empty()) return;
-  std::ofstream out(path, std::ios::binary | std::ios::app);
-  if (!out) fail(fmt::format("cannot write {}: {}", path, std::strerror(errno)), kExitUsage);
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const bool is_there = ::access(path.c_str(), F_OK) == 0;
+  if (::access((is_there ? path : folder).c_str(), W_OK) == 0) return;
+  fail(fmt::format("cannot write {}: {}", path, std::strerror(errno)), kExitUsage);
 }
 
 std::string read_file(const std::string& path) {

@@ -1,12 +1,15 @@
 #include "cli/bench/interrupt.h"
 
+#include <unistd.h>
+
 #include <array>
-#include <cstddef>
 #include <csignal>
+#include <cstddef>
 
 #include <fmt/format.h>
 
 #include "cli/exit.h"
+#include "cli/text/terminal.h"
 
 namespace aiox::cli::bench {
 namespace {
@@ -46,7 +49,9 @@ int interrupted_by() { return g_signal; }
 void throw_if_interrupted() {
   if (g_signal == 0) return;
   const int signal = g_signal;
-  fmt::print(stderr, "aiox bench: interrupted ({}); what it made is removed\n", signal == SIGINT ? "Ctrl-C" : signal == SIGTERM ? "SIGTERM" : "SIGHUP");
+  // In place of the progress line, and of the ^C that the terminal shows.
+  fmt::print(stderr, "{}aiox bench: interrupted ({}); what it made is removed\n", is_terminal(STDERR_FILENO) ? "\r\x1b[K" : "",
+             signal == SIGINT ? "Ctrl-C" : signal == SIGTERM ? "SIGTERM" : "SIGHUP");
   throw Exit{128 + signal};
 }
 

@@ -72,12 +72,17 @@ void reserve(const JobFile& file, std::uint64_t bytes) {
 Target::Target(const Options& options, const std::function<void(double)>& progress) : block_bytes_(options.block_bytes) {
   allow_many_files();
   try {
+    const bool is_cold = std::count(options.accesses.begin(), options.accesses.end(), Access::kCold) > 0;
     const int fd = options.filename.empty() ? -1 : ::open(options.filename.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && !options.filename.empty() && errno != ENOENT) fail_errno("cannot open " + options.filename);
     if (fd >= 0) {
       open_existing(options, fd);
     } else {
       make(options, progress);
+    }
+    const std::string place = place_of(jobs_.front().front().fd);
+    if (is_cold && (place == "tmpfs" || place == "ramfs")) {
+      fail(fmt::format("nothing is ever cold on {}, which is memory; --directory names another place", place));
     }
   } catch (...) {
     close_all();
@@ -129,6 +134,8 @@ void Target::open_existing(const Options& options, int fd) {
   blocks_per_file_ = bytes / block_bytes_;
   if (blocks_per_file_ == 0) fail(fmt::format("{} has {}, less than one block of --bs bytes", options.filename, size_text(bytes)));
   describe(options, is_device ? "the device" : "the file");
+  const bool has_holes = !is_device && static_cast<std::uint64_t>(status.st_blocks) * 512 < static_cast<std::uint64_t>(status.st_size);
+  if (has_holes) description_ += "; it has holes, which no disk reads";
 }
 
 void Target::make(const Options& options, const std::function<void(double)>& progress) {
@@ -186,6 +193,8 @@ void Target::prepare(Access access) const {
   static thread_local std::vector<char> chunk(kChunkBytes);
   for (const auto& files : jobs_) {
     for (const JobFile& file : files) {
+      // What the run before has left to be written is not to slow this one down; and what is dirty cannot be dropped.
+      ::fsync(file.fd);
       if (access == Access::kWarm) {
         for (std::uint64_t at = 0; at < bytes_per_file(); at += kChunkBytes) {
           throw_if_interrupted();
@@ -194,7 +203,6 @@ void Target::prepare(Access access) const {
           }
         }
       } else {
-        ::fsync(file.fd);  // what is dirty is not dropped; of one that is open for reading only, nothing of ours is
         ::posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
       }
     }

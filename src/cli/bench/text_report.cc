@@ -114,7 +114,8 @@ std::string text_report(const Report& report, bool is_full, bool with_colours) {
   std::string text = styled(report.subject, Style::kBold, with_colours) + "\n\n";
   text += is_full ? full_table(report, with_colours) : short_table(report, with_colours);
   text += "\n" + reasons(report);
-  text += styled(fmt::format("{} {} of {} each, engines in turn; {}", report.rounds, report.rounds == 1 ? "round" : "rounds, medians,",
+  text += styled(fmt::format("{} of {}; {}",
+                             report.rounds == 1 ? "one round" : fmt::format("medians of {} rounds, engines in turn,", report.rounds),
                              duration_text(static_cast<double>(report.runtime_ns)),
                              is_full ? "CPU and switches are those of all threads of the process"
                                      : "latency from a request's begin to its end; CPU and switches of all threads"),

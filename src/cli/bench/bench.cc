@@ -56,7 +56,8 @@ Examples:
   aiox bench --engine libaio,aiox-libaio --direct 1 --iodepth 64 --rate_iops 5000 --full
   aiox bench diff before.json after.json)";
 
-constexpr const char* kDiffFooter = R"(Compares requests per second, p50, p99 and CPU per request of the rows that both reports have. A difference is beyond
+constexpr const char* kDiffFooter =
+    R"(Compares requests per second, p50, p99 and CPU per request of the rows that both reports have. A difference is beyond
 the noise when the medians differ by --threshold or more, and the rounds of one side rank so far above the other's that
 chance does it in 1 case of 100 at most (exact Mann-Whitney test). That takes 5 rounds on each side; with fewer, the two
 ranges have to lie apart by more than the wider of them. What has changed on the machine between the two reports counts
@@ -133,7 +134,8 @@ void run(const CLI::App& command, Options options, const std::string& words) {
   }
   if (!options.json_file.empty()) write_file(options.json_file, to_json_text(report));
   if (!options.html_file.empty()) write_file(options.html_file, html_report(report));
-  print_out(options.prints_json ? to_json_text(report) : text_report(report, options.is_full, has_colours(STDOUT_FILENO)));
+  print_out(options.prints_json ? to_json_text(report)
+                                : text_report(report, options.is_full, has_colours(STDOUT_FILENO)));
 }
 
 struct DiffOptions {
@@ -148,7 +150,8 @@ Report load(const std::string& path) {
   try {
     return report_from_json(read_file(path));
   } catch (const std::exception& error) {
-    fmt::print(stderr, "aiox bench diff: {}: {}; give a file that aiox bench --output has written\n", path, error.what());
+    fmt::print(stderr, "aiox bench diff: {}: {}; give a file that aiox bench --output has written\n", path,
+               error.what());
     throw Exit{kExitUsage};
   }
 }
@@ -176,8 +179,11 @@ void add_diff(CLI::App& parent) {
   auto options = std::make_shared<DiffOptions>();
   command->add_option("FIRST", options->first, "A report, as --output writes it")->required()->type_name("");
   command->add_option("SECOND", options->second, "Another one")->required()->type_name("");
-  command->add_option("--threshold", options->threshold_percent, "Least change of the median that counts, in percent (default 5)")
-      ->check(CLI::Range(0.0, 1000.0).description(""))->type_name("0..1000");
+  command
+      ->add_option("--threshold", options->threshold_percent,
+                   "Least change of the median that counts, in percent (default 5)")
+      ->check(CLI::Range(0.0, 1000.0).description(""))
+      ->type_name("0..1000");
   command->add_flag("--all", options->shows_all, "Show what is within the noise, too");
   command->add_flag("--json", options->prints_json, "Print the comparison as JSON");
   command->final_callback([options] { run_diff(*options); });

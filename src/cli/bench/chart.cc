@@ -30,7 +30,8 @@ std::string mark(double x, double y, unsigned style) {
   const std::string classes = fmt::format(R"(class="mark {}")", colour_class(style));
   switch (style % 4) {
     case 0: return fmt::format(R"(<circle {} cx="{:.1f}" cy="{:.1f}" r="4"/>)", classes, x, y);
-    case 1: return fmt::format(R"(<rect {} x="{:.1f}" y="{:.1f}" width="7.4" height="7.4"/>)", classes, x - 3.7, y - 3.7);
+    case 1:
+      return fmt::format(R"(<rect {} x="{:.1f}" y="{:.1f}" width="7.4" height="7.4"/>)", classes, x - 3.7, y - 3.7);
     case 2: return fmt::format(R"(<path {} d="M{:.1f} {:.1f}l4.8 8.4h-9.6z"/>)", classes, x, y - 5);
     default: return fmt::format(R"(<path {} d="M{:.1f} {:.1f}l5.2 5.2l-5.2 5.2l-5.2 -5.2z"/>)", classes, x, y - 5.2);
   }
@@ -41,7 +42,8 @@ std::string text_at(double x, double y, const char* classes, const std::string& 
 }
 
 std::string open_svg(double height, const std::string& title) {
-  return fmt::format(R"(<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">)", kWidth, height, escaped(title)) +
+  return fmt::format(R"(<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">)", kWidth, height,
+                     escaped(title)) +
          text_at(0, 16, "title", title);
 }
 
@@ -49,7 +51,10 @@ std::string open_svg(double height, const std::string& title) {
 class Scale {
  public:
   Scale(double from, double to, double begin, double end, bool is_logarithmic)
-      : from_(is_logarithmic ? std::log10(from) : from), to_(is_logarithmic ? std::log10(to) : to), begin_(begin), end_(end),
+      : from_(is_logarithmic ? std::log10(from) : from),
+        to_(is_logarithmic ? std::log10(to) : to),
+        begin_(begin),
+        end_(end),
         is_logarithmic_(is_logarithmic) {}
   double operator()(double value) const {
     const double at = is_logarithmic_ ? std::log10(value) : value;
@@ -79,8 +84,8 @@ std::vector<double> ticks_of(const LineChart& chart) {
 
 std::string whisker(double x, double low, double high, unsigned style) {
   if (std::abs(low - high) < 1) return {};
-  return fmt::format(R"(<path class="whisker {}" d="M{:.1f} {:.1f}V{:.1f}m-3 0h6M{:.1f} {:.1f}h6"/>)", colour_class(style), x, low,
-                     high, x - 3, low);
+  return fmt::format(R"(<path class="whisker {}" d="M{:.1f} {:.1f}V{:.1f}m-3 0h6M{:.1f} {:.1f}h6"/>)",
+                     colour_class(style), x, low, high, x - 3, low);
 }
 
 }  // namespace
@@ -133,8 +138,9 @@ std::vector<double> logarithmic_ticks(double min, double max) {
 }
 
 std::string swatch(unsigned style) {
-  return fmt::format(R"(<svg class="swatch" viewBox="0 0 30 14" aria-hidden="true"><path class="line {}"{} d="M1 7H29"/>{}</svg>)",
-                     colour_class(style), dash(style), mark(15, 7, style));
+  return fmt::format(
+      R"(<svg class="swatch" viewBox="0 0 30 14" aria-hidden="true"><path class="line {}"{} d="M1 7H29"/>{}</svg>)",
+      colour_class(style), dash(style), mark(15, 7, style));
 }
 
 std::string svg_of(const LineChart& chart) {
@@ -165,7 +171,8 @@ std::string svg_of(const LineChart& chart) {
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x(point.x), y(point.y));
       if (point.high > point.low && (!chart.is_logarithmic || point.low > 0)) {
         // Side by side, so that those of different lines can be told apart.
-        const double aside = 3.0 * (static_cast<double>(&line - chart.lines.data()) - static_cast<double>(chart.lines.size() - 1) / 2);
+        const double aside =
+            3.0 * (static_cast<double>(&line - chart.lines.data()) - static_cast<double>(chart.lines.size() - 1) / 2);
         marks += whisker(x(point.x) + aside, y(point.low), y(point.high), line.style);
       }
       marks += fmt::format("<g><title>{}: {}</title>{}</g>", escaped(line.name), escaped(chart.format(point.y)),
@@ -192,11 +199,11 @@ std::string svg_of(const BarChart& chart) {
     const double top = kBarTop + kBarStep * static_cast<double>(i) + (kBarStep - kBarHeight) / 2;
     const double middle = top + kBarHeight / 2;
     out += text_at(kBarNames - 8, middle + 4, "end", bar.name);
-    out += fmt::format(R"(<rect class="bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"/>)", colour_class(bar.style),
-                       kBarNames, top, std::max(x(bar.value) - kBarNames, 1.0), kBarHeight);
+    out += fmt::format(R"(<rect class="bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"/>)",
+                       colour_class(bar.style), kBarNames, top, std::max(x(bar.value) - kBarNames, 1.0), kBarHeight);
     if (bar.high > bar.low) {
-      out += fmt::format(R"(<path class="spread" d="M{:.1f} {:.1f}H{:.1f}M{:.1f} {:.1f}v8M{:.1f} {:.1f}v8"/>)", x(bar.low), middle,
-                         x(bar.high), x(bar.low), middle - 4, x(bar.high), middle - 4);
+      out += fmt::format(R"(<path class="spread" d="M{:.1f} {:.1f}H{:.1f}M{:.1f} {:.1f}v8M{:.1f} {:.1f}v8"/>)",
+                         x(bar.low), middle, x(bar.high), x(bar.low), middle - 4, x(bar.high), middle - 4);
     }
     out += text_at(kWidth - 4, middle + 4, "end strong", chart.format(bar.value));
   }

@@ -1,5 +1,5 @@
-// chart.h - plots as inline SVG, drawn with the classes and colours of html_style.h: lines over a few places on an axis, and
-// horizontal bars in groups. Nothing is drawn that could lie on top of other writing: names are in a legend.
+// chart.h - plots as inline SVG, drawn with the classes and colours of html_style.h: lines over a few places on an
+// axis, and horizontal bars in groups. Nothing is drawn that could lie on top of other writing: names are in a legend.
 #pragma once
 
 #include <functional>
@@ -34,7 +34,7 @@ struct LineChart {
   std::string title;
   std::string x_title;
   std::string y_title;
-  std::vector<Tick> x_ticks;  // the first and the last are the ends of the axis
+  std::vector<Tick> x_ticks;    // the first and the last are the ends of the axis
   bool is_logarithmic = false;  // upwards; else from zero
   Format format;                // of what is upwards
   std::vector<Line> lines;

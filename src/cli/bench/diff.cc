@@ -21,7 +21,9 @@ const Figure& figure_of(const std::string& key) {
 
 const Row* same_row(const Report& report, const Row& wanted) {
   for (const Row& row : report.rows) {
-    if (row.is_measured() && row.engine == wanted.engine && row.access == wanted.access && row.iodepth == wanted.iodepth) return &row;
+    if (row.is_measured() && row.engine == wanted.engine && row.access == wanted.access &&
+        row.iodepth == wanted.iodepth)
+      return &row;
   }
   return nullptr;
 }
@@ -62,7 +64,8 @@ Comparison compare(const Report& before, const Report& after, double least_chang
     }
   }
   for (const Row& row : after.rows) {
-    if (row.is_measured() && same_row(before, row) == nullptr) comparison.left_out.push_back(name_of_row(row) + ": only in the second");
+    if (row.is_measured() && same_row(before, row) == nullptr)
+      comparison.left_out.push_back(name_of_row(row) + ": only in the second");
   }
   return comparison;
 }
@@ -70,7 +73,8 @@ Comparison compare(const Report& before, const Report& after, double least_chang
 std::vector<std::string> different_work(const Report& before, const Report& after) {
   std::vector<std::string> texts;
   for (const auto& [name, value] : before.work) {
-    const auto found = std::find_if(after.work.begin(), after.work.end(), [&n = name](const auto& fact) { return fact.first == n; });
+    const auto found =
+        std::find_if(after.work.begin(), after.work.end(), [&n = name](const auto& fact) { return fact.first == n; });
     const std::string other = found != after.work.end() ? found->second : "not set";
     if (other != value) texts.push_back(fmt::format("{} is {} and {}", name, value, other));
   }
@@ -87,15 +91,19 @@ std::string comparison_text(const Comparison& comparison, bool shows_all, bool w
     ++shown;
     const Figure& figure = figure_of(d.figure);
     const Style style = !d.exceeds_noise ? Style::kDim : d.is_better ? Style::kGood : Style::kBad;
-    table.add_row({access_title(d.access), std::to_string(d.iodepth), d.engine, figure.title, figure_text(figure, d.before),
-                   figure_text(figure, d.after), Cell(change_text(d.change), style),
-                   Cell(!d.exceeds_noise ? "within the noise" : d.is_better ? "better" : "worse", style)});
+    table.add_row({access_title(d.access), std::to_string(d.iodepth), d.engine, figure.title,
+                   figure_text(figure, d.before), figure_text(figure, d.after), Cell(change_text(d.change), style),
+                   Cell(!d.exceeds_noise ? "within the noise"
+                        : d.is_better    ? "better"
+                                         : "worse",
+                        style)});
   }
   std::string text = shown > 0 ? table.text(with_colours) + "\n" : "";
   for (const std::string& line : comparison.left_out) text += line + "\n";
   const std::size_t count = comparison.differences.size();
   text += beyond == 0 ? fmt::format("No difference beyond the noise in {} figures.\n", count)
-                      : fmt::format("{} of {} figures {} beyond the noise.\n", beyond, count, beyond == 1 ? "differs" : "differ");
+                      : fmt::format("{} of {} figures {} beyond the noise.\n", beyond, count,
+                                    beyond == 1 ? "differs" : "differ");
   return text;
 }
 
@@ -103,9 +111,16 @@ std::string comparison_json(const Comparison& comparison) {
   nlohmann::ordered_json json = {{"differs", comparison.has_some()}, {"left_out", comparison.left_out}};
   json["figures"] = nlohmann::ordered_json::array();
   for (const Difference& d : comparison.differences) {
-    json["figures"].push_back({{"engine", d.engine}, {"access", d.access}, {"iodepth", d.iodepth}, {"figure", d.figure},
-                               {"first", d.before}, {"second", d.after}, {"change", d.change},
-                               {"probability", d.probability}, {"exceeds_noise", d.exceeds_noise}, {"is_better", d.is_better}});
+    json["figures"].push_back({{"engine", d.engine},
+                               {"access", d.access},
+                               {"iodepth", d.iodepth},
+                               {"figure", d.figure},
+                               {"first", d.before},
+                               {"second", d.after},
+                               {"change", d.change},
+                               {"probability", d.probability},
+                               {"exceeds_noise", d.exceeds_noise},
+                               {"is_better", d.is_better}});
   }
   return json.dump(2) + "\n";
 }

@@ -15,7 +15,7 @@ struct Difference {
   std::string figure;  // its key
   double before = 0;   // medians
   double after = 0;
-  double change = 0;   // of the median: 0.1 is 10 % more
+  double change = 0;       // of the median: 0.1 is 10 % more
   double probability = 1;  // of such ranks by chance
   bool exceeds_noise = false;
   bool is_better = false;  // of what exceeds the noise
@@ -24,7 +24,7 @@ struct Difference {
 struct Comparison {
   std::vector<Difference> differences;  // all that could be compared
   std::vector<std::string> left_out;    // rows that only one of them has
-  bool has_some() const;  // beyond the noise
+  bool has_some() const;                // beyond the noise
 };
 
 // Requests per second, p50, p99 and CPU per request, of the rows that both have.

@@ -17,9 +17,13 @@ const Road kRoads[] = {
     {"", "", {}, "on aiox, as it decides by itself"},
     {":inline", "inline", {{"AIOX_INLINE", "1"}, {"AIOX_DIRECT", "0"}}, "without the direct lane"},
     {":direct", "direct", {{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "1"}}, "without the inline lane"},
-    {":io_uring", "io_uring", {{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "0"}, {"AIOX_BACKEND", "io_uring"}},
+    {":io_uring",
+     "io_uring",
+     {{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "0"}, {"AIOX_BACKEND", "io_uring"}},
      "by service threads with io_uring only"},
-    {":threads", "threads", {{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "0"}, {"AIOX_BACKEND", "threads"}},
+    {":threads",
+     "threads",
+     {{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "0"}, {"AIOX_BACKEND", "threads"}},
      "by service threads with pread and pwrite only"},
 };
 

@@ -19,6 +19,6 @@ struct EngineChoice {
 
 const std::vector<EngineChoice>& all_engines();
 const EngineChoice* find_engine(const std::string& name);  // null: there is none of that name
-std::string engine_names();  // "glibc, libaio, ..."
+std::string engine_names();                                // "glibc, libaio, ..."
 
 }  // namespace aiox::cli::bench

@@ -31,7 +31,8 @@ std::vector<Group> groups_of(const Report& report) {
     }
     if (row.is_measured()) groups.back().rows.push_back(&row);
   }
-  groups.erase(std::remove_if(groups.begin(), groups.end(), [](const Group& group) { return group.rows.empty(); }), groups.end());
+  groups.erase(std::remove_if(groups.begin(), groups.end(), [](const Group& group) { return group.rows.empty(); }),
+               groups.end());
   return groups;
 }
 
@@ -48,10 +49,11 @@ class Page {
   explicit Page(const Report& report) : report_(report), groups_(groups_of(report)), engines_(engines_of(report)) {}
 
   std::string text() const {
-    return fmt::format("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                       "<title>aiox bench: {}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n",
-                       escaped(report_.subject), kHtmlStyle) +
+    return fmt::format(
+               "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+               "<title>aiox bench: {}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n",
+               escaped(report_.subject), kHtmlStyle) +
            head() + throughput() + latency() + processor() + table() + facts() + "</main>\n</body>\n</html>\n";
   }
 
@@ -62,11 +64,14 @@ class Page {
 
   std::string head() const {
     std::string legend;
-    for (const std::string& engine : engines_) legend += fmt::format("<li>{}{}</li>\n", swatch(style_of(engine)), escaped(engine));
-    return fmt::format("<h1>aiox bench</h1>\n<p>{}</p>\n<p class=\"dim\">{}; {} {} of {} each, all engines in turn. A figure is the median of "
-                       "the rounds, with the least and the greatest beside it.</p>\n<ul class=\"legend\">\n{}</ul>\n",
-                       escaped(report_.subject), escaped(report_.started), report_.rounds, report_.rounds == 1 ? "round" : "rounds",
-                       duration_text(static_cast<double>(report_.runtime_ns)), legend);
+    for (const std::string& engine : engines_)
+      legend += fmt::format("<li>{}{}</li>\n", swatch(style_of(engine)), escaped(engine));
+    return fmt::format(
+        "<h1>aiox bench</h1>\n<p>{}</p>\n<p class=\"dim\">{}; {} {} of {} each, all engines in turn. A figure is the "
+        "median of "
+        "the rounds, with the least and the greatest beside it.</p>\n<ul class=\"legend\">\n{}</ul>\n",
+        escaped(report_.subject), escaped(report_.started), report_.rounds, report_.rounds == 1 ? "round" : "rounds",
+        duration_text(static_cast<double>(report_.runtime_ns)), legend);
   }
 
   static std::string section(const std::string& title, const std::string& note, const std::vector<std::string>& plots) {
@@ -104,7 +109,8 @@ class Page {
     std::vector<std::string> plots;
     const std::vector<unsigned> all_depths = depths();
     if (all_depths.size() == 1) {
-      for (const Group& group : groups_) plots.push_back(svg_of(bars_of(group, "iops", "requests per second", count_text)));
+      for (const Group& group : groups_)
+        plots.push_back(svg_of(bars_of(group, "iops", "requests per second", count_text)));
       return section("Throughput", "More is better.", plots);
     }
     for (const std::string& access : accesses()) {
@@ -113,7 +119,8 @@ class Page {
       chart.x_title = "requests in flight (depth)";
       chart.y_title = "requests per second";
       chart.format = count_text;
-      for (std::size_t i = 0; i < all_depths.size(); ++i) chart.x_ticks.push_back({static_cast<double>(i), std::to_string(all_depths[i])});
+      for (std::size_t i = 0; i < all_depths.size(); ++i)
+        chart.x_ticks.push_back({static_cast<double>(i), std::to_string(all_depths[i])});
       for (const std::string& engine : engines_) {
         Line line{engine, style_of(engine), {}};
         for (const Group& group : groups_) {
@@ -142,7 +149,8 @@ class Page {
       chart.y_title = "latency (logarithmic)";
       chart.is_logarithmic = true;
       chart.format = duration_text;
-      for (const auto& [percentile, label] : {std::pair{50.0, "50"}, {90.0, "90"}, {99.0, "99"}, {99.9, "99.9"}, {99.99, "99.99"}}) {
+      for (const auto& [percentile, label] :
+           {std::pair{50.0, "50"}, {90.0, "90"}, {99.0, "99"}, {99.9, "99.9"}, {99.99, "99.99"}}) {
         chart.x_ticks.push_back({place_of(percentile), label});
       }
       for (const Row* row : group.rows) {
@@ -154,7 +162,10 @@ class Page {
       }
       plots.push_back(svg_of(chart));
     }
-    return section("Latency", "Less is better; from a request's begin (under a rate: from when it was due) to its end, over all rounds.", plots);
+    return section(
+        "Latency",
+        "Less is better; from a request's begin (under a rate: from when it was due) to its end, over all rounds.",
+        plots);
   }
 
   std::string processor() const {
@@ -162,15 +173,18 @@ class Page {
     for (const Group& group : groups_) {
       plots.push_back(svg_of(bars_of(group, "cpu_ns_per_request", "processor time per request", duration_text)));
     }
-    return section("CPU per request", "Less is better; user and system time of all threads of the process that did the I/O.", plots);
+    return section("CPU per request",
+                   "Less is better; user and system time of all threads of the process that did the I/O.", plots);
   }
 
   std::string table() const {
-    std::string out = "<h2>All figures</h2>\n<div class=\"wide\"><table>\n<tr><th class=\"word\">access</th><th>depth</th>"
-                      "<th class=\"word\">engine</th>";
+    std::string out =
+        "<h2>All figures</h2>\n<div class=\"wide\"><table>\n<tr><th class=\"word\">access</th><th>depth</th>"
+        "<th class=\"word\">engine</th>";
     std::vector<const Figure*> shown;
     for (const Figure& figure : all_figures()) {
-      const bool is_there = std::any_of(report_.rows.begin(), report_.rows.end(), [&](const Row& row) { return !row.samples_of(figure.key).empty(); });
+      const bool is_there = std::any_of(report_.rows.begin(), report_.rows.end(),
+                                        [&](const Row& row) { return !row.samples_of(figure.key).empty(); });
       if (is_there) shown.push_back(&figure);
     }
     for (const Figure* figure : shown) out += fmt::format("<th>{}</th>", figure->title);
@@ -181,21 +195,24 @@ class Page {
     for (const Row& row : report_.rows) {
       const bool is_new = before == nullptr || before->access != row.access || before->iodepth != row.iodepth;
       before = &row;
-      out += fmt::format("<tr{}><td class=\"word\">{}</td><td>{}</td><td class=\"word\">{}</td>", is_new ? " class=\"group\"" : "",
-                         escaped(access_title(row.access)), row.iodepth, escaped(row.engine));
+      out += fmt::format("<tr{}><td class=\"word\">{}</td><td>{}</td><td class=\"word\">{}</td>",
+                         is_new ? " class=\"group\"" : "", escaped(access_title(row.access)), row.iodepth,
+                         escaped(row.engine));
       if (!row.is_measured()) {
-        out += fmt::format("<td class=\"reason\" colspan=\"{}\">not here: {}</td></tr>\n", shown.size() + (has_several ? 2 : 1),
-                           escaped(row.unavailable));
+        out += fmt::format("<td class=\"reason\" colspan=\"{}\">not here: {}</td></tr>\n",
+                           shown.size() + (has_several ? 2 : 1), escaped(row.unavailable));
         continue;
       }
       for (const Figure* figure : shown) out += cell(row, *figure);
       if (has_several) {
         const double ratio = ratio_to_first(report_, row);
         const bool is_first = row.engine == engines_.front() || ratio == 0;
-        out += is_first ? "<td></td>" : fmt::format("<td class=\"{}\">{:.2f}</td>", ratio >= 1 ? "more" : "less", ratio);
+        out +=
+            is_first ? "<td></td>" : fmt::format("<td class=\"{}\">{:.2f}</td>", ratio >= 1 ? "more" : "less", ratio);
       }
       const std::string lanes = lanes_text(row);
-      out += fmt::format("<td class=\"word\">{}{}</td></tr>\n", escaped(row.answered_by.substr(row.answered_by.rfind('/') + 1)),
+      out += fmt::format("<td class=\"word\">{}{}</td></tr>\n",
+                         escaped(row.answered_by.substr(row.answered_by.rfind('/') + 1)),
                          lanes.empty() ? "" : "<small>" + escaped(lanes) + "</small>");
     }
     return out + "</table></div>\n";
@@ -205,7 +222,10 @@ class Page {
     const auto& samples = row.samples_of(figure.key);
     if (samples.empty()) return "<td></td>";
     const Spread spread = spread_of(samples);
-    const std::string range = samples.size() > 1 ? fmt::format("<small>{} – {}</small>", figure_text(figure, spread.min), figure_text(figure, spread.max)) : "";
+    const std::string range =
+        samples.size() > 1
+            ? fmt::format("<small>{} – {}</small>", figure_text(figure, spread.min), figure_text(figure, spread.max))
+            : "";
     return fmt::format("<td>{}{}</td>", figure_text(figure, spread.median), range);
   }
 
@@ -213,7 +233,8 @@ class Page {
     std::string out = "<h2>Where and how</h2>\n<dl>\n";
     out += fmt::format("<dt>command</dt><dd><code>{}</code></dd>\n", escaped(report_.command));
     for (const Facts& facts : {report_.machine, report_.work}) {
-      for (const auto& [name, value] : facts) out += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
+      for (const auto& [name, value] : facts)
+        out += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
     }
     return out + "</dl>\n";
   }

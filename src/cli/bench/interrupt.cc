@@ -25,7 +25,7 @@ void remember(int signal) { g_signal = signal; }
 }  // namespace
 
 InterruptWatch::InterruptWatch() {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = remember;  // without SA_RESTART: a wait ends
   for (std::size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], nullptr, &g_before[i]);
@@ -50,8 +50,11 @@ void throw_if_interrupted() {
   if (g_signal == 0) return;
   const int signal = g_signal;
   // In place of the progress line, and of the ^C that the terminal shows.
-  fmt::print(stderr, "{}aiox bench: interrupted ({}); what it made is removed\n", is_terminal(STDERR_FILENO) ? "\r\x1b[K" : "",
-             signal == SIGINT ? "Ctrl-C" : signal == SIGTERM ? "SIGTERM" : "SIGHUP");
+  fmt::print(stderr, "{}aiox bench: interrupted ({}); what it made is removed\n",
+             is_terminal(STDERR_FILENO) ? "\r\x1b[K" : "",
+             signal == SIGINT    ? "Ctrl-C"
+             : signal == SIGTERM ? "SIGTERM"
+                                 : "SIGHUP");
   throw Exit{128 + signal};
 }
 

@@ -148,7 +148,8 @@ void add_lanes(const LaneCounts& lanes, LaneCounts* sum) {
 }
 
 void finish_row(const Sums& sums, Row* row) {
-  for (const double percentile : kPercentiles) row->percentiles.emplace_back(percentile, sums.requests.percentile_ns(percentile));
+  for (const double percentile : kPercentiles)
+    row->percentiles.emplace_back(percentile, sums.requests.percentile_ns(percentile));
   const LaneCounts& lanes = sums.lanes;
   const double all = static_cast<double>(lanes.in_call + lanes.direct + lanes.waiter + lanes.io_uring + lanes.threads);
   if (all == 0) return;
@@ -168,7 +169,8 @@ Facts work_facts(const Options& options, const Target& target) {
                  {"fsync", std::to_string(options.fsync_every)},
                  {"rate_iops", std::to_string(options.rate_per_second)},
                  {"verify", options.verifies ? "crc32c" : "none"}};
-  if (options.rw == "rw" || options.rw == "randrw") facts.emplace_back("rwmixread", std::to_string(options.read_mix_percent));
+  if (options.rw == "rw" || options.rw == "randrw")
+    facts.emplace_back("rwmixread", std::to_string(options.read_mix_percent));
   return facts;
 }
 
@@ -190,7 +192,8 @@ std::vector<Row> empty_rows(const Options& options) {
 
 // The library's own words are those of `aiox run`.
 std::string preload_library(const Options& options) {
-  const bool is_wanted = std::any_of(options.engines.begin(), options.engines.end(), [](const auto& engine) { return engine.is_on_aiox; });
+  const bool is_wanted =
+      std::any_of(options.engines.begin(), options.engines.end(), [](const auto& engine) { return engine.is_on_aiox; });
   return is_wanted ? find_preload_library("aiox bench") : "";
 }
 
@@ -216,7 +219,7 @@ Outcome put_together(const std::vector<Outcome>& outcomes) {
 
 std::string work_text(const Options& options) {
   static const std::map<std::string, std::string> kKinds = {
-      {"read", "sequential reads"}, {"write", "sequential writes"},           {"randread", "random reads"},
+      {"read", "sequential reads"},   {"write", "sequential writes"},        {"randread", "random reads"},
       {"randwrite", "random writes"}, {"rw", "sequential reads and writes"}, {"randrw", "random reads and writes"}};
   std::string text = fmt::format("{} {}", bytes_text(static_cast<double>(options.block_bytes)), kKinds.at(options.rw));
   if (options.rw == "rw" || options.rw == "randrw") text += fmt::format(" ({} % reads)", options.read_mix_percent);

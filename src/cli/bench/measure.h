@@ -1,4 +1,5 @@
-// measure.h - carries the plan out: workers side by side for each run, their outcomes put together, the figures of each.
+// measure.h - carries the plan out: workers side by side for each run, their outcomes put together, the figures of
+// each.
 #pragma once
 
 #include <string>

@@ -48,8 +48,8 @@ struct Options {
 
 inline constexpr std::uint64_t kDefaultSizeBytes = std::uint64_t{256} << 20;
 
-// Adds the options to `command`; what they are set to goes to `options`, all of them once `settle` was called, which also
-// checks what no option can check alone. Both throw CLI::ValidationError with the accepted values.
+// Adds the options to `command`; what they are set to goes to `options`, all of them once `settle` was called, which
+// also checks what no option can check alone. Both throw CLI::ValidationError with the accepted values.
 void add_options(CLI::App& command, Options* options);
 void settle(const CLI::App& command, Options* options);
 

@@ -2,8 +2,8 @@
 
 namespace aiox::cli::bench {
 
-std::vector<Step> make_plan(const std::vector<Access>& accesses, const std::vector<unsigned>& depths, std::size_t engines,
-                            unsigned rounds) {
+std::vector<Step> make_plan(const std::vector<Access>& accesses, const std::vector<unsigned>& depths,
+                            std::size_t engines, unsigned rounds) {
   std::vector<Step> steps;
   for (unsigned round = 0; round < rounds; ++round) {
     std::size_t first_row = 0;

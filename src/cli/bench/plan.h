@@ -17,7 +17,7 @@ struct Step {
   std::size_t row;     // of the report
 };
 
-std::vector<Step> make_plan(const std::vector<Access>& accesses, const std::vector<unsigned>& depths, std::size_t engines,
-                            unsigned rounds);
+std::vector<Step> make_plan(const std::vector<Access>& accesses, const std::vector<unsigned>& depths,
+                            std::size_t engines, unsigned rounds);
 
 }  // namespace aiox::cli::bench

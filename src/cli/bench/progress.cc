@@ -51,7 +51,8 @@ void Progress::run_begins(const std::string& what) {
   if (began_ns_ == 0) began_ns_ = now;
   const double spent = static_cast<double>(now - began_ns_) / 1e9;
   std::string left;
-  if (runs_done_ > 0) left = fmt::format(", {} left", minutes_seconds(spent / runs_done_ * (runs_expected_ - runs_done_)));
+  if (runs_done_ > 0)
+    left = fmt::format(", {} left", minutes_seconds(spent / runs_done_ * (runs_expected_ - runs_done_)));
   show(fmt::format("[{}/{:.0f}] {}  ({}{})", runs_done_ + 1, runs_expected_, what, minutes_seconds(spent), left));
 }
 

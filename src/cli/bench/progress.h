@@ -1,4 +1,5 @@
-// progress.h - one line on stderr that shows what is going on and how long it will take; nothing unless that is a terminal.
+// progress.h - one line on stderr that shows what is going on and how long it will take; nothing unless that is a
+// terminal.
 #pragma once
 
 #include <cstdint>

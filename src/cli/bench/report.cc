@@ -40,7 +40,8 @@ Json row_json(const Row& row) {
     const auto& samples = row.samples_of(figure.key);
     if (samples.empty()) continue;
     const Spread spread = spread_of(samples);
-    json["figures"][figure.key] = {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}, {"samples", samples}};
+    json["figures"][figure.key] = {
+        {"median", spread.median}, {"min", spread.min}, {"max", spread.max}, {"samples", samples}};
   }
   json["percentiles_ns"] = row.percentiles;
   return json;
@@ -100,8 +101,8 @@ const std::vector<double>& Row::samples_of(const std::string& key) const {
 }
 
 std::string to_json_text(const Report& report) {
-  Json json = {{"format", kFormat},          {"command", report.command}, {"started", report.started},
-               {"subject", report.subject},  {"rounds", report.rounds},   {"runtime_ns", report.runtime_ns}};
+  Json json = {{"format", kFormat},         {"command", report.command}, {"started", report.started},
+               {"subject", report.subject}, {"rounds", report.rounds},   {"runtime_ns", report.runtime_ns}};
   json["machine"] = facts_json(report.machine);
   json["work"] = facts_json(report.work);
   json["rows"] = Json::array();
@@ -111,7 +112,8 @@ std::string to_json_text(const Report& report) {
 
 Report report_from_json(const std::string& text) {
   const Json json = Json::parse(text);
-  if (!json.is_object() || json.value("format", "") != kFormat) throw std::runtime_error("it has no report of aiox bench in it");
+  if (!json.is_object() || json.value("format", "") != kFormat)
+    throw std::runtime_error("it has no report of aiox bench in it");
   Report report;
   json.at("command").get_to(report.command);
   json.at("started").get_to(report.started);
@@ -132,7 +134,8 @@ std::string lanes_text(const Row& row) {
   std::sort(shares.rbegin(), shares.rend());
   if (shares.size() == 1) return shares.front().second;
   std::string text;
-  for (const auto& [share, lane] : shares) text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", lane, 100 * share);
+  for (const auto& [share, lane] : shares)
+    text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", lane, 100 * share);
   return text;
 }
 

@@ -31,7 +31,7 @@ struct Row {
   unsigned iodepth = 1;
   std::string unavailable;  // why it could not be measured here; "": it was
   std::string answered_by;
-  std::map<std::string, double> lanes;  // of aiox: the share of requests that each completed
+  std::map<std::string, double> lanes;                 // of aiox: the share of requests that each completed
   std::map<std::string, std::vector<double>> samples;  // by the figure's key: one per round
   std::vector<std::pair<double, double>> percentiles;  // percentile, ns; over all rounds
 

@@ -8,8 +8,8 @@
 namespace aiox::cli::bench {
 namespace {
 
-// How often each value of twice the statistic U comes up among all ways to choose which of the pooled ranks are a's. The
-// ranks are doubled so that those of ties are whole numbers.
+// How often each value of twice the statistic U comes up among all ways to choose which of the pooled ranks are a's.
+// The ranks are doubled so that those of ties are whole numbers.
 std::vector<double> ways_by_rank_sum(const std::vector<std::size_t>& doubled_ranks, std::size_t chosen) {
   std::size_t total = 0;
   for (const std::size_t rank : doubled_ranks) total += rank;

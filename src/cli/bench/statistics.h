@@ -20,7 +20,8 @@ double rank_test(const std::vector<double>& a, const std::vector<double>& b);
 
 // A difference exceeds the noise when the medians differ by `least_change` (0.05: 5 %) or more, and
 //   - the rank test gives 1 % or less, or,
-//   - where the rounds are too few for that (fewer than 5 and 5), the two ranges lie apart by more than the wider of them.
+//   - where the rounds are too few for that (fewer than 5 and 5), the two ranges lie apart by more than the wider of
+//   them.
 inline constexpr double kSignificance = 0.01;
 bool differs(const std::vector<double>& before, const std::vector<double>& after, double least_change);
 

@@ -51,7 +51,8 @@ int open_temporary(const std::string& directory) {
   }
   std::string name = directory + "/aiox-bench.XXXXXX";
   fd = ::mkostemp(name.data(), O_CLOEXEC);
-  if (fd < 0) fail_errno(fmt::format("cannot make a temporary file in {} (--directory names another place)", directory));
+  if (fd < 0)
+    fail_errno(fmt::format("cannot make a temporary file in {} (--directory names another place)", directory));
   ::unlink(name.c_str());
   return inherited(fd);
 }
@@ -60,16 +61,18 @@ int open_temporary(const std::string& directory) {
 void reserve(const JobFile& file, std::uint64_t bytes) {
   if (::fallocate(file.fd, 0, 0, static_cast<off_t>(bytes)) == 0) return;
   if (errno == EOPNOTSUPP || errno == EINTR || errno == EINVAL) return;
-  struct statvfs status{};
+  struct statvfs status {};
   ::fstatvfs(file.fd, &status);
   const std::string free = size_text(std::uint64_t{status.f_bavail} * status.f_frsize);
-  fail(fmt::format("cannot make a file of {}: {} ({} are free there); give a smaller --size, or a --directory with more room",
-                   size_text(bytes), std::strerror(errno), free));
+  fail(fmt::format(
+      "cannot make a file of {}: {} ({} are free there); give a smaller --size, or a --directory with more room",
+      size_text(bytes), std::strerror(errno), free));
 }
 
 }  // namespace
 
-Target::Target(const Options& options, const std::function<void(double)>& progress) : block_bytes_(options.block_bytes) {
+Target::Target(const Options& options, const std::function<void(double)>& progress)
+    : block_bytes_(options.block_bytes) {
   allow_many_files();
   try {
     const bool is_cold = std::count(options.accesses.begin(), options.accesses.end(), Access::kCold) > 0;
@@ -105,7 +108,7 @@ std::uint64_t Target::bytes_per_job() const { return bytes_per_file() * jobs_.fr
 
 void Target::open_existing(const Options& options, int fd) {
   jobs_.push_back({{inherited(fd), options.filename}});
-  struct stat status{};
+  struct stat status {};
   if (::fstat(fd, &status) != 0) fail_errno("cannot ask about " + options.filename);
   const bool is_device = S_ISBLK(status.st_mode);
   if (!is_device && !S_ISREG(status.st_mode)) fail(options.filename + " is neither a file nor a block device");
@@ -113,11 +116,12 @@ void Target::open_existing(const Options& options, int fd) {
   if (is_device && ::ioctl(fd, BLKGETSIZE64, &bytes) != 0) fail_errno("cannot ask for the size of " + options.filename);
   if (options.writes()) {
     if (is_device && !options.may_write_devices) {
-      fail(fmt::format("--rw {} would destroy what is on {}; --allow-device-writes permits it", options.rw, options.filename));
+      fail(fmt::format("--rw {} would destroy what is on {}; --allow-device-writes permits it", options.rw,
+                       options.filename));
     }
     if (!is_device && !options.may_overwrite) {
-      fail(fmt::format("{} is there already, and --rw {} would destroy what is in it; --overwrite permits it", options.filename,
-                       options.rw));
+      fail(fmt::format("{} is there already, and --rw {} would destroy what is in it; --overwrite permits it",
+                       options.filename, options.rw));
     }
     // A device that is mounted, or part of something that is in use, answers EBUSY to O_EXCL.
     const int probe = ::open(options.filename.c_str(), O_RDWR | O_CLOEXEC | (is_device ? O_EXCL : 0));
@@ -128,13 +132,16 @@ void Target::open_existing(const Options& options, int fd) {
     ::close(probe);
   }
   if (options.size_bytes > bytes) {
-    fail(fmt::format("{} has {} only, less than --size; what is there already is never made longer", options.filename, size_text(bytes)));
+    fail(fmt::format("{} has {} only, less than --size; what is there already is never made longer", options.filename,
+                     size_text(bytes)));
   }
   if (options.size_bytes > 0) bytes = options.size_bytes;
   blocks_per_file_ = bytes / block_bytes_;
-  if (blocks_per_file_ == 0) fail(fmt::format("{} has {}, less than one block of --bs bytes", options.filename, size_text(bytes)));
+  if (blocks_per_file_ == 0)
+    fail(fmt::format("{} has {}, less than one block of --bs bytes", options.filename, size_text(bytes)));
   describe(options, is_device ? "the device" : "the file");
-  const bool has_holes = !is_device && static_cast<std::uint64_t>(status.st_blocks) * 512 < static_cast<std::uint64_t>(status.st_size);
+  const bool has_holes =
+      !is_device && static_cast<std::uint64_t>(status.st_blocks) * 512 < static_cast<std::uint64_t>(status.st_size);
   if (has_holes) description_ += "; it has holes, which no disk reads";
 }
 
@@ -198,7 +205,9 @@ void Target::prepare(Access access) const {
       if (access == Access::kWarm) {
         for (std::uint64_t at = 0; at < bytes_per_file(); at += kChunkBytes) {
           throw_if_interrupted();
-          if (::pread(file.fd, chunk.data(), std::min(kChunkBytes, bytes_per_file() - at), static_cast<off_t>(at)) < 0 && errno != EINTR) {
+          if (::pread(file.fd, chunk.data(), std::min(kChunkBytes, bytes_per_file() - at), static_cast<off_t>(at)) <
+                  0 &&
+              errno != EINTR) {
             fail_errno("reading " + file.name);
           }
         }

@@ -1,6 +1,6 @@
-// target.h - the files that the work is done on. Temporary ones have no name, or lose it at once, so that nothing is left
-// behind however the command ends; they are filled with data, since a hole is not read from any disk. What was there
-// before is opened for reading only, unless it was said that it may be written to.
+// target.h - the files that the work is done on. Temporary ones have no name, or lose it at once, so that nothing is
+// left behind however the command ends; they are filled with data, since a hole is not read from any disk. What was
+// there before is opened for reading only, unless it was said that it may be written to.
 #pragma once
 
 #include <cstdint>

@@ -29,13 +29,16 @@ std::string median_text(const Row& row, const std::string& key) {
 }
 
 bool is_new_group(const Report& report, std::size_t at) {
-  return at == 0 || report.rows[at].access != report.rows[at - 1].access || report.rows[at].iodepth != report.rows[at - 1].iodepth;
+  return at == 0 || report.rows[at].access != report.rows[at - 1].access ||
+         report.rows[at].iodepth != report.rows[at - 1].iodepth;
 }
 
 std::string short_table(const Report& report, bool with_colours) {
   const std::string first = report.rows.front().engine;
-  const bool has_lanes = std::any_of(report.rows.begin(), report.rows.end(), [](const Row& row) { return !row.lanes.empty(); });
-  const bool has_several = std::any_of(report.rows.begin(), report.rows.end(), [&first](const Row& row) { return row.engine != first; });
+  const bool has_lanes =
+      std::any_of(report.rows.begin(), report.rows.end(), [](const Row& row) { return !row.lanes.empty(); });
+  const bool has_several =
+      std::any_of(report.rows.begin(), report.rows.end(), [&first](const Row& row) { return row.engine != first; });
   std::vector<std::string> headings = {"access", ">depth", "engine", ">requests/s", ">min..max"};
   if (has_several) headings.push_back(">x " + first);
   for (const char* heading : {">p50", ">p99", ">p99.9", ">CPU/request", ">switches"}) headings.emplace_back(heading);
@@ -55,9 +58,11 @@ std::string short_table(const Report& report, bool with_colours) {
     if (has_several) {
       const double ratio = ratio_to_first(report, row);
       const bool is_first = row.engine == first;
-      cells.emplace_back(ratio > 0 && !is_first ? fmt::format("{:.2f}", ratio) : "", ratio >= 1 ? Style::kGood : Style::kWarning);
+      cells.emplace_back(ratio > 0 && !is_first ? fmt::format("{:.2f}", ratio) : "",
+                         ratio >= 1 ? Style::kGood : Style::kWarning);
     }
-    for (const char* key : {"latency_p50_ns", "latency_p99_ns", "latency_p999_ns", "cpu_ns_per_request", "switches_per_request"}) {
+    for (const char* key :
+         {"latency_p50_ns", "latency_p99_ns", "latency_p999_ns", "cpu_ns_per_request", "switches_per_request"}) {
       cells.emplace_back(median_text(row, key));
     }
     if (has_lanes) cells.emplace_back(lanes_text(row), Style::kDim);
@@ -98,7 +103,8 @@ std::string reasons(const Report& report) {
 
 double ratio_to_first(const Report& report, const Row& row) {
   for (const Row& other : report.rows) {
-    if (other.engine != report.rows.front().engine || other.access != row.access || other.iodepth != row.iodepth) continue;
+    if (other.engine != report.rows.front().engine || other.access != row.access || other.iodepth != row.iodepth)
+      continue;
     const auto& of_row = row.samples_of("iops");
     const auto& of_other = other.samples_of("iops");
     std::vector<double> quotients;
@@ -115,7 +121,8 @@ std::string text_report(const Report& report, bool is_full, bool with_colours) {
   text += is_full ? full_table(report, with_colours) : short_table(report, with_colours);
   text += "\n" + reasons(report);
   text += styled(fmt::format("{} of {}; {}",
-                             report.rounds == 1 ? "one round" : fmt::format("medians of {} rounds, engines in turn,", report.rounds),
+                             report.rounds == 1 ? "one round"
+                                                : fmt::format("medians of {} rounds, engines in turn,", report.rounds),
                              duration_text(static_cast<double>(report.runtime_ns)),
                              is_full ? "CPU and switches are those of all threads of the process"
                                      : "latency from a request's begin to its end; CPU and switches of all threads"),

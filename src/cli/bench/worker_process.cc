@@ -113,7 +113,8 @@ void WorkerProcess::tell_end() {
   pid_ = -1;
   throw_if_interrupted();
   if (WIFSIGNALED(status)) {
-    throw WorkerError{fmt::format("the worker was killed by signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)))};
+    throw WorkerError{
+        fmt::format("the worker was killed by signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)))};
   }
   throw WorkerError{fmt::format("the worker ended with exit status {} and no answer", WEXITSTATUS(status))};
 }

@@ -1,5 +1,5 @@
-// parts_test.cc - the arithmetic of aiox bench: which blocks come in which order and when, what is said of several rounds,
-// what is written for --verify, and where the ticks of a plot are.
+// parts_test.cc - the arithmetic of aiox bench: which blocks come in which order and when, what is said of several
+// rounds, what is written for --verify, and where the ticks of a plot are.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

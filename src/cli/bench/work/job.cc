@@ -16,14 +16,16 @@ void Latencies::merge(const Latencies& other) {
   max_ns = std::max(max_ns, other.max_ns);
 }
 
-double Latencies::mean_ns() const { return histogram.count() > 0 ? sum_ns / static_cast<double>(histogram.count()) : 0; }
+double Latencies::mean_ns() const {
+  return histogram.count() > 0 ? sum_ns / static_cast<double>(histogram.count()) : 0;
+}
 
 double Latencies::percentile_ns(double percentile) const {
   return static_cast<double>(std::min(histogram.percentile(percentile), max_ns));
 }
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Work, is_random, read_percent, block_bytes, iodepth, is_direct, stops_at_end, runtime_ns,
-                                   ramp_ns, fsync_every, rate_per_second, verifies, seed)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Work, is_random, read_percent, block_bytes, iodepth, is_direct, stops_at_end,
+                                   runtime_ns, ramp_ns, fsync_every, rate_per_second, verifies, seed)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(JobFile, fd, name)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Job, interface, is_on_aiox, wanted_lane, work, files, blocks_per_file)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LaneCounts, in_call, direct, waiter, io_uring, threads)
@@ -50,10 +52,14 @@ Latencies latencies_from(const Json& json) {
 }
 
 Json in_json(const Outcome& outcome) {
-  Json json = {{"answered_by", outcome.answered_by}, {"elapsed_ns", outcome.elapsed_ns},
-               {"bytes", outcome.bytes},             {"cpu_user_ns", outcome.cpu_user_ns},
-               {"switches", outcome.switches},       {"cpu_system_ns", outcome.cpu_system_ns},
-               {"lanes", outcome.lanes},             {"verified_blocks", outcome.verified_blocks}};
+  Json json = {{"answered_by", outcome.answered_by},
+               {"elapsed_ns", outcome.elapsed_ns},
+               {"bytes", outcome.bytes},
+               {"cpu_user_ns", outcome.cpu_user_ns},
+               {"switches", outcome.switches},
+               {"cpu_system_ns", outcome.cpu_system_ns},
+               {"lanes", outcome.lanes},
+               {"verified_blocks", outcome.verified_blocks}};
   to_json(json["reads"], outcome.reads);
   to_json(json["writes"], outcome.writes);
   to_json(json["syncs"], outcome.syncs);

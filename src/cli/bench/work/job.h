@@ -16,11 +16,11 @@ struct Work {
   unsigned read_percent = 100;  // 0: writes only
   std::uint64_t block_bytes = 4096;
   unsigned iodepth = 1;
-  bool is_direct = false;    // O_DIRECT
+  bool is_direct = false;     // O_DIRECT
   bool stops_at_end = false;  // at the end of the first pass over the files; else when the time is up
   std::uint64_t runtime_ns = 0;
-  std::uint64_t ramp_ns = 0;    // before what is counted
-  std::uint64_t fsync_every = 0;  // writes; 0: never
+  std::uint64_t ramp_ns = 0;          // before what is counted
+  std::uint64_t fsync_every = 0;      // writes; 0: never
   std::uint64_t rate_per_second = 0;  // 0: the next request begins when one has ended
   bool verifies = false;
   std::uint64_t seed = 1;
@@ -41,7 +41,8 @@ struct Job {
   std::uint64_t blocks_per_file = 0;
 };
 
-// Latencies of one kind of request, in nanoseconds. The histogram's own sum and largest are lost on the way through JSON.
+// Latencies of one kind of request, in nanoseconds. The histogram's own sum and largest are lost on the way through
+// JSON.
 struct Latencies {
   base::Histogram histogram;
   double sum_ns = 0;

@@ -1,6 +1,6 @@
-// offsets.h - which block comes next. The sequence depends on the number of blocks and the seed only, so that every engine
-// is given the same one. Random order takes each block once per pass, as fio's random map does, but needs no memory: it
-// is a permutation that is calculated.
+// offsets.h - which block comes next. The sequence depends on the number of blocks and the seed only, so that every
+// engine is given the same one. Random order takes each block once per pass, as fio's random map does, but needs no
+// memory: it is a permutation that is calculated.
 #pragma once
 
 #include <cstdint>

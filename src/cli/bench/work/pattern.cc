@@ -74,7 +74,8 @@ void fill_random(void* data, std::size_t bytes, std::uint64_t seed) {
 }
 
 void fill_stamped(void* data, std::size_t bytes, const Stamp& stamp) {
-  fill_random(static_cast<char*>(data) + sizeof(Header), bytes - sizeof(Header), stamp.run ^ stamp.offset_bytes ^ stamp.write);
+  fill_random(static_cast<char*>(data) + sizeof(Header), bytes - sizeof(Header),
+              stamp.run ^ stamp.offset_bytes ^ stamp.write);
   Header header{kMagic, stamp.offset_bytes, stamp.run, stamp.write, 0};
   std::memcpy(data, &header, sizeof header);
   header.checksum = checksum_of(data, bytes, header);
@@ -91,7 +92,8 @@ std::string check_stamped(const void* data, std::size_t bytes, const Stamp& expe
   }
   if (header.run != expected.run) return "holds what another run wrote";
   if (header.write != expected.write) {
-    return "holds its write number " + std::to_string(header.write) + " instead of number " + std::to_string(expected.write);
+    return "holds its write number " + std::to_string(header.write) + " instead of number " +
+           std::to_string(expected.write);
   }
   return {};
 }

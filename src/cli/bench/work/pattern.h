@@ -1,5 +1,5 @@
-// pattern.h - what is written: bytes that nothing can compress, and for --verify blocks that say of themselves where they
-// belong and which write they are from, with a checksum.
+// pattern.h - what is written: bytes that nothing can compress, and for --verify blocks that say of themselves where
+// they belong and which write they are from, with a checksum.
 #pragma once
 
 #include <cstddef>

@@ -9,7 +9,8 @@ namespace aiox::cli::bench {
 
 class Schedule {
  public:
-  Schedule(std::uint64_t start_ns, std::uint64_t rate_per_second) : start_ns_(start_ns), rate_per_second_(rate_per_second) {}
+  Schedule(std::uint64_t start_ns, std::uint64_t rate_per_second)
+      : start_ns_(start_ns), rate_per_second_(rate_per_second) {}
 
   // For number from 0. Exact to the nanosecond however long it goes on: no sum of rounded distances.
   std::uint64_t due_ns(std::uint64_t number) const {

@@ -26,7 +26,8 @@ std::string file_of_function(const char* name) { return file_of_address(::dlsym(
 
 void expect_aiox(const char* function) {
   const std::string aiox = file_of_function("aiox_version");
-  if (aiox.empty()) throw Failed("LD_PRELOAD did not bring aiox into the worker: is it the library of this architecture?");
+  if (aiox.empty())
+    throw Failed("LD_PRELOAD did not bring aiox into the worker: is it the library of this architecture?");
   const std::string answers = file_of_function(function);
   if (answers != aiox) throw Failed(std::string(function) + " is answered by " + answers + " instead of " + aiox);
 }
@@ -34,7 +35,9 @@ void expect_aiox(const char* function) {
 void expect_no_aiox() {
   const std::string aiox = file_of_function("aiox_version");
   if (aiox.empty()) return;
-  throw Failed(aiox + " is loaded into an engine that is to run without aiox; take it out of /etc/ld.so.preload and LD_LIBRARY_PATH");
+  throw Failed(
+      aiox +
+      " is loaded into an engine that is to run without aiox; take it out of /etc/ld.so.preload and LD_LIBRARY_PATH");
 }
 
 void expect_lane(const std::string& lane) {

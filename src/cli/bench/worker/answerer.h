@@ -1,5 +1,5 @@
-// answerer.h - who answers the worker's calls. An engine that is another one than its name says would be a wrong figure, so
-// each asks before it begins, and is an error instead.
+// answerer.h - who answers the worker's calls. An engine that is another one than its name says would be a wrong
+// figure, so each asks before it begins, and is an error instead.
 #pragma once
 
 #include <string>

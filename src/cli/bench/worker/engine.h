@@ -1,6 +1,6 @@
-// engine.h - a way to do I/O, as a program would use it: requests are begun one by one, and completions are collected one
-// by one, as fio does it with its defaults (iodepth_batch=1), so that the figures can be held against fio's. One thread
-// calls an engine from its construction to its end.
+// engine.h - a way to do I/O, as a program would use it: requests are begun one by one, and completions are collected
+// one by one, as fio does it with its defaults (iodepth_batch=1), so that the figures can be held against fio's. One
+// thread calls an engine from its construction to its end.
 #pragma once
 
 #include <cstdint>

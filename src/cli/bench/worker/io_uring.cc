@@ -1,4 +1,5 @@
-// io_uring.cc - a ring of the calling thread's, entered once per request and for waiting, with the flags that fio asks for.
+// io_uring.cc - a ring of the calling thread's, entered once per request and for waiting, with the flags that fio asks
+// for.
 #include <liburing.h>
 
 #include <cerrno>
@@ -12,8 +13,8 @@ namespace aiox::cli::bench {
 namespace {
 
 // The best first; older kernels know fewer.
-constexpr unsigned kFlags[] = {
-    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN, 0};
+constexpr unsigned kFlags[] = {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+                               IORING_SETUP_COOP_TASKRUN, 0};
 
 std::string reason_of(int error) {
   std::string text = std::string("io_uring_setup: ") + std::strerror(-error);

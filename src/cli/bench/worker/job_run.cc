@@ -45,7 +45,8 @@ const char* doing(Operation operation) {
 std::string advice_for(int error, bool is_direct) {
   switch (error) {
     case EINVAL:
-      return is_direct ? "; with O_DIRECT, --bs has to be a multiple of the device's logical block (mostly 512 or 4096)" : "";
+      return is_direct ? "; with O_DIRECT, --bs has to be a multiple of the device's logical block (mostly 512 or 4096)"
+                       : "";
     case ENOSPC: return "; give a smaller --size, or a --directory with more room";
     case EDQUOT: return "; give a smaller --size";
     case EFBIG: return "; ulimit -f, or the file system, wants a smaller --size";
@@ -73,8 +74,7 @@ struct JobRun::Usage {
 };
 
 JobRun::JobRun(const Job& job)
-    : job_(job), work_(job.work),
-      offsets_(job.blocks_per_file * job.files.size(), job.work.is_random, job.work.seed) {
+    : job_(job), work_(job.work), offsets_(job.blocks_per_file * job.files.size(), job.work.is_random, job.work.seed) {
   open_files();
   allocate();
   engine_ = make_engine(job);
@@ -92,7 +92,8 @@ void JobRun::open_files() {
   for (const JobFile& file : job_.files) {
     const int fd = ::open(("/proc/self/fd/" + std::to_string(file.fd)).c_str(), flags);
     if (fd < 0 && errno == EINVAL && work_.is_direct) {
-      throw Unavailable("the file system of " + file.name + " refuses O_DIRECT; give --direct 0, or a --directory elsewhere");
+      throw Unavailable("the file system of " + file.name +
+                        " refuses O_DIRECT; give --direct 0, or a --directory elsewhere");
     }
     if (fd < 0) throw Failed("opening " + file.name + ": " + std::strerror(errno));
     fds_.push_back(fd);
@@ -104,7 +105,8 @@ void JobRun::open_files() {
 
 void JobRun::allocate() {
   stride_bytes_ = (work_.block_bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
-  void* memory = ::mmap(nullptr, stride_bytes_ * work_.iodepth, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      ::mmap(nullptr, stride_bytes_ * work_.iodepth, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw Failed("no memory for --iodepth buffers of --bs bytes");
   memory_ = static_cast<char*>(memory);
   fill_random(memory_, stride_bytes_ * work_.iodepth, work_.seed);
@@ -255,7 +257,8 @@ Outcome JobRun::run() {
   outcome_.elapsed_ns = std::max<std::uint64_t>(now_ns_ - counting_since_ns_, 1);
   outcome_.cpu_user_ns = nanoseconds(usage.process.ru_utime) - nanoseconds(before.ru_utime);
   outcome_.cpu_system_ns = nanoseconds(usage.process.ru_stime) - nanoseconds(before.ru_stime);
-  outcome_.switches = static_cast<std::uint64_t>(usage.process.ru_nvcsw - before.ru_nvcsw + usage.process.ru_nivcsw - before.ru_nivcsw);
+  outcome_.switches =
+      static_cast<std::uint64_t>(usage.process.ru_nvcsw - before.ru_nvcsw + usage.process.ru_nivcsw - before.ru_nivcsw);
   outcome_.lanes = {usage.lanes.in_call - usage_->lanes.in_call, usage.lanes.direct - usage_->lanes.direct,
                     usage.lanes.waiter - usage_->lanes.waiter, usage.lanes.io_uring - usage_->lanes.io_uring,
                     usage.lanes.threads - usage_->lanes.threads};

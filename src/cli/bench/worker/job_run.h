@@ -1,5 +1,5 @@
-// job_run.h - one job: the requests of the work, one after the other through an engine, at the depth or the rate that is
-// asked for, and what they took.
+// job_run.h - one job: the requests of the work, one after the other through an engine, at the depth or the rate that
+// is asked for, and what they took.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace aiox::cli::bench {
 
 class JobRun {
  public:
-  // Everything that takes time or may be refused: opens the files, makes the engine, allocates. Throws Unavailable, Failed.
+  // Everything that takes time or may be refused: opens the files, makes the engine, allocates. Throws Unavailable,
+  // Failed.
   explicit JobRun(const Job& job);
   ~JobRun();
   JobRun(const JobRun&) = delete;
@@ -50,10 +51,10 @@ class JobRun {
   std::vector<Unit*> idle_;  // the last used first: its memory is in the cache
   unsigned in_flight_ = 0;
   OffsetSequence offsets_;
-  std::uint64_t number_ = 0;         // of requests taken from the sequence
+  std::uint64_t number_ = 0;  // of requests taken from the sequence
   std::uint64_t unsynced_writes_ = 0;
-  std::uint64_t due_ns_ = 0;         // of the next request, under a rate
-  std::uint64_t now_ns_ = 0;         // the last time that was looked at
+  std::uint64_t due_ns_ = 0;  // of the next request, under a rate
+  std::uint64_t now_ns_ = 0;  // the last time that was looked at
   bool is_counting_ = false;
   std::uint64_t counting_since_ns_ = 0;
   std::unique_ptr<Usage> usage_;

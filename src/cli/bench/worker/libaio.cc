@@ -1,6 +1,6 @@
-// libaio.cc - Linux's native AIO by the functions of libaio. Those of the distribution's libaio.so.1, opened at run time so
-// that the worker starts without it, or, on aiox, those that the preloaded library brings. Where there is no libaio, the
-// same calls by number: that library does nothing else.
+// libaio.cc - Linux's native AIO by the functions of libaio. Those of the distribution's libaio.so.1, opened at run
+// time so that the worker starts without it, or, on aiox, those that the preloaded library brings. Where there is no
+// libaio, the same calls by number: that library does nothing else.
 #include <dlfcn.h>
 #include <linux/aio_abi.h>
 #include <sys/syscall.h>
@@ -43,7 +43,8 @@ Functions functions_of(void* library) {
   functions.destroy = reinterpret_cast<decltype(functions.destroy)>(::dlsym(library, "io_destroy"));
   functions.submit = reinterpret_cast<decltype(functions.submit)>(::dlsym(library, "io_submit"));
   // An older version of the name takes four arguments.
-  functions.getevents = reinterpret_cast<decltype(functions.getevents)>(::dlvsym(library, "io_getevents", "LIBAIO_0.4"));
+  functions.getevents =
+      reinterpret_cast<decltype(functions.getevents)>(::dlvsym(library, "io_getevents", "LIBAIO_0.4"));
   const bool has_all = functions.setup != nullptr && functions.destroy != nullptr && functions.submit != nullptr &&
                        functions.getevents != nullptr;
   return has_all ? functions : kByNumber;
@@ -97,7 +98,8 @@ class Libaio final : public Engine {
     for (;;) {
       io_event event;
       timespec left = deadline_ns == kNever ? timespec{} : time_left(deadline_ns);
-      const int count = functions_.getevents(context_, deadline_ns == 0 ? 0 : 1, 1, &event, deadline_ns == kNever ? nullptr : &left);
+      const int count =
+          functions_.getevents(context_, deadline_ns == 0 ? 0 : 1, 1, &event, deadline_ns == kNever ? nullptr : &left);
       if (count == -EINTR) continue;
       if (count < 0) throw Failed(std::string("io_getevents: ") + std::strerror(-count));
       if (count == 0) return nullptr;

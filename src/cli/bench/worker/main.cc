@@ -1,6 +1,6 @@
-// main.cc - aiox-bench-worker: does the I/O of `aiox bench`, and nothing else. A program like any other that aiox may be
-// preloaded into: it knows <aio.h>, native AIO and liburing, and is not linked with aiox. It reads a job from stdin, says
-// that it is ready, begins at the next line, and prints what came out (work/job.h).
+// main.cc - aiox-bench-worker: does the I/O of `aiox bench`, and nothing else. A program like any other that aiox may
+// be preloaded into: it knows <aio.h>, native AIO and liburing, and is not linked with aiox. It reads a job from stdin,
+// says that it is ready, begins at the next line, and prints what came out (work/job.h).
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// threads.cc - what programs build for themselves: a queue of requests, as many threads as the depth that carry them out
-// with pread and pwrite, and a queue of completions.
+// threads.cc - what programs build for themselves: a queue of requests, as many threads as the depth that carry them
+// out with pread and pwrite, and a queue of completions.
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -22,8 +22,8 @@ class Threads final : public Engine {
     } catch (const std::system_error& error) {
       const std::size_t started = threads_.size();
       end();
-      throw Unavailable("no more than " + std::to_string(started) + " threads can be started (" + error.code().message() +
-                        "); lower --iodepth or raise ulimit -u");
+      throw Unavailable("no more than " + std::to_string(started) + " threads can be started (" +
+                        error.code().message() + "); lower --iodepth or raise ulimit -u");
     }
   }
   ~Threads() override { end(); }

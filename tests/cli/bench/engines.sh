@@ -59,6 +59,16 @@ few io_getevents
 few pread64
 few io_uring_enter
 
+# The same offsets in the same order: those of glibc's one thread per file are those of pread in a loop.
+offsets() {
+  strace -f -qq -e trace=pread64 -o calls "$aiox" bench --engine "$1" --size 4m --runtime 100ms --ramp_time 0 --rounds 1 --seed "$2" >/dev/null
+  sed -n 's/.*, 4096, \([0-9]*\)) = 4096$/\1/p' calls | head -n 20
+}
+one=$(offsets psync 5)
+[ "$(printf '%s\n' "$one" | sort -u | wc -l)" -eq 20 ] || complain "20 random reads are of other blocks: $one"
+[ "$one" = "$(offsets glibc 5)" ] || complain "two engines are given other work"
+[ "$one" != "$(offsets psync 6)" ] || complain "--seed changes nothing"
+
 # The library that answered is in the report, and the lanes.
 out=$("$aiox" bench --size 4m --runtime 50ms --rounds 1 --json --engine glibc,libaio,aiox,aiox-libaio,aiox:threads --iodepth 4) || complain "the report: $out"
 for pair in glibc:libc aiox:libaiox-preload aiox-libaio:libaiox-preload aiox:threads:libaiox-preload; do

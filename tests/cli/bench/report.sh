@@ -27,6 +27,19 @@ for row in report["rows"]:
 page = html.unescape(open("page.html").read())
 for fact in list(report["machine"].values()) + [report["command"], report["subject"], report["started"]]:
     assert fact in page, fact
+# No writing in a plot lies on other writing, nor outside of it: seven units a letter, and as high as wide and a half.
+for svg in re.finditer(r'<svg viewBox="0 0 (\d+) (\d+)" role="img".*?</svg>', page, re.S):
+    boxes = []
+    for x, y, classes, text in re.findall(r'<text x="([-\d.]+)" y="([-\d.]+)" class="([^"]*)">([^<]*)<', svg.group(0)):
+        width = 7 * len(text)
+        left = float(x) - (width if "end" in classes else width / 2 if "middle" in classes else 0)
+        box = (left, float(y) - 10, left + width, float(y) + 2, text)
+        assert box[0] > -8 and box[2] < int(svg.group(1)) + 8 and box[3] < int(svg.group(2)), box
+        for other in boxes:
+            apart = box[0] >= other[2] or other[0] >= box[2] or box[1] >= other[3] or other[1] >= box[3]
+            assert apart, (box, other)
+        boxes.append(box)
+    assert len(boxes) > 5
 END
 fi
 expect 0 'psync +figure|latency, p99.9' "$aiox" bench --size 4m --runtime 20ms --rounds 1 --engine psync --full

@@ -43,10 +43,13 @@ bool is_in_kernel(std::string_view lane, const Machine& machine) {
 }
 
 std::string filter_text(const Machine& machine) {
-  std::string text = fmt::format("This process runs under a seccomp filter (Seccomp: {} in /proc/self/status", machine.seccomp_mode);
+  std::string text =
+      fmt::format("This process runs under a seccomp filter (Seccomp: {} in /proc/self/status", machine.seccomp_mode);
   if (machine.seccomp_filters) text += fmt::format(", {}", counted(*machine.seccomp_filters, "filter", "filters"));
   text += ")";
-  if (!machine.container.empty()) text += fmt::format(", in a container ({}, by {})", machine.container, machine.container_sign);
+  if (!machine.container.empty()) {
+    text += fmt::format(", in a container ({}, by {})", machine.container, machine.container_sign);
+  }
   return text + ".";
 }
 
@@ -59,12 +62,16 @@ std::string profile_advice(std::string_view lane, const Machine& machine) {
   if (machine.container == "kubernetes" || machine.container == "kubepods") {
     return "A pod's securityContext.seccompProfile names a profile that allows them.";
   }
-  return "Whoever started this process set the filter: a service manager (systemd: SystemCallFilter=), a container, a sandbox.";
+  return "Whoever started this process set the filter: a service manager (systemd: SystemCallFilter=), a container, a "
+         "sandbox.";
 }
 
-Diagnosis diagnose_refused(std::string_view lane, const std::vector<const CallTried*>& refused, const Machine& machine) {
+Diagnosis diagnose_refused(std::string_view lane, const std::vector<const CallTried*>& refused,
+                           const Machine& machine) {
   std::vector<std::string> names;
-  for (const CallTried* call : refused) names.push_back(fmt::format("{} ({})", call->name, error_name(call->refused_with)));
+  for (const CallTried* call : refused) {
+    names.push_back(fmt::format("{} ({})", call->name, error_name(call->refused_with)));
+  }
   const std::string tried = fmt::format("Refused: {}.", listed(names));
   const bool is_permission = refused.front()->refused_with != ENOSYS;
   if (machine.seccomp_mode == 2 && (is_permission || is_in_kernel(lane, machine))) {
@@ -73,17 +80,21 @@ Diagnosis diagnose_refused(std::string_view lane, const std::vector<const CallTr
     return {"seccomp", {tried, filter, profile_advice(lane, machine)}};
   }
   if (is_permission) {
-    return {"unknown", {tried, "No seccomp filter shows: a security module (SELinux, AppArmor) may forbid it; its log tells."}};
+    return {"unknown",
+            {tried, "No seccomp filter shows: a security module (SELinux, AppArmor) may forbid it; its log tells."}};
   }
   const std::string kernel = fmt::format("This is Linux {}.", machine.kernel_release);
-  if (is_in_kernel(lane, machine)) return {"unknown", {tried, kernel + " It has the call, but hides it from this process."}};
+  if (is_in_kernel(lane, machine)) {
+    return {"unknown", {tried, kernel + " It has the call, but hides it from this process."}};
+  }
   return {"kernel", {tried, kernel + " No setting changes that; another kernel does."}};
 }
 
 std::string holders_text(const Machine& machine) {
   std::vector<std::string> holders;
   for (const ContextHolder& holder : machine.context_holders) {
-    holders.push_back(fmt::format("{} (process {}, about {})", holder.name, holder.pid, count_text(static_cast<double>(holder.requests))));
+    holders.push_back(fmt::format("{} (process {}, about {})", holder.name, holder.pid,
+                                  count_text(static_cast<double>(holder.requests))));
   }
   if (holders.empty()) return "Who holds them does not show to this user, or is in another container.";
   return fmt::format("Most are held by {}.", listed(holders));
@@ -100,32 +111,37 @@ Diagnosis diagnose(const ::aiox_lane_info& lane, const Machine& machine) {
   const std::string_view name = lane.name;
   if (says(lane, "io_uring_disabled")) {
     return {"sysctl",
-            {machine.io_uring_disabled == 1 ? "1: only for processes with CAP_SYS_ADMIN or of the group kernel.io_uring_group."
-                                            : "2: for nobody, root included. As a rule somebody decided so: ask before you change it.",
+            {machine.io_uring_disabled == 1
+                 ? "1: only for processes with CAP_SYS_ADMIN or of the group kernel.io_uring_group."
+                 : "2: for nobody, root included. As a rule somebody decided so: ask before you change it.",
              "To keep it over a restart: a file in /etc/sysctl.d."}};
   }
   if (says(lane, "aio-max-nr")) {
     Diagnosis diagnosis{"sysctl", {}};
     if (machine.aio_nr && machine.aio_max_nr && *machine.aio_nr + kContextRequestsMin <= *machine.aio_max_nr) {
-      diagnosis.details.push_back(fmt::format("There is room now: fs.aio-nr is {} of fs.aio-max-nr {}. Ask again.", *machine.aio_nr,
-                                              *machine.aio_max_nr));
+      diagnosis.details.push_back(fmt::format("There is room now: fs.aio-nr is {} of fs.aio-max-nr {}. Ask again.",
+                                              *machine.aio_nr, *machine.aio_max_nr));
     } else if (machine.aio_nr && machine.aio_max_nr) {
-      diagnosis.details.push_back(fmt::format("fs.aio-nr is {} of fs.aio-max-nr {}; aiox takes 512 for each process, or what is "
-                                              "left, from {} on. {}",
-                                              *machine.aio_nr, *machine.aio_max_nr, kContextRequestsMin, holders_text(machine)));
+      diagnosis.details.push_back(
+          fmt::format("fs.aio-nr is {} of fs.aio-max-nr {}; aiox takes 512 for each process, or what is "
+                      "left, from {} on. {}",
+                      *machine.aio_nr, *machine.aio_max_nr, kContextRequestsMin, holders_text(machine)));
     }
     diagnosis.details.push_back("To keep it over a restart: a file in /etc/sysctl.d.");
     return diagnosis;
   }
-  if (const auto refused = refused_calls(name, machine); !refused.empty()) return diagnose_refused(name, refused, machine);
+  if (const auto refused = refused_calls(name, machine); !refused.empty()) {
+    return diagnose_refused(name, refused, machine);
+  }
   if (says(lane, "no thread")) return {"limit", {explain_thread_error(machine)}};
   if (says(lane, "locked-memory")) {
     const auto& limit = machine.locked_memory;
     if (!limit.soft || limit.is_waived) return {"memory", {}};
     return {"limit",
-            {fmt::format("RLIMIT_MEMLOCK is {}, shared by all processes of this user; a ring takes some 20 KiB for each service "
-                         "thread. Also /etc/security/limits.conf (memlock), or LimitMEMLOCK= of a systemd unit.",
-                         bytes_text(static_cast<double>(*limit.soft)))}};
+            {fmt::format(
+                "RLIMIT_MEMLOCK is {}, shared by all processes of this user; a ring takes some 20 KiB for each service "
+                "thread. Also /etc/security/limits.conf (memlock), or LimitMEMLOCK= of a systemd unit.",
+                bytes_text(static_cast<double>(*limit.soft)))}};
   }
   if (says(lane, "address-space")) return {"limit", {}};
   if (says(lane, "needs Linux") || says(lane, "need Linux")) {
@@ -136,15 +152,19 @@ Diagnosis diagnose(const ::aiox_lane_info& lane, const Machine& machine) {
 
 std::string explain_thread_error(const Machine& machine) {
   if (machine.thread_error == 0) return {};
-  if (machine.thread_error != EAGAIN) return fmt::format("No thread can be started: {}.", std::strerror(machine.thread_error));
+  if (machine.thread_error != EAGAIN) {
+    return fmt::format("No thread can be started: {}.", std::strerror(machine.thread_error));
+  }
   const auto& pids = machine.pids;
   if (pids.max && pids.now && *pids.now >= *pids.max) {
-    return fmt::format("No thread can be started: the control group {} has {} of {} (pids.max).", pids.path, *pids.now, *pids.max);
+    return fmt::format("No thread can be started: the control group {} has {} of {} (pids.max).", pids.path, *pids.now,
+                       *pids.max);
   }
   if (machine.processes.soft && !machine.processes.is_waived) {
-    return fmt::format("No thread can be started: RLIMIT_NPROC allows this user {} processes and threads (ulimit -u; "
-                       "/etc/security/limits.conf: nproc; systemd: LimitNPROC=, TasksMax=).",
-                       *machine.processes.soft);
+    return fmt::format(
+        "No thread can be started: RLIMIT_NPROC allows this user {} processes and threads (ulimit -u; "
+        "/etc/security/limits.conf: nproc; systemd: LimitNPROC=, TasksMax=).",
+        *machine.processes.soft);
   }
   if (machine.address_space.soft) {
     return fmt::format("No thread can be started: RLIMIT_AS leaves no room for a stack ({}; ulimit -v).",

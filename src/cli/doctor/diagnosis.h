@@ -1,5 +1,5 @@
-// diagnosis.h - what stands behind a lane's answer: the library says which call was refused and how; this says by whom, from
-// what the machine shows.
+// diagnosis.h - what stands behind a lane's answer: the library says which call was refused and how; this says by whom,
+// from what the machine shows.
 #pragma once
 
 #include <string>

@@ -13,10 +13,10 @@ namespace aiox::cli {
 namespace {
 
 constexpr const char* kFooter =
-    R"END(Without an argument: which lanes work on this machine, for this user, under the AIOX_ variables that are set; for each
-that does not, the reason and what would change it. With PATH: the file system or device, and the lane that each kind
-of request takes there, found by trying. Nothing is written but to a file of its own beside PATH, which has no name; a
-device is only read. With --program: which AIO calls FILE makes, and whether aiox reaches them; FILE is not run. With
+    R"END(Without an argument: which lanes work on this machine, for this user, under the AIOX_ variables that are set;
+for each that does not, the reason and what would change it. With PATH: the file system or device, and the lane that each
+kind of request takes there, found by trying. Nothing is written but to a file of its own beside PATH, which has no name;
+a device is only read. With --program: which AIO calls FILE makes, and whether aiox reaches them; FILE is not run. With
 --pid: whether aiox is loaded in process N, and at work.
 
 Exit status: 0 when everything works that a user needs, 1 when something does not, 2 when the command line is wrong.
@@ -62,7 +62,9 @@ long parse_pid(const std::string& text) {
 void answer(const Question& question, bool has_path, bool has_program, bool has_pid) {
   if (question.is_who_answers) return doctor::print_who_answers();
   if (has_path + has_program + has_pid > 1) complain("give one of PATH, --program FILE and --pid N");
-  if ((has_path && question.path.empty()) || (has_program && question.program.empty())) complain("an empty name is no file");
+  if ((has_path && question.path.empty()) || (has_program && question.program.empty())) {
+    complain("an empty name is no file");
+  }
   int status = doctor::kAllWorks;
   if (has_path) {
     status = doctor::examine_path(question.path, question.as_json);
@@ -79,12 +81,13 @@ void answer(const Question& question, bool has_path, bool has_program, bool has_
 }  // namespace
 
 void add_doctor(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("doctor", "Say which lanes work here, for a path, a program or a process, and why others do not");
+  CLI::App* command = app.add_subcommand(
+      "doctor", "Say which lanes work here, for a path, a program or a process, and why others do not");
   command->formatter(std::make_shared<DoctorHelp>());
   command->footer(kFooter);
   const auto question = std::make_shared<Question>();
-  const CLI::Option* path = command->add_option("PATH", question->path, "A file, folder, device, pipe, socket or terminal")
-                                ->type_name("");
+  const CLI::Option* path =
+      command->add_option("PATH", question->path, "A file, folder, device, pipe, socket or terminal")->type_name("");
   const CLI::Option* program =
       command->add_option("--program", question->program, "A program, found as a shell does")->type_name("FILE");
   const CLI::Option* pid = command->add_option("--pid", question->pid, "A running process")->type_name("N");

@@ -1,4 +1,5 @@
-// examine_machine.cc - aiox doctor without an argument: lanes, what stands behind them, and whether programs get to them.
+// examine_machine.cc - aiox doctor without an argument: lanes, what stands behind them, and whether programs get to
+// them.
 #include <string>
 #include <vector>
 
@@ -118,19 +119,22 @@ std::string limit_text(const Limit& limit, bool is_bytes) {
 std::string kernel_text(const Machine& machine) {
   std::string text;
   if (machine.aio_max_nr) {
-    text = fmt::format("native AIO: yes, fs.aio-nr {} of fs.aio-max-nr {}", machine.aio_nr.value_or(0), *machine.aio_max_nr);
+    text = fmt::format("native AIO: yes, fs.aio-nr {} of fs.aio-max-nr {}", machine.aio_nr.value_or(0),
+                       *machine.aio_max_nr);
   } else {
     text = "native AIO: no, or /proc/sys/fs/aio-max-nr is hidden";
   }
-  text += machine.io_uring_disabled ? fmt::format("; kernel.io_uring_disabled {}", *machine.io_uring_disabled)
-                                    : std::string("; no kernel.io_uring_disabled (before Linux 6.6, or /proc is hidden)");
+  text += machine.io_uring_disabled
+              ? fmt::format("; kernel.io_uring_disabled {}", *machine.io_uring_disabled)
+              : std::string("; no kernel.io_uring_disabled (before Linux 6.6, or /proc is hidden)");
   return text;
 }
 
 std::string sandbox_text(const Machine& machine) {
   std::string text = "no seccomp filter";
   if (machine.seccomp_mode != 0) {
-    text = machine.seccomp_filters ? counted(*machine.seccomp_filters, "seccomp filter", "seccomp filters") : "a seccomp filter";
+    text = machine.seccomp_filters ? counted(*machine.seccomp_filters, "seccomp filter", "seccomp filters")
+                                   : "a seccomp filter";
     std::vector<std::string> refused;
     for (const CallTried& call : machine.calls) {
       if (call.refused_with != 0) refused.push_back(fmt::format("{} ({})", call.name, error_name(call.refused_with)));
@@ -145,7 +149,10 @@ std::string limits_text(const Machine& machine) {
   std::string text = fmt::format("locked memory {}, processes {}, descriptors {}, address space {}",
                                  limit_text(machine.locked_memory, true), limit_text(machine.processes, false),
                                  limit_text(machine.descriptors, false), limit_text(machine.address_space, true));
-  if (machine.pids.max) text += fmt::format("; control group {}: {} of {} threads", machine.pids.path, machine.pids.now.value_or(0), *machine.pids.max);
+  if (machine.pids.max) {
+    text += fmt::format("; control group {}: {} of {} threads", machine.pids.path, machine.pids.now.value_or(0),
+                        *machine.pids.max);
+  }
   return text;
 }
 
@@ -155,7 +162,9 @@ std::string libaio_text(const std::vector<LibaioFile>& files) {
     if (!text.empty()) text += ", ";
     text += file.path + (file.is_aiox ? " (aiox " + file.version + ")" : " (the distribution's)");
   }
-  return text.empty() ? "none that the loader finds; programs that want one can have aiox's: pkg-config --variable=libaiodir aiox" : text;
+  return text.empty() ? "none that the loader finds; programs that want one can have aiox's: pkg-config "
+                        "--variable=libaiodir aiox"
+                      : text;
 }
 
 void print_lanes(Report& report, const Findings& findings) {
@@ -171,7 +180,8 @@ void print_lanes(Report& report, const Findings& findings) {
 
 void print_text(const Findings& findings) {
   Report report;
-  report.paragraph(fmt::format("aiox {}, Linux {} on {}", ::aiox_version(), findings.machine.kernel_release, findings.machine.processor));
+  report.paragraph(fmt::format("aiox {}, Linux {} on {}", ::aiox_version(), findings.machine.kernel_release,
+                               findings.machine.processor));
   report.gap();
   print_lanes(report, findings);
   report.gap();
@@ -179,7 +189,8 @@ void print_text(const Findings& findings) {
   report.entry("sandbox", sandbox_text(findings.machine));
   report.entry("limits", limits_text(findings.machine));
   if (findings.machine.thread_error != 0) {
-    report.entry("threads", findings.thread_problem() + " Requests are carried out in the calls that submit them.", Style::kBad);
+    report.entry("threads", findings.thread_problem() + " Requests are carried out in the calls that submit them.",
+                 Style::kBad);
   }
   const Preloading& preloading = findings.preloading;
   if (preloading.problem.empty()) {
@@ -191,7 +202,9 @@ void print_text(const Findings& findings) {
   }
   report.entry("libaio", libaio_text(findings.libaio));
   report.entry("settings", to_text(findings.config));
-  for (const std::string& complaint : findings.bad_variables) report.entry("settings", "not in force: " + complaint, Style::kBad);
+  for (const std::string& complaint : findings.bad_variables) {
+    report.entry("settings", "not in force: " + complaint, Style::kBad);
+  }
   report.gap();
   const auto problems = findings.problems();
   if (problems.empty()) {
@@ -199,9 +212,10 @@ void print_text(const Findings& findings) {
     return;
   }
   const bool is_lane_missing = problems.front().rfind("the lane", 0) == 0;
-  report.paragraph(fmt::format("Does not work here: {}.{}", listed(problems),
-                               is_lane_missing ? " Programs run all the same: the other lanes carry their requests." : ""),
-                   Style::kBad);
+  report.paragraph(
+      fmt::format("Does not work here: {}.{}", listed(problems),
+                  is_lane_missing ? " Programs run all the same: the other lanes carry their requests." : ""),
+      Style::kBad);
 }
 
 }  // namespace

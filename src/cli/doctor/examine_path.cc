@@ -35,7 +35,9 @@ struct Findings {
 };
 
 // Elsewhere the file system has the name only.
-bool is_of_files(const Storage& storage) { return storage.kind == PathKind::kFile || storage.kind == PathKind::kFolder; }
+bool is_of_files(const Storage& storage) {
+  return storage.kind == PathKind::kFile || storage.kind == PathKind::kFolder;
+}
 
 bool is_misaligned(const Row& row) { return row.id.find("misaligned") != std::string::npos; }
 
@@ -46,8 +48,10 @@ bool has_failed(const Row& row) {
 }
 
 bool works(const Findings& findings) {
-  const bool has_all_lanes = std::all_of(findings.lanes.begin(), findings.lanes.end(), [](const auto& lane) { return lane.available != 0; });
-  return has_all_lanes && !findings.rows.empty() && std::none_of(findings.rows.begin(), findings.rows.end(), has_failed);
+  const bool has_all_lanes =
+      std::all_of(findings.lanes.begin(), findings.lanes.end(), [](const auto& lane) { return lane.available != 0; });
+  return has_all_lanes && !findings.rows.empty() &&
+         std::none_of(findings.rows.begin(), findings.rows.end(), has_failed);
 }
 
 // By name, as the table and the text below it have them.
@@ -81,13 +85,15 @@ bool took(const Row& row, const char* name) {
   const auto has = [name](const std::optional<Outcome>& outcome) {
     if (!outcome) return false;
     const Served lanes = served(*outcome);
-    return std::any_of(lanes.begin(), lanes.end(), [name](const auto& lane) { return std::string(name) == lane.first; });
+    return std::any_of(lanes.begin(), lanes.end(),
+                       [name](const auto& lane) { return std::string(name) == lane.first; });
   };
   return has(row.alone) || has(row.at_once);
 }
 
 const Row* find_row(const Findings& findings, const char* id) {
-  const auto at = std::find_if(findings.rows.begin(), findings.rows.end(), [id](const Row& row) { return row.id == id; });
+  const auto at =
+      std::find_if(findings.rows.begin(), findings.rows.end(), [id](const Row& row) { return row.id == id; });
   return at != findings.rows.end() && at->skipped.empty() ? &*at : nullptr;
 }
 
@@ -105,7 +111,9 @@ void print_words(Report& report, const Findings& findings) {
       report.entry(word, meaning);
     }
   }
-  const auto is_handed_on = [](const std::optional<Outcome>& outcome) { return outcome && outcome->error == 0 && outcome->handed_on != 0; };
+  const auto is_handed_on = [](const std::optional<Outcome>& outcome) {
+    return outcome && outcome->error == 0 && outcome->handed_on != 0;
+  };
   if (std::any_of(findings.rows.begin(), findings.rows.end(),
                   [&](const Row& row) { return is_handed_on(row.alone) || is_handed_on(row.at_once); })) {
     report.entry(kHandedOnMark, "the direct lane was tried first, and handed on what would have made the call wait");
@@ -125,33 +133,53 @@ std::vector<std::string> meanings(const Findings& findings) {
   const bool is_direct_lane_on = std::any_of(findings.lanes.begin(), findings.lanes.end(), [](const auto& lane) {
     return std::string(lane.name) == "direct" && lane.available != 0 && lane.enabled != 0;
   });
-  if (const Row* row = find_row(findings, "direct_read_misaligned"); row != nullptr && row->alone && row->alone->error != 0) {
-    found.push_back(fmt::format("O_DIRECT wants alignment ({}); what is not is refused by the kernel, with aiox and without.", alignment_text(storage)));
+  if (const Row* row = find_row(findings, "direct_read_misaligned");
+      row != nullptr && row->alone && row->alone->error != 0) {
+    found.push_back(
+        fmt::format("O_DIRECT wants alignment ({}); what is not is refused by the kernel, with aiox and without.",
+                    alignment_text(storage)));
   }
   const Row* direct_write = find_row(findings, "direct_write");
   const bool has_direct_writes = direct_write != nullptr && took(*direct_write, "direct");
-  if (const Row* row = find_row(findings, "direct_write_extending"); row != nullptr && !took(*row, "direct") && has_direct_writes) {
-    found.push_back("O_DIRECT writes that extend a file wait for its blocks, so service threads do them; io_submit does not wait. Writes inside "
-                    "the file do not have to.");
+  if (const Row* row = find_row(findings, "direct_write_extending");
+      row != nullptr && !took(*row, "direct") && has_direct_writes) {
+    found.push_back(
+        "O_DIRECT writes that extend a file wait for its blocks, so service threads do them; io_submit does not wait. "
+        "Writes inside the file do not have to.");
   }
-  if (const Row* row = find_row(findings, "write"); row != nullptr && is_of_files(storage) && row->alone && row->alone->error == 0 && !took(*row, "inline")) {
-    found.push_back("This file system does not take buffered writes without waiting (RWF_NOWAIT), so none is done inside the submitting call.");
+  if (const Row* row = find_row(findings, "write");
+      row != nullptr && is_of_files(storage) && row->alone && row->alone->error == 0 && !took(*row, "inline")) {
+    found.push_back(
+        "This file system does not take buffered writes without waiting (RWF_NOWAIT), so none is done inside the "
+        "submitting call.");
   }
-  if (const Row* row = find_row(findings, "direct_read"); row != nullptr && !took(*row, "direct") && is_direct_lane_on) {
-    found.push_back("O_DIRECT requests do not take the direct lane here: the file system or device does not take them without waiting (RWF_NOWAIT).");
+  if (const Row* row = find_row(findings, "direct_read");
+      row != nullptr && !took(*row, "direct") && is_direct_lane_on) {
+    found.push_back(
+        "O_DIRECT requests do not take the direct lane here: the file system or device does not take them without "
+        "waiting (RWF_NOWAIT).");
   }
   if (storage.kind == PathKind::kBlockDevice) {
     found.push_back("Writes were not tried: a device is only read.");
     const Row* direct_read = find_row(findings, "direct_read");
     const Row* row = find_row(findings, "read_cold");
     if (direct_read != nullptr && took(*direct_read, "direct") && row != nullptr && !took(*row, "direct")) {
-      found.push_back("AIOX_DIRECT_BLOCK=always has aligned requests of programs that open it without O_DIRECT go past the page cache.");
+      found.push_back(
+          "AIOX_DIRECT_BLOCK=always has aligned requests of programs that open it without O_DIRECT go past the page "
+          "cache.");
     }
   }
-  if (storage.is_in_memory && is_of_files(storage)) found.push_back("This file system is memory: nothing here waits for a device.");
+  if (storage.is_in_memory && is_of_files(storage)) {
+    found.push_back("This file system is memory: nothing here waits for a device.");
+  }
   for (const auto& lane : findings.lanes) {
-    if (lane.available == 0) found.push_back(fmt::format("The lane {} does not work here: {}. aiox doctor says more.", lane.name, lane.reason));
-    if (lane.available != 0 && lane.enabled == 0) found.push_back(fmt::format("The lane {} is off: {}.", lane.name, lane.reason));
+    if (lane.available == 0) {
+      found.push_back(
+          fmt::format("The lane {} does not work here: {}. aiox doctor says more.", lane.name, lane.reason));
+    }
+    if (lane.available != 0 && lane.enabled == 0) {
+      found.push_back(fmt::format("The lane {} is off: {}.", lane.name, lane.reason));
+    }
   }
   return found;
 }
@@ -169,7 +197,9 @@ std::string queue_text(const Device& device) {
   if (device.is_rotational) parts.push_back(*device.is_rotational ? "rotational" : "not rotational");
   if (!device.scheduler.empty()) parts.push_back("scheduler " + device.scheduler);
   if (device.requests_max) parts.push_back(fmt::format("{} requests", *device.requests_max));
-  if (device.request_bytes_max) parts.push_back(fmt::format("{} at once", bytes_text(static_cast<double>(*device.request_bytes_max))));
+  if (device.request_bytes_max) {
+    parts.push_back(fmt::format("{} at once", bytes_text(static_cast<double>(*device.request_bytes_max))));
+  }
   if (!device.write_cache.empty()) parts.push_back(device.write_cache);
   return fmt::format("{}", fmt::join(parts, ", "));
 }
@@ -177,7 +207,8 @@ std::string queue_text(const Device& device) {
 std::string geometry_text(const Storage& storage) {
   std::vector<std::string> parts;
   if (storage.device && storage.device->logical_block_bytes) {
-    parts.push_back(fmt::format("blocks of {}, physically {}", bytes_text(static_cast<double>(*storage.device->logical_block_bytes)),
+    parts.push_back(fmt::format("blocks of {}, physically {}",
+                                bytes_text(static_cast<double>(*storage.device->logical_block_bytes)),
                                 bytes_text(static_cast<double>(storage.device->physical_block_bytes.value_or(0)))));
   }
   if (storage.direct && storage.direct->memory_bytes == 0) {
@@ -191,7 +222,8 @@ std::string geometry_text(const Storage& storage) {
 void print_storage(Report& report, const Storage& storage) {
   report.heading(fmt::format("{}: {}", storage.path, name_of(storage.kind)));
   if (is_of_files(storage)) {
-    report.entry("on", fmt::format("{}, mounted at {} from {} ({})", storage.file_system, storage.mount_point, storage.mount_source, storage.mount_options));
+    report.entry("on", fmt::format("{}, mounted at {} from {} ({})", storage.file_system, storage.mount_point,
+                                   storage.mount_source, storage.mount_options));
   }
   if (storage.device && (is_of_files(storage) || storage.kind == PathKind::kBlockDevice)) {
     report.entry("device", device_text(*storage.device));
@@ -213,8 +245,10 @@ void print_rows(Report& report, const Findings& findings) {
       table.add_row({row.title, Cell("-", has_failed(row) ? Style::kBad : Style::kPlain)});
       continue;
     }
-    const std::uint64_t call_ns = std::max(row.alone ? row.alone->call_ns_max : 0, row.at_once ? row.at_once->call_ns_max : 0);
-    table.add_row({row.title, cell_of(row, row.alone), cell_of(row, row.at_once), duration_text(static_cast<double>(call_ns))});
+    const std::uint64_t call_ns =
+        std::max(row.alone ? row.alone->call_ns_max : 0, row.at_once ? row.at_once->call_ns_max : 0);
+    table.add_row(
+        {row.title, cell_of(row, row.alone), cell_of(row, row.at_once), duration_text(static_cast<double>(call_ns))});
   }
   report.lines(table.text(report.has_colours()));
 }
@@ -226,7 +260,8 @@ void print_skipped(Report& report, const Findings& findings) {
   for (const Row& row : findings.rows) {
     if (row.skipped.empty()) continue;
     is_bad = is_bad || has_failed(row);
-    const auto at = std::find_if(by_reason.begin(), by_reason.end(), [&](const auto& entry) { return entry.first == row.skipped; });
+    const auto at =
+        std::find_if(by_reason.begin(), by_reason.end(), [&](const auto& entry) { return entry.first == row.skipped; });
     if (at == by_reason.end()) {
       by_reason.push_back({row.skipped, {row.title}});
     } else {
@@ -234,7 +269,9 @@ void print_skipped(Report& report, const Findings& findings) {
     }
   }
   for (const auto& [reason, titles] : by_reason) {
-    const std::string what = titles.size() == findings.rows.size() && titles.size() > 1 ? "all of them" : fmt::format("{}", fmt::join(titles, "; "));
+    const std::string what = titles.size() == findings.rows.size() && titles.size() > 1
+                                 ? "all of them"
+                                 : fmt::format("{}", fmt::join(titles, "; "));
     report.item(fmt::format("{}: {}.", what, reason), is_bad ? Style::kBad : Style::kPlain);
   }
 }
@@ -299,11 +336,15 @@ void print_json(const Findings& findings) {
   out["works"] = works(findings);
   out["kind"] = name_of(storage.kind);
   out["file_system"] = storage.file_system;
-  out["mount"] = {{"point", storage.mount_point}, {"source", storage.mount_source}, {"options", storage.mount_options}, {"read_only", storage.is_read_only}};
+  out["mount"] = {{"point", storage.mount_point},
+                  {"source", storage.mount_source},
+                  {"options", storage.mount_options},
+                  {"read_only", storage.is_read_only}};
   out["device"] = storage.device ? device_json(*storage.device) : Json(nullptr);
   out["direct_alignment"] = nullptr;
   if (storage.direct) {
-    out["direct_alignment"] = {{"memory_bytes", storage.direct->memory_bytes}, {"offset_bytes", storage.direct->offset_bytes}};
+    out["direct_alignment"] = {{"memory_bytes", storage.direct->memory_bytes},
+                               {"offset_bytes", storage.direct->offset_bytes}};
   }
   out["requests"] = Json::array();
   for (const Row& row : findings.rows) {

@@ -32,13 +32,16 @@ std::string why_not_loaded(const Process& process) {
   if (const auto reason = out_of_reach(fmt::format("/proc/{}/exe", process.pid))) {
     return fmt::format("LD_PRELOAD names it, but the program {}.", *reason);
   }
-  return fmt::format("LD_PRELOAD={} names it, but the loader did not take it: that file is not there for it, or is of another kind; "
-                     "its stderr has the loader's line (ERROR: ld.so).", process.preload);
+  return fmt::format(
+      "LD_PRELOAD={} names it, but the loader did not take it: that file is not there for it, or is of another kind; "
+      "its stderr has the loader's line (ERROR: ld.so).",
+      process.preload);
 }
 
 Verdict judge(const Process& process) {
   if (process.libraries.empty() && !process.refused.empty()) {
-    return {false, fmt::format("It cannot be told: {}. Ask as its user ({}) or as root.", process.refused, process.user)};
+    return {false,
+            fmt::format("It cannot be told: {}. Ask as its user ({}) or as root.", process.refused, process.user)};
   }
   if (process.libraries.empty()) return {false, "aiox is not loaded. " + why_not_loaded(process)};
   std::string text = "aiox is loaded";
@@ -48,7 +51,10 @@ Verdict judge(const Process& process) {
     text += "; it has no thread and no context now: not asked yet, or idle, or all requests complete inside the calls.";
   }
   for (const LoadedAiox& library : process.libraries) {
-    if (library.is_replaced) text += fmt::format(" {} has been replaced since: what is loaded stays until the process starts again.", library.path);
+    if (library.is_replaced) {
+      text += fmt::format(" {} has been replaced since: what is loaded stays until the process starts again.",
+                          library.path);
+    }
   }
   return {true, text};
 }
@@ -68,22 +74,29 @@ void print_text(const Process& process) {
   report.entry("program", process.executable.empty() ? "does not show" : process.executable);
   if (process.libraries.empty() && process.refused.empty()) report.entry("aiox", "no", Style::kBad, "not loaded");
   for (const LoadedAiox& library : process.libraries) {
-    std::string text = fmt::format("{}, version {}, {}", library.path, library.version.empty() ? "unknown" : library.version, way_in(process, library));
+    std::string text = fmt::format("{}, version {}, {}", library.path,
+                                   library.version.empty() ? "unknown" : library.version, way_in(process, library));
     if (library.is_replaced) {
-      text += library.file_version.empty() ? "; its file is gone" : fmt::format("; its file is another one now (version {})", library.file_version);
+      text += library.file_version.empty()
+                  ? "; its file is gone"
+                  : fmt::format("; its file is another one now (version {})", library.file_version);
     }
     report.entry("aiox", "yes", library.is_replaced ? Style::kWarning : Style::kGood, text);
   }
   if (process.refused.empty()) {
     report.entry("preload", process.preload.empty() ? "LD_PRELOAD is not set" : "LD_PRELOAD=" + process.preload);
-    report.entry("settings", process.variables.empty() ? "no AIOX_ variable is set" : fmt::format("{}", fmt::join(process.variables, " ")));
+    report.entry("settings", process.variables.empty() ? "no AIOX_ variable is set"
+                                                       : fmt::format("{}", fmt::join(process.variables, " ")));
   }
   std::vector<std::string> threads;
-  for (const auto& [name, count] : process.service_threads) threads.push_back(count == 1 ? name : fmt::format("{} ({})", name, count));
+  for (const auto& [name, count] : process.service_threads) {
+    threads.push_back(count == 1 ? name : fmt::format("{} ({})", name, count));
+  }
   report.entry("threads", threads.empty() ? "none of aiox's" : listed(threads));
   if (process.refused.empty()) report.entry("contexts", fmt::format("{} of native AIO", process.contexts));
   if (process.seccomp_mode != 0) {
-    report.entry("sandbox", "a seccomp filter: lanes may be closed to it that are open here; AIOX_VERBOSE=1 has it say so");
+    report.entry("sandbox",
+                 "a seccomp filter: lanes may be closed to it that are open here; AIOX_VERBOSE=1 has it say so");
   }
   report.gap();
   const Verdict verdict = judge(process);

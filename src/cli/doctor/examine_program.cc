@@ -1,4 +1,5 @@
-// examine_program.cc - aiox doctor --program: the AIO calls of a program that is not running, and whether aiox gets to them.
+// examine_program.cc - aiox doctor --program: the AIO calls of a program that is not running, and whether aiox gets to
+// them.
 #include <unistd.h>
 
 #include <algorithm>
@@ -119,7 +120,9 @@ Findings look_at(const std::string& name) {
   if (image) findings.image = *image;
   findings.out_of_reach = out_of_reach(findings.binary()).value_or("");
   if (!findings.is_elf) findings.out_of_reach = "is neither an ELF file nor a script that names its interpreter";
-  if (image && !image->is_native) findings.out_of_reach = fmt::format("is a program for another kind of processor ({})", image->machine);
+  if (image && !image->is_native) {
+    findings.out_of_reach = fmt::format("is a program for another kind of processor ({})", image->machine);
+  }
   if (image && image->is_native) {
     const char* library_path = std::getenv("LD_LIBRARY_PATH");
     findings.aio = find_aio_imports(findings.binary(), *image, library_path != nullptr ? library_path : "");
@@ -145,28 +148,36 @@ Verdict judge(const Findings& findings) {
     return {false, fmt::format("aiox does not reach it: {} {}.{}", name, findings.out_of_reach, remedy(findings))};
   }
   if (const auto missing = findings.missing(); !missing.empty()) {
-    return {false, fmt::format("It does not start: the loader does not find {}, which {} needs.{}", missing.front().name,
-                               missing.front().needed_by,
+    return {false, fmt::format("It does not start: the loader does not find {}, which {} needs.{}",
+                               missing.front().name, missing.front().needed_by,
                                missing.front().name.rfind("libaio.so.1", 0) == 0 && !findings.drop_in.empty()
                                    ? fmt::format(" With LD_LIBRARY_PATH={} it finds aiox's.", findings.drop_in)
                                    : "")};
   }
   if (!findings.aio.linked_in.empty()) {
-    return {false, fmt::format("aiox does not reach all of it: libaio is linked in statically ({}), so its calls go to the kernel "
-                               "directly. A build with the shared libaio would be reached.", listed(findings.aio.linked_in))};
+    return {
+        false,
+        fmt::format("aiox does not reach all of it: libaio is linked in statically ({}), so its calls go to the kernel "
+                    "directly. A build with the shared libaio would be reached.",
+                    listed(findings.aio.linked_in))};
   }
-  const std::string note = findings.image.is_go ? " It is a Go program: what Go code does by itself passes aiox by; only C code in it "
-                                                  "is reached."
-                                                : "";
+  const std::string note = findings.image.is_go
+                               ? " It is a Go program: what Go code does by itself passes aiox by; only C code in it "
+                                 "is reached."
+                               : "";
   if (findings.aio.has_calls()) {
     return {!findings.image.is_go, fmt::format("aiox answers these calls: aiox run -- {}{}", findings.path, note)};
   }
   if (findings.calls_by_number() && !findings.image.is_go) {
-    return {true, "It names no AIO call, but may make native AIO calls by number, through syscall(2): aiox answers those. "
-                  "aiox run --verbose tells whether it does: one line on stderr at the first."};
+    return {true,
+            "It names no AIO call, but may make native AIO calls by number, through syscall(2): aiox answers those. "
+            "aiox run --verbose tells whether it does: one line on stderr at the first."};
   }
-  return {false, fmt::format("It names no AIO call, so aiox has nothing to answer.{}{}",
-                             findings.aio.may_load_more ? " What it loads while it runs (dlopen) may: aiox run --verbose tells." : "", note)};
+  return {false,
+          fmt::format(
+              "It names no AIO call, so aiox has nothing to answer.{}{}",
+              findings.aio.may_load_more ? " What it loads while it runs (dlopen) may: aiox run --verbose tells." : "",
+              note)};
 }
 
 const char* title(AioInterface interface) {
@@ -180,7 +191,9 @@ const char* title(AioInterface interface) {
 
 void print_libaio_path(Report& report, const Findings& findings) {
   for (const auto& library : findings.aio.libraries) {
-    if (library.name.rfind("libaio.so.1", 0) == 0 && !library.path.empty()) report.more(fmt::format("{} is {}", library.name, library.path));
+    if (library.name.rfind("libaio.so.1", 0) == 0 && !library.path.empty()) {
+      report.more(fmt::format("{} is {}", library.name, library.path));
+    }
   }
 }
 
@@ -196,7 +209,9 @@ void print_calls(Report& report, const Findings& findings) {
   }
   bool is_path_told = false;
   for (auto& [where, by_version] : calls) {
-    if (where.first == AioInterface::kByNumber && !std::exchange(is_path_told, true)) print_libaio_path(report, findings);
+    if (where.first == AioInterface::kByNumber && !std::exchange(is_path_told, true)) {
+      print_libaio_path(report, findings);
+    }
     std::string text;
     for (auto& [bound, names] : by_version) {
       std::sort(names.begin(), names.end());
@@ -211,7 +226,9 @@ void print_calls(Report& report, const Findings& findings) {
 void print_text(const Findings& findings) {
   Report report;
   report.heading(findings.path);
-  if (!findings.interpreters.empty()) report.entry("script", fmt::format("run by {}", fmt::join(findings.interpreters, ", run by ")));
+  if (!findings.interpreters.empty()) {
+    report.entry("script", fmt::format("run by {}", fmt::join(findings.interpreters, ", run by ")));
+  }
   if (findings.is_elf) {
     std::string kind = findings.image.machine;
     if (findings.image.is_native) {
@@ -227,9 +244,12 @@ void print_text(const Findings& findings) {
   }
   print_calls(report, findings);
   if (!findings.drop_in.empty()) {
-    report.entry("drop-in", "yes", Style::kGood, fmt::format("LD_LIBRARY_PATH={} reaches its libaio calls, instead of LD_PRELOAD", findings.drop_in));
+    report.entry("drop-in", "yes", Style::kGood,
+                 fmt::format("LD_LIBRARY_PATH={} reaches its libaio calls, instead of LD_PRELOAD", findings.drop_in));
   }
-  if (findings.aio.may_load_more) report.entry("plugins", "it can load more libraries while it runs (dlopen), which are not looked at");
+  if (findings.aio.may_load_more) {
+    report.entry("plugins", "it can load more libraries while it runs (dlopen), which are not looked at");
+  }
   report.gap();
   const Verdict verdict = judge(findings);
   report.paragraph(verdict.text, verdict.works ? Style::kGood : Style::kBad);

@@ -26,10 +26,11 @@ using Config = ::aiox_config;
   rlimit space{};
   ::getrlimit(RLIMIT_AS, &space);
   if (error == -EAGAIN && space.rlim_cur != RLIM_INFINITY) {
-    fmt::print(stderr,
-               "aiox doctor: the library has no memory to start with, so AIO calls are answered EAGAIN: the address space of "
-               "this process is limited to {}. Raise it (ulimit -v unlimited) or set a smaller AIOX_QUEUE_MAX.\n",
-               bytes_text(static_cast<double>(space.rlim_cur)));
+    fmt::print(
+        stderr,
+        "aiox doctor: the library has no memory to start with, so AIO calls are answered EAGAIN: the address space of "
+        "this process is limited to {}. Raise it (ulimit -v unlimited) or set a smaller AIOX_QUEUE_MAX.\n",
+        bytes_text(static_cast<double>(space.rlim_cur)));
   } else {
     fmt::print(stderr, "aiox doctor: the library does not answer: {}\n", std::strerror(-error));
   }
@@ -91,10 +92,11 @@ nlohmann::ordered_json to_json(const Config& config) {
 }
 
 std::string to_text(const Config& config) {
-  return fmt::format("AIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_EVENTS_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={} "
-                     "AIOX_DIRECT_BLOCK={}",
-                     config.backend, config.workers_max, config.queue_max, config.events_max, config.idle_timeout_ms,
-                     config.direct, config.direct_block != 0 ? "always" : "off");
+  return fmt::format(
+      "AIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_EVENTS_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={} "
+      "AIOX_DIRECT_BLOCK={}",
+      config.backend, config.workers_max, config.queue_max, config.events_max, config.idle_timeout_ms, config.direct,
+      config.direct_block != 0 ? "always" : "off");
 }
 
 }  // namespace aiox::cli::doctor

@@ -10,8 +10,8 @@
 
 namespace aiox::cli::doctor {
 
-// In the order in which they are tried, then those that this command does not know yet. Throws Exit after saying so when
-// the library has no memory to answer.
+// In the order in which they are tried, then those that this command does not know yet. Throws Exit after saying so
+// when the library has no memory to answer.
 std::vector<::aiox_lane_info> all_lanes();
 ::aiox_config configuration();
 

@@ -28,8 +28,8 @@ constexpr int kChildTimeoutMs = 10'000;
 // One call of each interface stands for all: they are defined in the same library.
 constexpr const char* kAsked[] = {"aio_read", "io_submit"};
 
-// What a copy of this program prints when it starts with `library` in LD_PRELOAD, stderr included: there the loader says why
-// it does not take a library. Nothing where no process can be started.
+// What a copy of this program prints when it starts with `library` in LD_PRELOAD, stderr included: there the loader
+// says why it does not take a library. Nothing where no process can be started.
 std::optional<std::string> output_of_preloaded_copy(const std::string& library) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return std::nullopt;
@@ -83,7 +83,8 @@ Preloading try_preloading() {
   std::string error;
   const auto image = read_elf_image(library.path, &error);
   if (!image) {
-    answer.problem = fmt::format("{} {}", library.path, error.empty() ? "is not a library" : "cannot be read: " + error);
+    answer.problem =
+        fmt::format("{} {}", library.path, error.empty() ? "is not a library" : "cannot be read: " + error);
     return answer;
   }
   answer.version = image->aiox_version;
@@ -94,12 +95,14 @@ Preloading try_preloading() {
   for (const char* name : kAsked) {
     const std::string line = fmt::format("{}=", name);
     const std::size_t at = output.find(line);
-    const std::string file = at == std::string::npos ? "" : output.substr(at + line.size(), output.find('\n', at) - at - line.size());
+    const std::string file =
+        at == std::string::npos ? "" : output.substr(at + line.size(), output.find('\n', at) - at - line.size());
     if (is_same_file(file, library.path)) continue;
     const std::size_t complaint = output.find("ERROR: ld.so:");
-    answer.problem = complaint != std::string::npos ? output.substr(complaint, output.find('\n', complaint) - complaint)
-                                                    : fmt::format("{} is answered by {} in a program that is started with it",
-                                                                  name, file.empty() ? "nobody" : file);
+    answer.problem = complaint != std::string::npos
+                         ? output.substr(complaint, output.find('\n', complaint) - complaint)
+                         : fmt::format("{} is answered by {} in a program that is started with it", name,
+                                       file.empty() ? "nobody" : file);
     return answer;
   }
   return answer;

@@ -1,4 +1,5 @@
-// loading.h - whether the loader takes the preload library, found by starting a program with it; and which libaio there is.
+// loading.h - whether the loader takes the preload library, found by starting a program with it; and which libaio there
+// is.
 #pragma once
 
 #include <string>
@@ -8,8 +9,8 @@ namespace aiox::cli::doctor {
 
 struct Preloading {
   std::string library;
-  std::string version;  // by the note in it
-  std::string problem;  // why AIO calls of a preloaded program are not answered by it; empty when they are
+  std::string version;    // by the note in it
+  std::string problem;    // why AIO calls of a preloaded program are not answered by it; empty when they are
   bool is_tried = false;  // false also where no process could be started to try it
 };
 

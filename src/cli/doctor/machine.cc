@@ -106,7 +106,9 @@ void look_for_container(Machine* machine) {
   if (std::filesystem::exists("/.dockerenv", error)) found("docker", "/.dockerenv");
   if (std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) found("kubernetes", "KUBERNETES_SERVICE_HOST");
   if (const auto name = read_line("/run/systemd/container")) found(*name, "/run/systemd/container");
-  if (const char* name = std::getenv("container"); name != nullptr && *name != '\0') found(name, "the variable \"container\"");
+  if (const char* name = std::getenv("container"); name != nullptr && *name != '\0') {
+    found(name, "the variable \"container\"");
+  }
   for (const char* path : {"/proc/self/cgroup", "/proc/1/cgroup"}) {
     std::ifstream in(path);
     for (std::string line; std::getline(in, line);) {
@@ -117,7 +119,8 @@ void look_for_container(Machine* machine) {
   }
 }
 
-// The group that limits how many threads there may be: the tightest of those from here to the root, by either cgroup version.
+// The group that limits how many threads there may be: the tightest of those from here to the root, by either cgroup
+// version.
 ProcessesGroup look_at_pids() {
   ProcessesGroup tightest;
   std::ifstream in("/proc/self/cgroup");
@@ -178,7 +181,8 @@ std::vector<ContextHolder> largest_holders() {
 
 int error_of_starting_a_thread() {
   pthread_t thread;
-  const int error = ::pthread_create(&thread, nullptr, [](void*) -> void* { return nullptr; }, nullptr);
+  const int error = ::pthread_create(
+      &thread, nullptr, [](void*) -> void* { return nullptr; }, nullptr);
   if (error == 0) ::pthread_join(thread, nullptr);
   return error;
 }
@@ -189,7 +193,9 @@ std::vector<std::string> names_in(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code error;
   std::filesystem::directory_iterator at(folder, error);
-  for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) names.push_back(at->path().filename().string());
+  for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
+    names.push_back(at->path().filename().string());
+  }
   return names;
 }
 
@@ -211,7 +217,8 @@ std::string error_name(int error) {
 }
 
 const CallTried* find_call(const Machine& machine, const std::string& name) {
-  const auto at = std::find_if(machine.calls.begin(), machine.calls.end(), [&](const auto& call) { return name == call.name; });
+  const auto at =
+      std::find_if(machine.calls.begin(), machine.calls.end(), [&](const auto& call) { return name == call.name; });
   return at != machine.calls.end() ? &*at : nullptr;
 }
 
@@ -226,7 +233,9 @@ Machine look_at_machine() {
   if (machine.aio_nr && machine.aio_max_nr && *machine.aio_nr + kContextRequests > *machine.aio_max_nr) {
     machine.context_holders = largest_holders();
   }
-  if (const auto value = read_number("/proc/sys/kernel/io_uring_disabled")) machine.io_uring_disabled = static_cast<int>(*value);
+  if (const auto value = read_number("/proc/sys/kernel/io_uring_disabled")) {
+    machine.io_uring_disabled = static_cast<int>(*value);
+  }
   machine.kernel_has_io_uring = machine.io_uring_disabled.has_value() || symbols_have_io_uring();
   machine.calls = try_calls();
   machine.seccomp_mode = static_cast<int>(to_number(status_field("/proc/self/status", "Seccomp")).value_or(0));
@@ -235,7 +244,8 @@ Machine look_at_machine() {
   }
   look_for_container(&machine);
   machine.locked_memory = limit_of(RLIMIT_MEMLOCK, has_capability(CAP_IPC_LOCK));
-  machine.processes = limit_of(RLIMIT_NPROC, ::getuid() == 0 || has_capability(CAP_SYS_RESOURCE) || has_capability(CAP_SYS_ADMIN));
+  machine.processes =
+      limit_of(RLIMIT_NPROC, ::getuid() == 0 || has_capability(CAP_SYS_RESOURCE) || has_capability(CAP_SYS_ADMIN));
   machine.descriptors = limit_of(RLIMIT_NOFILE, false);
   machine.address_space = limit_of(RLIMIT_AS, false);
   machine.pids = look_at_pids();

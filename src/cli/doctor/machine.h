@@ -1,5 +1,5 @@
-// machine.h - what the kernel, a sandbox and the limits of this process allow, as far as aiox has need of it. Facts only:
-// what they mean for the lanes is diagnosis.h.
+// machine.h - what the kernel, a sandbox and the limits of this process allow, as far as aiox has need of it. Facts
+// only: what they mean for the lanes is diagnosis.h.
 #pragma once
 
 #include <cstdint>
@@ -37,17 +37,17 @@ struct Machine {
   std::string kernel_release;  // 6.1.0-18-amd64
   std::string processor;       // x86_64
 
-  std::optional<std::uint64_t> aio_nr;      // none: the kernel has no native AIO, or /proc does not show it
+  std::optional<std::uint64_t> aio_nr;  // none: the kernel has no native AIO, or /proc does not show it
   std::optional<std::uint64_t> aio_max_nr;
   std::vector<ContextHolder> context_holders;  // the largest, looked for only where little is left
-  std::optional<int> io_uring_disabled;     // kernel.io_uring_disabled, Linux 6.6
-  bool kernel_has_io_uring = false;         // by its list of symbols; false also where that is hidden
+  std::optional<int> io_uring_disabled;        // kernel.io_uring_disabled, Linux 6.6
+  bool kernel_has_io_uring = false;            // by its list of symbols; false also where that is hidden
   std::vector<CallTried> calls;
 
   int seccomp_mode = 0;  // /proc/self/status: 0 none, 1 strict, 2 filter
   std::optional<unsigned> seccomp_filters;
-  std::string container;      // docker, podman, kubernetes, lxc ...; empty: none that shows
-  std::string container_sign; // by what
+  std::string container;       // docker, podman, kubernetes, lxc ...; empty: none that shows
+  std::string container_sign;  // by what
 
   Limit locked_memory;
   Limit processes;

@@ -77,7 +77,7 @@ std::string from_root_of(long pid, const std::string& path) { return fmt::format
 void look_at_libraries(Process* process, const std::string& maps) {
   for (const Mapping& mapping : executable_mappings(maps, &process->contexts)) {
     const std::string file = from_root_of(process->pid, mapping.path);
-    struct stat status{};
+    struct stat status {};
     const bool is_there = !mapping.is_deleted && ::stat(file.c_str(), &status) == 0 && status.st_ino == mapping.inode;
     const std::string loaded_file = is_there ? file : fmt::format("/proc/{}/map_files/{}", process->pid, mapping.range);
     std::string error;
@@ -87,8 +87,8 @@ void look_at_libraries(Process* process, const std::string& maps) {
     const bool is_ours_by_name = std::filesystem::path(mapping.path).filename().string().rfind("libaiox", 0) == 0;
     const bool is_ours = loaded ? !loaded->aiox_version.empty() : !is_there && is_ours_by_name;
     if (!is_ours) continue;
-    process->libraries.push_back(
-        {mapping.path, loaded ? loaded->aiox_version : "", !is_there, present && !is_there ? present->aiox_version : ""});
+    process->libraries.push_back({mapping.path, loaded ? loaded->aiox_version : "", !is_there,
+                                  present && !is_there ? present->aiox_version : ""});
   }
 }
 
@@ -146,7 +146,9 @@ Process look_at_process(long pid) {
   if (is_refused()) process.refused = fmt::format("{}/maps: {}", folder, std::strerror(errno));
   look_at_libraries(&process, maps);
   const std::string environment = read_all(folder + "/environ");
-  if (is_refused() && process.refused.empty()) process.refused = fmt::format("{}/environ: {}", folder, std::strerror(errno));
+  if (is_refused() && process.refused.empty()) {
+    process.refused = fmt::format("{}/environ: {}", folder, std::strerror(errno));
+  }
   look_at_environment(&process, environment);
   return process;
 }

@@ -10,7 +10,7 @@ namespace aiox::cli::doctor {
 
 struct LoadedAiox {
   std::string path;
-  std::string version;      // empty: its file cannot be read any more
+  std::string version;       // empty: its file cannot be read any more
   bool is_replaced = false;  // the file it was loaded from is gone, or another one by now
   std::string file_version;  // of the file that is there instead
 };
@@ -20,14 +20,14 @@ struct Process {
   std::string name;
   std::string executable;
   unsigned user = 0;
-  std::string state;        // R, S, Z ...
-  std::string preload;      // LD_PRELOAD as it was started with
-  std::vector<std::string> variables;  // AIOX_NAME=value, likewise
-  std::vector<LoadedAiox> libraries;   // of aiox, in the order of their addresses
+  std::string state;                                // R, S, Z ...
+  std::string preload;                              // LD_PRELOAD as it was started with
+  std::vector<std::string> variables;               // AIOX_NAME=value, likewise
+  std::vector<LoadedAiox> libraries;                // of aiox, in the order of their addresses
   std::map<std::string, unsigned> service_threads;  // of aiox, by name
-  unsigned contexts = 0;    // of the kernel's native AIO: those of aiox's direct lane, or the program's own
+  unsigned contexts = 0;  // of the kernel's native AIO: those of aiox's direct lane, or the program's own
   int seccomp_mode = 0;
-  std::string refused;      // what of the above could not be read, and why; empty when all could
+  std::string refused;  // what of the above could not be read, and why; empty when all could
 };
 
 // Throws Exit after saying so when there is no such process.

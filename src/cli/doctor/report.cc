@@ -12,16 +12,16 @@ namespace {
 
 constexpr std::size_t kLabelColumns = 10;
 constexpr std::size_t kStateColumns = 4;
-constexpr std::size_t kColumnsMin = 60;   // narrower than this a text beside its label cannot be read
+constexpr std::size_t kColumnsMin = 60;  // narrower than this a text beside its label cannot be read
 constexpr std::size_t kColumnsMax = 120;
 
 }  // namespace
 
 Report::Report()
     : has_colours_(cli::has_colours(STDOUT_FILENO)),
-      columns_(is_terminal(STDOUT_FILENO)
-                   ? std::clamp(static_cast<std::size_t>(terminal_size(STDOUT_FILENO).columns), kColumnsMin, kColumnsMax)
-                   : 0),
+      columns_(is_terminal(STDOUT_FILENO) ? std::clamp(static_cast<std::size_t>(terminal_size(STDOUT_FILENO).columns),
+                                                       kColumnsMin, kColumnsMax)
+                                          : 0),
       text_column_(kLabelColumns) {}
 
 std::string Report::wrapped(const std::string& text, std::size_t indent) const {
@@ -56,7 +56,8 @@ void Report::entry(const std::string& label, const std::string& text, Style styl
 void Report::entry(const std::string& label, const std::string& state, Style style, const std::string& text) {
   text_column_ = kLabelColumns + kStateColumns;
   const std::string gap(text.empty() ? 0 : std::max<std::size_t>(kStateColumns, state.size() + 1) - state.size(), ' ');
-  fmt::print("{:<{}}{}{}{}\n", label, kLabelColumns, styled(state, style, has_colours_), gap, wrapped(text, text_column_));
+  fmt::print("{:<{}}{}{}{}\n", label, kLabelColumns, styled(state, style, has_colours_), gap,
+             wrapped(text, text_column_));
 }
 
 void Report::more(const std::string& text) {

@@ -1,5 +1,5 @@
-// report.h - how an answer is written: entries with a label, and text that is wrapped beside it on a terminal and left in
-// one line elsewhere, where programs read it.
+// report.h - how an answer is written: entries with a label, and text that is wrapped beside it on a terminal and left
+// in one line elsewhere, where programs read it.
 #pragma once
 
 #include <string>

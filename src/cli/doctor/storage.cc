@@ -44,10 +44,21 @@ std::string kind_of(const std::string& name) {
   constexpr struct {
     const char* begin;
     const char* kind;
-  } kKinds[] = {{"nvme", "NVMe"},          {"vd", "virtio disk"},       {"loop", "loop device"}, {"zram", "RAM disk (zram)"},
-                {"ram", "RAM disk"},       {"dm-", "device mapper"},    {"md", "RAID (md)"},     {"mmcblk", "memory card"},
-                {"nbd", "network disk (nbd)"}, {"rbd", "Ceph (rbd)"},   {"xvd", "Xen disk"},     {"sr", "optical disk"},
-                {"sd", "SCSI or SATA disk"},   {"pmem", "persistent memory"}, {"nullb", "null device"}};
+  } kKinds[] = {{"nvme", "NVMe"},
+                {"vd", "virtio disk"},
+                {"loop", "loop device"},
+                {"zram", "RAM disk (zram)"},
+                {"ram", "RAM disk"},
+                {"dm-", "device mapper"},
+                {"md", "RAID (md)"},
+                {"mmcblk", "memory card"},
+                {"nbd", "network disk (nbd)"},
+                {"rbd", "Ceph (rbd)"},
+                {"xvd", "Xen disk"},
+                {"sr", "optical disk"},
+                {"sd", "SCSI or SATA disk"},
+                {"pmem", "persistent memory"},
+                {"nullb", "null device"}};
   for (const auto& entry : kKinds) {
     if (begins_with(name, entry.begin)) return entry.kind;
   }
@@ -115,16 +126,20 @@ void look_at_mount(std::uint64_t mount_id, dev_t device, Storage* storage) {
 
 void look_at_file_system(Storage* storage, dev_t device, std::uint64_t mount_id) {
   look_at_mount(mount_id, device, storage);
-  struct statfs status{};
+  struct statfs status {};
   if (::statfs(storage->path.c_str(), &status) == 0) {
-    if (storage->file_system.empty()) storage->file_system = fmt::format("file system {:#x}", static_cast<unsigned long>(status.f_type));
+    if (storage->file_system.empty()) {
+      storage->file_system = fmt::format("file system {:#x}", static_cast<unsigned long>(status.f_type));
+    }
     storage->is_read_only = (status.f_flags & ST_RDONLY) != 0;
   }
-  storage->is_in_memory = storage->file_system == "tmpfs" || storage->file_system == "ramfs" || storage->file_system == "devtmpfs";
-  struct stat source{};
+  storage->is_in_memory =
+      storage->file_system == "tmpfs" || storage->file_system == "ramfs" || storage->file_system == "devtmpfs";
+  struct stat source {};
   if (major(device) != 0) {
     storage->device = look_at_device(device);
-  } else if (begins_with(storage->mount_source, "/dev/") && ::stat(storage->mount_source.c_str(), &source) == 0 && S_ISBLK(source.st_mode)) {
+  } else if (begins_with(storage->mount_source, "/dev/") && ::stat(storage->mount_source.c_str(), &source) == 0 &&
+             S_ISBLK(source.st_mode)) {
     storage->device = look_at_device(source.st_rdev);  // btrfs has device numbers of its own
   }
 }
@@ -158,7 +173,7 @@ const char* name_of(PathKind kind) {
 
 std::optional<Alignment> direct_alignment_of(int folder, const char* path) {
 #ifdef STATX_DIOALIGN
-  struct statx status{};
+  struct statx status {};
   const int flags = *path == '\0' ? AT_EMPTY_PATH : 0;
   if (::statx(folder, path, flags, STATX_DIOALIGN, &status) == 0 && (status.stx_mask & STATX_DIOALIGN) != 0) {
     return Alignment{status.stx_dio_mem_align, status.stx_dio_offset_align};
@@ -173,7 +188,7 @@ std::optional<Alignment> direct_alignment_of(int folder, const char* path) {
 Storage look_at_storage(const std::string& path) {
   Storage storage;
   storage.path = path;
-  struct stat status{};
+  struct stat status {};
   if (::stat(path.c_str(), &status) != 0) fail(path, errno);
   storage.kind = kind_of(status);
   storage.size_bytes = static_cast<std::uint64_t>(status.st_size);
@@ -181,7 +196,7 @@ Storage look_at_storage(const std::string& path) {
   storage.character_minor = minor(status.st_rdev);
   storage.is_readable = ::access(path.c_str(), R_OK) == 0;
   std::uint64_t mount_id = 0;
-  struct statx more{};
+  struct statx more {};
   if (::statx(AT_FDCWD, path.c_str(), 0, STATX_MNT_ID, &more) == 0 && (more.stx_mask & STATX_MNT_ID) != 0) {
     mount_id = more.stx_mnt_id;
   }

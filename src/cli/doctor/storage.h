@@ -12,17 +12,17 @@ enum class PathKind { kFile, kFolder, kBlockDevice, kPipe, kSocket, kTerminal, k
 const char* name_of(PathKind kind);
 
 struct Device {
-  std::string number;  // 254:0
-  std::string name;    // vda1
-  std::string kind;    // virtio disk, loop device ...
+  std::string number;           // 254:0
+  std::string name;             // vda1
+  std::string kind;             // virtio disk, loop device ...
   std::vector<std::string> on;  // the file of a loop device, the devices of device mapper's or md's
   std::optional<std::uint64_t> size_bytes;
   std::optional<std::uint64_t> logical_block_bytes;
   std::optional<std::uint64_t> physical_block_bytes;
-  std::optional<std::uint64_t> requests_max;        // queue/nr_requests
-  std::optional<std::uint64_t> request_bytes_max;   // queue/max_sectors_kb
+  std::optional<std::uint64_t> requests_max;       // queue/nr_requests
+  std::optional<std::uint64_t> request_bytes_max;  // queue/max_sectors_kb
   std::optional<bool> is_rotational;
-  std::string scheduler;    // the one in use
+  std::string scheduler;  // the one in use
   std::string write_cache;
 };
 
@@ -42,7 +42,7 @@ struct Storage {
   unsigned character_minor = 0;
   bool is_readable = true;
 
-  std::string file_system;    // ext4, fuse.sshfs; empty where there is none
+  std::string file_system;  // ext4, fuse.sshfs; empty where there is none
   std::string mount_point;
   std::string mount_source;
   std::string mount_options;

@@ -12,10 +12,10 @@
 namespace aiox::cli {
 namespace {
 
-constexpr std::string_view kPosixNames[] = {"aio_read",   "aio_write",   "aio_fsync",  "aio_error", "aio_return",
+constexpr std::string_view kPosixNames[] = {"aio_read",    "aio_write",  "aio_fsync",  "aio_error", "aio_return",
                                             "aio_suspend", "aio_cancel", "lio_listio", "aio_init"};
-constexpr std::string_view kNativeNames[] = {"io_setup",      "io_destroy", "io_submit",     "io_cancel",
-                                             "io_getevents",  "io_pgetevents", "io_queue_init", "io_queue_run",
+constexpr std::string_view kNativeNames[] = {"io_setup",      "io_destroy",      "io_submit",     "io_cancel",
+                                             "io_getevents",  "io_pgetevents",   "io_queue_init", "io_queue_run",
                                              "io_queue_wait", "io_queue_release"};
 // More than any program has: a circle of files that need one another by ever new names ends here.
 constexpr std::size_t kLibrariesMax = 2000;

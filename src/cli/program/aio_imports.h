@@ -1,5 +1,5 @@
-// aio_imports.h - which AIO calls a program takes from which library, itself or through the libraries that it needs. Files
-// are read; nothing is run, so what a program brings in by dlopen(3) is not seen.
+// aio_imports.h - which AIO calls a program takes from which library, itself or through the libraries that it needs.
+// Files are read; nothing is run, so what a program brings in by dlopen(3) is not seen.
 #pragma once
 
 #include <string>
@@ -32,8 +32,9 @@ struct NeededLibrary {
 struct AioImports {
   std::vector<AioImport> imports;
   std::vector<NeededLibrary> libraries;
-  std::vector<std::string> linked_in;  // functions of libaio that are part of the program: no library can answer in their place
-  bool may_load_more = false;          // by dlopen
+  std::vector<std::string>
+      linked_in;               // functions of libaio that are part of the program: no library can answer in their place
+  bool may_load_more = false;  // by dlopen
 
   // Whether there is a call that aiox would answer: of either interface.
   bool has_calls() const;

@@ -57,7 +57,7 @@ constexpr char kNoteName[] = "aiox";
 class File {
  public:
   explicit File(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    struct stat status{};
+    struct stat status {};
     if (fd_ < 0 || ::fstat(fd_, &status) != 0) {
       error_ = std::strerror(errno);
     } else if (!S_ISREG(status.st_mode)) {
@@ -143,8 +143,8 @@ class Reader {
     return std::string(text.begin(), std::find(text.begin(), text.end(), '\0'));
   }
 
-  // Addresses in the dynamic section are those of memory. 0 is that of the header, and what dynamic_value says of what is
-  // not there.
+  // Addresses in the dynamic section are those of memory. 0 is that of the header, and what dynamic_value says of what
+  // is not there.
   std::optional<std::uint64_t> offset_of(std::uint64_t address) const {
     if (address == 0) return std::nullopt;
     for (const Segment& segment : segments_) {
@@ -215,8 +215,8 @@ class Reader {
     }
   }
 
-  // The dynamic section has no such figure, and sections may be stripped. Imports are not hashed by DT_GNU_HASH; but each
-  // that is called or pointed at has a relocation.
+  // The dynamic section has no such figure, and sections may be stripped. Imports are not hashed by DT_GNU_HASH; but
+  // each that is called or pointed at has a relocation.
   std::uint64_t symbol_count() const {
     if (const auto hash = values_at<std::uint32_t>(dynamic_value(DT_HASH), 2); hash.size() == 2) return hash[1];
     std::uint64_t last = last_hashed_symbol();

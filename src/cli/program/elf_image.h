@@ -1,5 +1,5 @@
-// elf_image.h - what the loader will find in an ELF file: interpreter, needed libraries, names taken from others and names
-// given to others. The file is read, never mapped or run, and nothing in it is believed: every offset is checked.
+// elf_image.h - what the loader will find in an ELF file: interpreter, needed libraries, names taken from others and
+// names given to others. The file is read, never mapped or run, and nothing in it is believed: every offset is checked.
 #pragma once
 
 #include <cstdint>
@@ -17,18 +17,18 @@ struct ElfSymbol {
 };
 
 struct ElfImage {
-  bool is_native = true;        // of this machine's class, byte order and processor; else nothing below is filled in
-  std::string machine;          // "x86-64", "32-bit x86", "AArch64" ...
-  bool is_dynamic = false;      // has a dynamic section: it is linked with libraries, or is one
-  bool is_go = false;           // Go's own system calls pass every library by
-  std::string interpreter;      // empty for a static program, and for most libraries
+  bool is_native = true;    // of this machine's class, byte order and processor; else nothing below is filled in
+  std::string machine;      // "x86-64", "32-bit x86", "AArch64" ...
+  bool is_dynamic = false;  // has a dynamic section: it is linked with libraries, or is one
+  bool is_go = false;       // Go's own system calls pass every library by
+  std::string interpreter;  // empty for a static program, and for most libraries
   std::string soname;
   std::vector<std::string> needed;
-  std::vector<std::string> rpath;    // directories as they stand there, $ORIGIN and all
+  std::vector<std::string> rpath;  // directories as they stand there, $ORIGIN and all
   std::vector<std::string> runpath;
-  std::vector<ElfSymbol> symbols;    // of the dynamic table
+  std::vector<ElfSymbol> symbols;            // of the dynamic table
   std::vector<std::string> local_functions;  // of the symbol table, where the file has not been stripped of it
-  std::string aiox_version;          // of the note that aiox's libraries carry; empty elsewhere
+  std::string aiox_version;                  // of the note that aiox's libraries carry; empty elsewhere
 };
 
 // Nothing when the file cannot be read (`error` then has errno's text) or is no ELF file (`error` is empty).

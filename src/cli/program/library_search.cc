@@ -27,7 +27,8 @@ struct CacheEntry {
   std::uint64_t hardware;
 };
 
-// Name to path; of several with a name the loader takes the first that suits it, which is decided by looking at the file.
+// Name to path; of several with a name the loader takes the first that suits it, which is decided by looking at the
+// file.
 std::multimap<std::string, std::string> read_cache() {
   std::multimap<std::string, std::string> found;
   std::ifstream in(kCacheFile, std::ios::binary);
@@ -79,7 +80,8 @@ LibrarySearch::LibrarySearch(const std::string& library_path) : cache_(read_cach
   }
 }
 
-std::vector<std::string> LibrarySearch::expanded(const std::vector<std::string>& directories, const std::string& origin) {
+std::vector<std::string> LibrarySearch::expanded(const std::vector<std::string>& directories,
+                                                 const std::string& origin) {
   const std::string folder = std::filesystem::path(origin).parent_path().string();
   std::vector<std::string> found = directories;
   for (std::string& directory : found) {
@@ -102,8 +104,8 @@ std::string LibrarySearch::find(const std::string& name, const ElfImage& image, 
   for (auto at = first; at != last; ++at) {
     if (suits(at->second)) return at->second;
   }
-  return find_in({"/lib/" AIOX_LIBRARY_ARCHITECTURE, "/usr/lib/" AIOX_LIBRARY_ARCHITECTURE, "/lib64", "/usr/lib64", "/lib",
-                  "/usr/lib"},
+  return find_in({"/lib/" AIOX_LIBRARY_ARCHITECTURE, "/usr/lib/" AIOX_LIBRARY_ARCHITECTURE, "/lib64", "/usr/lib64",
+                  "/lib", "/usr/lib"},
                  name);
 }
 

@@ -1,5 +1,5 @@
-// library_search.h - where the loader finds a needed library: DT_RPATH, LD_LIBRARY_PATH, DT_RUNPATH, /etc/ld.so.cache, and
-// the default folders, in that order (ld.so(8)).
+// library_search.h - where the loader finds a needed library: DT_RPATH, LD_LIBRARY_PATH, DT_RUNPATH, /etc/ld.so.cache,
+// and the default folders, in that order (ld.so(8)).
 #pragma once
 
 #include <map>

@@ -94,9 +94,11 @@ std::vector<std::string> complaints_about_variables() {
     if (text.rfind("AIOX_", 0) != 0 || equals == std::string_view::npos) continue;
     const std::string name(text.substr(0, equals));
     const std::string value(text.substr(equals + 1));
-    const bool is_commands_own = std::find(std::begin(kCommandsOwn), std::end(kCommandsOwn), name) != std::end(kCommandsOwn);
+    const bool is_commands_own =
+        std::find(std::begin(kCommandsOwn), std::end(kCommandsOwn), name) != std::end(kCommandsOwn);
     if (is_commands_own || value.empty()) continue;
-    const auto number = std::find_if(std::begin(kNumbers), std::end(kNumbers), [&](const auto& s) { return name == s.variable; });
+    const auto number =
+        std::find_if(std::begin(kNumbers), std::end(kNumbers), [&](const auto& s) { return name == s.variable; });
     std::string complaint;
     if (number != std::end(kNumbers)) {
       complaint = check_number(*number, value);

@@ -34,7 +34,8 @@ class Places {
 
 class DeviceTrials {
  public:
-  DeviceTrials(const Storage& storage, const Reporter& report) : storage_(storage), report_(report), places_(storage.size_bytes) {}
+  DeviceTrials(const Storage& storage, const Reporter& report)
+      : storage_(storage), report_(report), places_(storage.size_bytes) {}
 
   void run() {
     row("read_cached", "read, in the page cache", 0, [this](int fd, Row* row) { read_cached(fd, row); });
@@ -56,7 +57,8 @@ class DeviceTrials {
       row.skipped = fmt::format("cannot be opened for reading: {}", std::strerror(errno));
       row.has_failed = true;
     } else if (storage_.size_bytes < kAtOnce * kRequestBytes) {
-      row.skipped = storage_.size_bytes == 0 ? "the device is empty: no medium, or not set up" : "the device is too small";
+      row.skipped =
+          storage_.size_bytes == 0 ? "the device is empty: no medium, or not set up" : "the device is too small";
     } else {
       trial(fd.get(), &row);
     }

@@ -1,5 +1,5 @@
-// files.cc - what is tried on a file, or in a folder. Each row has a file of its own, without a name (O_TMPFILE) or with one
-// that is taken away at once; reads are of PATH itself where it is a file long enough.
+// files.cc - what is tried on a file, or in a folder. Each row has a file of its own, without a name (O_TMPFILE) or
+// with one that is taken away at once; reads are of PATH itself where it is a file long enough.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -35,7 +35,8 @@ class FileTrials {
   FileTrials(const Storage& storage, const Reporter& report)
       : storage_(storage),
         report_(report),
-        folder_(storage.kind == PathKind::kFolder ? storage.path : std::filesystem::path(storage.path).parent_path().string()),
+        folder_(storage.kind == PathKind::kFolder ? storage.path
+                                                  : std::filesystem::path(storage.path).parent_path().string()),
         reads_path_(storage.kind == PathKind::kFile && storage.is_readable && storage.size_bytes >= kOwnFileBytesMin) {
     if (folder_.empty()) folder_ = ".";
   }
@@ -49,8 +50,10 @@ class FileTrials {
     row("direct_read", "O_DIRECT read", reads_path_, O_RDONLY | O_DIRECT, &FileTrials::read_cold);
     row("direct_write", "O_DIRECT write inside", false, O_RDWR | O_DIRECT, &FileTrials::write_inside);
     row("direct_write_extending", "O_DIRECT write, extending", false, O_RDWR | O_DIRECT, &FileTrials::write_extending);
-    row("direct_read_misaligned", "O_DIRECT read, misaligned", reads_path_, O_RDONLY | O_DIRECT, &FileTrials::read_misaligned);
-    row("direct_write_misaligned", "O_DIRECT write, misaligned", false, O_RDWR | O_DIRECT, &FileTrials::write_misaligned);
+    row("direct_read_misaligned", "O_DIRECT read, misaligned", reads_path_, O_RDONLY | O_DIRECT,
+        &FileTrials::read_misaligned);
+    row("direct_write_misaligned", "O_DIRECT write, misaligned", false, O_RDWR | O_DIRECT,
+        &FileTrials::write_misaligned);
   }
 
  private:
@@ -98,7 +101,8 @@ class FileTrials {
         continue;
       }
       if (written > 0) errno = EFBIG;
-      row->skipped = fmt::format("a file of {} KiB cannot be written in {}: {}", kFileBytes >> 10, folder_, std::strerror(errno));
+      row->skipped =
+          fmt::format("a file of {} KiB cannot be written in {}: {}", kFileBytes >> 10, folder_, std::strerror(errno));
       row->has_failed = true;
       return Descriptor(-1);
     }
@@ -146,7 +150,8 @@ class FileTrials {
 
   void write_extending(int fd, Row* row) {
     row->alone = carry_out(buffers_.requests(Action::kWrite, fd, {kFileBytes}));
-    row->at_once = carry_out(buffers_.requests(Action::kWrite, fd, apart(kFileBytes + kRequestBytes, kRequestBytes, kAtOnce)));
+    row->at_once =
+        carry_out(buffers_.requests(Action::kWrite, fd, apart(kFileBytes + kRequestBytes, kRequestBytes, kAtOnce)));
   }
 
   void sync(int fd, Row* row) {

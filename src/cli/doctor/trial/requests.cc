@@ -27,8 +27,9 @@ Counters counters() {
 }
 
 std::uint64_t by_any_lane(const Counters& from, const Counters& to) {
-  return to.inline_completed - from.inline_completed + to.direct_completed - from.direct_completed + to.io_uring_completed -
-         from.io_uring_completed + to.threads_completed - from.threads_completed + to.waiter_completed - from.waiter_completed;
+  return to.inline_completed - from.inline_completed + to.direct_completed - from.direct_completed +
+         to.io_uring_completed - from.io_uring_completed + to.threads_completed - from.threads_completed +
+         to.waiter_completed - from.waiter_completed;
 }
 
 // A request is announced before it is counted.

@@ -1,5 +1,5 @@
-// requests.h - real AIO requests, made as any program makes them, and which lane carried them out. Part of the child that
-// trial.cc starts: a request that never ends holds up nobody else.
+// requests.h - real AIO requests, made as any program makes them, and which lane carried them out. Part of the child
+// that trial.cc starts: a request that never ends holds up nobody else.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ struct Outcome {
   std::uint64_t io_uring = 0;
   std::uint64_t threads = 0;
   std::uint64_t waiter = 0;
-  std::uint64_t handed_on = 0;   // that the direct lane refused, for another to do
+  std::uint64_t handed_on = 0;    // that the direct lane refused, for another to do
   std::uint64_t call_ns_max = 0;  // the longest of the submitting calls
 };
 

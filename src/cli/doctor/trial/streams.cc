@@ -1,6 +1,6 @@
-// streams.cc - what is tried for pipes, sockets and terminals: on a pair of the same kind made here, since what is read from
-// PATH would be missing to whom it was meant for. Of character devices only those of the
-// kernel's are read that have enough for all.
+// streams.cc - what is tried for pipes, sockets and terminals: on a pair of the same kind made here, since what is read
+// from PATH would be missing to whom it was meant for. Of character devices only those of the kernel's are read that
+// have enough for all.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -116,8 +116,8 @@ class StreamTrials {
     row.on = storage_.path;
     report_.begin(row);
     const bool is_harmless =
-        storage_.character_major == kMemoryMajor &&
-        std::find(std::begin(kHarmlessMinors), std::end(kHarmlessMinors), storage_.character_minor) != std::end(kHarmlessMinors);
+        storage_.character_major == kMemoryMajor && std::find(std::begin(kHarmlessMinors), std::end(kHarmlessMinors),
+                                                              storage_.character_minor) != std::end(kHarmlessMinors);
     if (!is_harmless) {
       row.skipped = "not tried: a read could take what is meant for another program";
     } else if (const Descriptor fd(::open(storage_.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)); !fd.is_open()) {

@@ -26,7 +26,8 @@ constexpr int kRowTimeoutMs = 8'000;
 Json to_json(const std::optional<Outcome>& outcome) {
   if (!outcome) return nullptr;
   const Outcome& o = *outcome;
-  return Json::array({o.count, o.error, o.inline_lane, o.direct, o.io_uring, o.threads, o.waiter, o.handed_on, o.call_ns_max});
+  return Json::array(
+      {o.count, o.error, o.inline_lane, o.direct, o.io_uring, o.threads, o.waiter, o.handed_on, o.call_ns_max});
 }
 
 std::optional<Outcome> outcome_of(const Json& json) {
@@ -45,17 +46,27 @@ std::optional<Alignment> alignment_of(const Json& json) {
 }
 
 std::string line_of(const Row& row, bool is_end) {
-  const Json json = {{"end", is_end},         {"id", row.id},
-                     {"title", row.title},    {"on", row.on},
-                     {"skipped", row.skipped}, {"failed", row.has_failed},
-                     {"alone", to_json(row.alone)}, {"at_once", to_json(row.at_once)},
+  const Json json = {{"end", is_end},
+                     {"id", row.id},
+                     {"title", row.title},
+                     {"on", row.on},
+                     {"skipped", row.skipped},
+                     {"failed", row.has_failed},
+                     {"alone", to_json(row.alone)},
+                     {"at_once", to_json(row.at_once)},
                      {"direct", to_json(row.direct)}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Row row_of(const Json& json) {
-  return {json["id"],     json["title"], json["on"], json["skipped"], json["failed"], outcome_of(json["alone"]),
-          outcome_of(json["at_once"]), alignment_of(json["direct"])};
+  return {json["id"],
+          json["title"],
+          json["on"],
+          json["skipped"],
+          json["failed"],
+          outcome_of(json["alone"]),
+          outcome_of(json["at_once"]),
+          alignment_of(json["direct"])};
 }
 
 void write_all(int fd, const std::string& text) {
@@ -103,7 +114,8 @@ class Listener {
         continue;
       }
       if (begun_) {
-        begun_->skipped = ready == 0 ? fmt::format("did not end within {} seconds", kRowTimeoutMs / 1000) : "the trial crashed";
+        begun_->skipped =
+            ready == 0 ? fmt::format("did not end within {} seconds", kRowTimeoutMs / 1000) : "the trial crashed";
         begun_->has_failed = true;
         rows_.push_back(*begun_);
       }

@@ -1,6 +1,6 @@
-// trial.h - each kind of request that a path knows, tried in a child: what it leaves behind ends with it, and one that does
-// not end in time is given up. Nothing is written but to files of its own, which have no name; of what belongs to others,
-// files and devices are read, and streams not even that.
+// trial.h - each kind of request that a path knows, tried in a child: what it leaves behind ends with it, and one that
+// does not end in time is given up. Nothing is written but to files of its own, which have no name; of what belongs to
+// others, files and devices are read, and streams not even that.
 #pragma once
 
 #include <functional>
@@ -16,10 +16,10 @@ namespace aiox::cli::doctor {
 inline constexpr unsigned kAtOnce = 16;
 
 struct Row {
-  std::string id;     // read_cached
-  std::string title;  // read, in the page cache
-  std::string on;     // what was read or written, in words
-  std::string skipped;  // why it was not tried, or not to its end; empty when it was
+  std::string id;           // read_cached
+  std::string title;        // read, in the page cache
+  std::string on;           // what was read or written, in words
+  std::string skipped;      // why it was not tried, or not to its end; empty when it was
   bool has_failed = false;  // it should have worked: skipped says more, or an outcome's error
   std::optional<Outcome> alone;
   std::optional<Outcome> at_once;

@@ -47,11 +47,14 @@ bool has_failed(const Row& row) {
   return row.has_failed || (has_error && !is_misaligned(row));
 }
 
+bool was_tried(const Row& row) { return row.skipped.empty(); }
+
 bool works(const Findings& findings) {
+  const auto& rows = findings.rows;
   const bool has_all_lanes =
       std::all_of(findings.lanes.begin(), findings.lanes.end(), [](const auto& lane) { return lane.available != 0; });
-  return has_all_lanes && !findings.rows.empty() &&
-         std::none_of(findings.rows.begin(), findings.rows.end(), has_failed);
+  return has_all_lanes && std::any_of(rows.begin(), rows.end(), was_tried) &&
+         std::none_of(rows.begin(), rows.end(), has_failed);
 }
 
 // By name, as the table and the text below it have them.
@@ -288,10 +291,12 @@ void print_text(const Findings& findings) {
   report.gap();
   std::vector<std::string> on;
   for (const Row& row : findings.rows) {
-    if (std::find(on.begin(), on.end(), row.on) == on.end()) on.push_back(row.on);
+    if (was_tried(row) && std::find(on.begin(), on.end(), row.on) == on.end()) on.push_back(row.on);
   }
-  report.paragraph(fmt::format("Tried on {}.", listed(on)));
-  if (works(findings)) {
+  if (!on.empty()) report.paragraph(fmt::format("Tried on {}.", listed(on)));
+  if (on.empty()) {
+    report.paragraph("Nothing could be tried here: see above.", Style::kBad);
+  } else if (works(findings)) {
     report.paragraph("AIO works here.", Style::kGood);
   } else {
     report.paragraph("Not all that aiox needs works here: see above.", Style::kBad);

@@ -1,4 +1,5 @@
 // examine_process.cc - aiox doctor --pid: whether aiox is loaded in a process, which one, and whether it is at work.
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -68,6 +69,14 @@ std::string way_in(const Process& process, const LoadedAiox& library) {
   return "not by the LD_PRELOAD that it was started with: by /etc/ld.so.preload or dlopen";
 }
 
+// What it does with aiox only its own statistics tell, and aiox stat reads them.
+std::string figures_text(const Process& process) {
+  const auto& variables = process.variables;
+  const bool is_on = std::find(variables.begin(), variables.end(), "AIOX_STATS=1") != variables.end();
+  if (is_on) return fmt::format("AIOX_STATS=1: aiox stat {} shows what it does", process.pid);
+  return "none: started with AIOX_STATS=1 (aiox run --stats 1) it would have some, for aiox stat and aiox top";
+}
+
 void print_text(const Process& process) {
   Report report;
   report.heading(fmt::format("process {}: {}", process.pid, process.name));
@@ -94,6 +103,7 @@ void print_text(const Process& process) {
   }
   report.entry("threads", threads.empty() ? "none of aiox's" : listed(threads));
   if (process.refused.empty()) report.entry("contexts", fmt::format("{} of native AIO", process.contexts));
+  if (!process.libraries.empty()) report.entry("figures", figures_text(process));
   if (process.seccomp_mode != 0) {
     report.entry("sandbox",
                  "a seccomp filter: lanes may be closed to it that are open here; AIOX_VERBOSE=1 has it say so");

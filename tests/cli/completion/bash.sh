@@ -61,7 +61,10 @@ offers "doctor --pid $$" $$
 if commands_of "$aiox" | grep -qx bench; then
   help=$("$aiox" bench --help)
   for word in $("$here/drive.bash" "$completion" "$aiox bench --engine "; "$here/drive.bash" "$completion" "$aiox bench --rw "); do
-    grep -qE "(^|[ ,])$word([ ,.]|\$)" <<<"$help" || { echo "FAILED: aiox bench has no $word"; failures=$((failures + 1)); }
+    # Of an engine with a suffix each part is looked for: --help has the suffixes once.
+    for part in "${word%%:*}" ${word#"${word%%:*}"}; do
+      grep -qE "(^|[ ,]|aiox)$part([ ,.:]|\$)" <<<"$help" || { echo "FAILED: aiox bench has no $word"; failures=$((failures + 1)); }
+    done
   done
   offers 'bench --engine glibc,ps' glibc,psync
   offers 'bench --engine aiox:th' threads

@@ -40,6 +40,7 @@ sum=$(cksum <"$work/folder/file"; stat -c '%s %Y' "$work/folder/file")
 expect 0 '^Tried on .*/folder/file and a file of its own in ' "$aiox" doctor "$work/folder/file"
 [ "$sum" = "$(cksum <"$work/folder/file"; stat -c '%s %Y' "$work/folder/file")" ] || { echo "FAILED: the file was changed"; failures=$((failures + 1)); }
 [ "$(ls -A "$work/folder")" = file ] || { echo "FAILED: left behind: $(ls -A "$work/folder")"; failures=$((failures + 1)); }
+expect 0 '^Tried on /proc/self/status\.' "$aiox" doctor /proc/self/status
 : >"$work/folder/empty"
 expect 0 ': file$' "$aiox" doctor "$work/folder/empty"
 
@@ -51,7 +52,8 @@ expect 0 '^write, with room for it ' "$aiox" doctor /dev/ptmx
 also ': terminal$' '^Tried on a terminal of its own\.'
 expect 0 '^read +[a-z]' "$aiox" doctor /dev/zero
 if [ -e /dev/kmsg ]; then
-  expect 0 'not tried: a read could take what is meant for another program' "$aiox" doctor /dev/kmsg
+  expect 1 'not tried: a read could take what is meant for another program' "$aiox" doctor /dev/kmsg
+  also '^Nothing could be tried here'
 fi
 
 # A folder nothing can be made in: what could not be tried is said, and why.

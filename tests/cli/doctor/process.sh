@@ -41,7 +41,7 @@ fi
 
 begin "$aiox" run --backend threads -- "$asleep"
 expect 0 '^aiox +yes /.*/libaiox-preload\.so, version [0-9.]+, preloaded$' "$aiox" doctor --pid "$pid"
-also '^aiox is loaded and at work\.' '^settings +.*AIOX_BACKEND=threads' '^threads +aiox-' '^preload +LD_PRELOAD=/.*/libaiox-preload'
+also '^aiox is loaded and at work\.' '^settings +.*AIOX_BACKEND=threads' '^threads +aiox-' '^figures +none: started with AIOX_STATS=1' '^preload +LD_PRELOAD=/.*/libaiox-preload'
 expect 0 '"loaded": true' "$aiox" doctor --json --pid "$pid"
 also '"is_replaced": false' '"aiox-' '"AIOX_BACKEND=threads"'
 if [ "$(id -u)" -eq 0 ] && as_nobody test -x "$aiox"; then

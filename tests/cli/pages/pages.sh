@@ -38,22 +38,26 @@ done
 
 # The subcommands of COMMAND..., which is aiox and what follows it.
 commands_of() { "$@" --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z][a-z-]*\) .*/\1/p'; }
-options_of_help() { "$@" --help | grep -oE '^  -[-a-zA-Z_,]+' | tr -d ' ' | tr ',' '\n' | grep -E '^-' | sort -u; }
+# A line for each option, with all its names; not --help, which all have.
+options_of_help() { "$@" --help | grep -oE '^  -[-a-zA-Z_,]+' | tr -d ' ' | grep -v '^-h,--help$'; }
 options_of_page() { render "$1" | sed -n 's/^ \{2,12\}\(-[-a-zA-Z_].*\)/\1/p' | sed 's/  .*//' | grep -oE '(^|, )--?[a-zA-Z][-a-zA-Z_]*' |
-  sed 's/^, //' | sort -u; }
+  sed 's/^, //' | grep -vxE -e '-h|--help' | sort -u; }
 
-# compare PAGE COMMAND... - PAGE has just the options of these commands: one, or one and a subcommand of it.
+# compare PAGE COMMAND... - PAGE has the options that COMMAND... prints, by one of their names at least, and no others.
 compare() {
-  local page=$1
+  local page=$1 option names
   shift
   if [ ! -e "$page" ]; then
     complain "there is no page $page"
     return
   fi
-  local difference
-  difference=$(diff <("$@") <(options_of_page "$page"))
-  [ -z "$difference" ] || complain "$page (>) and --help (<) differ:
-$difference"
+  names=$(options_of_page "$page")
+  for option in $("$@"); do
+    grep -qxFf <(tr ',' '\n' <<<"$option") <<<"$names" || complain "$page does not have $option"
+  done
+  for option in $names; do
+    "$@" | tr ',' '\n' | grep -qxF -e "$option" || complain "$page has $option, which is no option"
+  done
 }
 with_subcommands() {
   options_of_help "$@"
@@ -61,7 +65,7 @@ with_subcommands() {
 }
 compare "$man/aiox.1" options_of_help "$aiox"
 for command in $(commands_of "$aiox"); do
-  compare "$man/aiox-$command.1" eval "with_subcommands '$aiox' $command | sort -u"
+  compare "$man/aiox-$command.1" with_subcommands "$aiox" "$command"
   render "$man/aiox.1" | grep -qE "^ +$command( |\$)" || complain "aiox.1 does not name $command"
 done
 

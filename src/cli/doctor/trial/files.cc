@@ -1,5 +1,5 @@
-// files.cc - what is tried on a file, or in a folder. Each row has a file of its own, without a name (O_TMPFILE) or
-// with one that is taken away at once; reads are of PATH itself where it is a file long enough.
+// files.cc - what is tried on a file, or in a folder. Each row has a file of its own, without a name (O_TMPFILE) or with
+// one that is taken away at once; reads are of PATH itself where it is a file long enough, or nothing else is to be had.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -37,8 +37,11 @@ class FileTrials {
         report_(report),
         folder_(storage.kind == PathKind::kFolder ? storage.path
                                                   : std::filesystem::path(storage.path).parent_path().string()),
-        reads_path_(storage.kind == PathKind::kFile && storage.is_readable && storage.size_bytes >= kOwnFileBytesMin) {
+        reads_path_(false) {
     if (folder_.empty()) folder_ = ".";
+    // A short file is better than none.
+    const bool is_long_enough = storage.size_bytes >= kOwnFileBytesMin || ::access(folder_.c_str(), W_OK) != 0;
+    reads_path_ = storage.kind == PathKind::kFile && storage.is_readable && is_long_enough;
   }
 
   void run() {
@@ -171,7 +174,7 @@ class FileTrials {
   const Storage& storage_;
   const Reporter& report_;
   std::string folder_;
-  const bool reads_path_;
+  bool reads_path_;
   const Buffers buffers_;
   bool is_on_path_ = false;
   bool is_direct_ = false;

@@ -1,6 +1,6 @@
 /* refuse.c - refuse ERROR CALL... -- PROGRAM [ARGUMENT...]: becomes PROGRAM under a seccomp filter that answers the system
- * calls with ERROR (EPERM as a container's profile does, ENOSYS as an old kernel that has no such call, EINVAL as one that does not know its
- * flags, EAGAIN as where a limit is reached). Exit status 77: no filter can be had. */
+ * calls with ERROR: EPERM as a container's profile does, ENOSYS as an old kernel that has no such call, EINVAL as one that
+ * does not know its flags, EAGAIN as where a limit is reached. Exit status 77: no filter can be had. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -14,10 +14,10 @@ namespace {
 
 constexpr const char* kFooter =
     R"END(Without an argument: which lanes work on this machine, for this user, under the AIOX_ variables that are set;
-for each that does not, the reason and what would change it. With PATH: the file system or device, and the lane that each
-kind of request takes there, found by trying. Nothing is written but to a file of its own beside PATH, which has no name;
-a device is only read. With --program: which AIO calls FILE makes, and whether aiox reaches them; FILE is not run. With
---pid: whether aiox is loaded in process N, and at work.
+for each that does not, the reason and what would change it. With PATH: the file system or device, and the lane that
+each kind of request takes there, found by trying. Nothing is written but to a file of its own beside PATH, which has no
+name; a device is only read. With --program: which AIO calls FILE makes, and whether aiox reaches them; FILE is not run.
+With --pid: whether aiox is loaded in process N, and at work.
 
 Exit status: 0 when everything works that a user needs, 1 when something does not, 2 when the command line is wrong.
 

@@ -142,6 +142,14 @@ std::string remedy(const Findings& findings) {
   return {};
 }
 
+// What is not in the files that were read and may do AIO all the same.
+std::string what_may_yet(const AioImports& aio) {
+  std::vector<std::string> what;
+  if (aio.may_load_more) what.push_back("loads while it runs (dlopen)");
+  if (aio.may_start_programs) what.push_back("starts");
+  return what.empty() ? "" : fmt::format(" What it {} may: aiox run --verbose tells.", fmt::join(what, " or "));
+}
+
 Verdict judge(const Findings& findings) {
   const std::string& name = findings.binary();
   if (!findings.out_of_reach.empty()) {
@@ -174,10 +182,7 @@ Verdict judge(const Findings& findings) {
             "aiox run --verbose tells whether it does: one line on stderr at the first."};
   }
   return {false,
-          fmt::format(
-              "It names no AIO call, so aiox has nothing to answer.{}{}",
-              findings.aio.may_load_more ? " What it loads while it runs (dlopen) may: aiox run --verbose tells." : "",
-              note)};
+          fmt::format("It names no AIO call, so aiox has nothing to answer.{}{}", what_may_yet(findings.aio), note)};
 }
 
 const char* title(AioInterface interface) {
@@ -269,6 +274,8 @@ void print_json(const Findings& findings) {
   out["out_of_reach"] = findings.out_of_reach;
   out["drop_in_folder"] = findings.drop_in;
   out["may_load_more"] = findings.aio.may_load_more;
+  out["may_start_programs"] = findings.aio.may_start_programs;
+  out["certainly_without_aio"] = findings.is_elf && findings.aio.is_certainly_without();
   out["linked_in"] = findings.aio.linked_in;
   out["imports"] = Json::array();
   for (const AioImport& import : findings.aio.imports) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <iterator>
 #include <set>
 #include <string_view>
@@ -26,10 +27,18 @@ struct Visit {
   std::vector<std::string> rpath;  // of the files on the way to it, and its own
 };
 
+bool starts_programs(const std::string& name) {
+  for (const std::string_view begin : {"exec", "fexecve", "posix_spawn", "system", "popen"}) {
+    if (name.rfind(begin, 0) == 0) return true;
+  }
+  return false;
+}
+
 void add_imports(const Visit& visit, AioImports* found) {
   for (const ElfSymbol& symbol : visit.image.symbols) {
     if (!symbol.is_imported) continue;
-    if (symbol.name == "dlopen") found->may_load_more = true;
+    if (symbol.name == "dlopen" || symbol.name == "dlmopen") found->may_load_more = true;
+    if (starts_programs(symbol.name)) found->may_start_programs = true;
     AioInterface interface = AioInterface::kByNumber;
     if (is_posix_aio(symbol.name)) {
       interface = AioInterface::kPosix;
@@ -42,8 +51,9 @@ void add_imports(const Visit& visit, AioImports* found) {
   }
 }
 
-bool belongs_to_libc(const ElfImage& image) {
-  return image.soname == "libc.so.6" || image.soname.rfind("ld-linux", 0) == 0;
+// Whose own imports say nothing of the program.
+bool is_passed_over(const ElfImage& image) {
+  return !image.aiox_version.empty() || image.soname == "libc.so.6" || image.soname.rfind("ld-linux", 0) == 0;
 }
 
 }  // namespace
@@ -63,6 +73,10 @@ bool AioImports::has_calls() const {
                      [](const AioImport& import) { return import.interface != AioInterface::kByNumber; });
 }
 
+bool AioImports::is_certainly_without() const {
+  return imports.empty() && linked_in.empty() && is_all_known && !may_load_more && !may_start_programs;
+}
+
 AioImports find_aio_imports(const std::string& path, const ElfImage& program, const std::string& library_path) {
   AioImports found;
   for (const std::string& name : program.local_functions) {
@@ -74,7 +88,7 @@ AioImports find_aio_imports(const std::string& path, const ElfImage& program, co
   visits.push_back({path, program, LibrarySearch::expanded(program.rpath, path)});
   // Breadth first, as the loader does it.
   for (std::size_t at = 0; at < visits.size() && visits.size() < kLibrariesMax; ++at) {
-    if (!belongs_to_libc(visits[at].image)) add_imports(visits[at], &found);
+    if (!is_passed_over(visits[at].image)) add_imports(visits[at], &found);
     for (const std::string& name : std::vector<std::string>(visits[at].image.needed)) {
       if (!seen.insert(name).second) continue;
       const Visit& visit = visits[at];
@@ -82,13 +96,24 @@ AioImports find_aio_imports(const std::string& path, const ElfImage& program, co
       found.libraries.push_back({name, library, visit.path});
       std::string error;
       auto image = library.empty() ? std::nullopt : read_elf_image(library, &error);
-      if (!image) continue;
+      if (!image) {
+        found.is_all_known = false;
+        continue;
+      }
       std::vector<std::string> rpath = LibrarySearch::expanded(image->rpath, library);
       rpath.insert(rpath.end(), visit.rpath.begin(), visit.rpath.end());
       visits.push_back({library, std::move(*image), std::move(rpath)});
     }
   }
   return found;
+}
+
+bool is_certainly_without_aio(const std::string& path) {
+  std::string error;
+  const auto image = read_elf_image(path, &error);
+  if (!image || !image->is_native || image->interpreter.empty()) return false;
+  const char* library_path = std::getenv("LD_LIBRARY_PATH");
+  return find_aio_imports(path, *image, library_path != nullptr ? library_path : "").is_certainly_without();
 }
 
 }  // namespace aiox::cli

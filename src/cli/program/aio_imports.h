@@ -32,12 +32,15 @@ struct NeededLibrary {
 struct AioImports {
   std::vector<AioImport> imports;
   std::vector<NeededLibrary> libraries;
-  std::vector<std::string>
-      linked_in;               // functions of libaio that are part of the program: no library can answer in their place
-  bool may_load_more = false;  // by dlopen
+  std::vector<std::string> linked_in;  // libaio's functions inside the program: no library can answer in their place
+  bool may_load_more = false;          // by dlopen
+  bool may_start_programs = false;     // by exec and its like: they may do AIO
+  bool is_all_known = true;            // false: a library is missing or cannot be read
 
   // Whether there is a call that aiox would answer: of either interface.
   bool has_calls() const;
+  // Whether there is none and nothing that could bring one in.
+  bool is_certainly_without() const;
 };
 
 bool is_posix_aio(const std::string& name);
@@ -45,5 +48,8 @@ bool is_native_aio(const std::string& name);
 
 // Of a dynamic program of this machine's kind. `library_path`: LD_LIBRARY_PATH as it will have it.
 AioImports find_aio_imports(const std::string& path, const ElfImage& program, const std::string& library_path);
+
+// Of any file, under this process's LD_LIBRARY_PATH; false also where it cannot be told.
+bool is_certainly_without_aio(const std::string& path);
 
 }  // namespace aiox::cli

@@ -48,7 +48,11 @@ build number 'int main(void) { mark(); return syscall(SYS_io_submit, 0, 0, 0); }
 expect 0 'may make native AIO calls by number' "$aiox" doctor --program ./number
 also '^syscall +syscall @GLIBC'
 build none 'int main(void) { mark(); return 0; }'
-expect 1 '^It names no AIO call, so aiox has nothing to answer' "$aiox" doctor --program ./none
+expect 1 '^It names no AIO call, so aiox has nothing to answer\.$' "$aiox" doctor --program ./none
+expect 1 '"certainly_without_aio": true' "$aiox" doctor --json --program ./none
+build starts 'int main(void) { mark(); return system("true"); }'
+expect 1 'What it starts may: aiox run --verbose tells\.$' "$aiox" doctor --program ./starts
+expect 1 '"certainly_without_aio": false' "$aiox" doctor --json --program ./starts
 # Stripped of all that the loader does not need.
 cp posix stripped
 strip --strip-section-headers stripped 2>/dev/null || strip stripped

@@ -1,9 +1,9 @@
 #!/bin/sh
-# summary.sh AIOX WORK - aiox run --summary tells what the program and its children did, however they ended, and is
+# summary.sh AIOX WORK PTY - aiox run --summary tells what the program and its children did, however they ended, and is
 # otherwise as if it was not there: exit status, signals, job control.
 # shellcheck disable=SC2016  # the programs that are started expand their own variables
 set -u
-aiox=$1 program=$2
+aiox=$1 program=$2 pty=$3
 # shellcheck source=tests/cli/live/common.sh
 . "$(dirname "$0")/../live/common.sh"
 
@@ -44,6 +44,32 @@ kill -9 "$above"
 wait "$above" 2>/dev/null
 for _ in $(seq 100); do kill -0 "$below" 2>/dev/null || break; sleep 0.05; done
 kill -0 "$below" 2>/dev/null && fail "the program outlives a kill -9 of aiox run"
+
+# In a shell's foreground: stopped and continued with the program, and interrupted as it is.
+if command -v bash >/dev/null; then
+  cat >"$work/job.sh" <<'END'
+trap 'echo goes on' CONT
+echo up
+while :; do sleep 0.05; done
+END
+  cat >"$work/script" <<END
+expect ready>
+type '$aiox' run --summary -- sh job.sh\x0d
+expect up
+type \x1a
+expect Stopped
+type fg\x0d
+expect goes on
+type \x03
+expect ended by SIGINT
+type echo status=\$?\x0d
+expect status=130
+type exit 5\x0d
+end 5
+END
+  (cd "$work" && PS1='ready> ' timeout 60 "$pty" 24 120 "$work/script" "$(command -v bash)" --norc --noprofile -i) ||
+    fail "job control: exit status $?"
+fi
 
 # The file for programs: whole, or as it was.
 "$aiox" run --summary-json "$work/report.json" -- "$program" "$work/data" 100 2>"$work/errors" || fail "exit status $?"

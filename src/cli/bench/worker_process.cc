@@ -127,7 +127,7 @@ std::string find_worker() {
   for (const char* folder : {AIOX_LIBEXEC_FROM_BIN, "../libexec"}) {
     const auto candidate = (bin / folder / "aiox" / "aiox-bench-worker").lexically_normal();
     if (std::filesystem::exists(candidate, error)) return candidate.string();
-    looked_at += (looked_at.empty() ? "" : " and ") + candidate.string();
+    if (candidate.string() != looked_at) looked_at += (looked_at.empty() ? "" : " and ") + candidate.string();
   }
   throw WorkerError{fmt::format("aiox-bench-worker, which does the I/O, is not there; looked for at {}", looked_at)};
 }

@@ -11,8 +11,8 @@
 
 #include "cli/commands.h"
 #include "cli/exit.h"
+#include "cli/program/aio_imports.h"
 #include "cli/run/child.h"
-#include "cli/run/imports.h"
 #include "cli/run/preload.h"
 #include "cli/run/program.h"
 #include "cli/run/settings.h"
@@ -63,7 +63,7 @@ void warn_when_out_of_reach(const std::string& program) {
   if (!path) return;
   if (const auto reason = out_of_reach(*path)) {
     fmt::print(stderr, "aiox run: warning: {} {}, so LD_PRELOAD does not reach it: it runs without aiox.\n", *path, *reason);
-  } else if (is_without_aio(*path)) {
+  } else if (is_certainly_without_aio(*path)) {
     fmt::print(stderr, "aiox run: warning: neither {} nor its libraries import an AIO call (aio_*, lio_listio, io_submit, "
                "syscall): there is nothing for aiox to do.\n", *path);
   }

@@ -294,7 +294,7 @@ void print_text(const Findings& findings) {
     if (was_tried(row) && std::find(on.begin(), on.end(), row.on) == on.end()) on.push_back(row.on);
   }
   if (!on.empty()) report.paragraph(fmt::format("Tried on {}.", listed(on)));
-  if (on.empty()) {
+  if (on.empty() && std::none_of(findings.rows.begin(), findings.rows.end(), has_failed)) {
     report.paragraph("Nothing could be tried here: see above.", Style::kBad);
   } else if (works(findings)) {
     report.paragraph("AIO works here.", Style::kGood);

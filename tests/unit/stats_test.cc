@@ -278,7 +278,7 @@ TEST_CASE("files have places, and one that is closed makes room for another") {
 }
 
 TEST_CASE("a segment is read only where it is one") {
-  alignas(64) char memory[sizeof(stats::SegmentHeader)] = {};
+  alignas(stats::SegmentHeader) char memory[sizeof(stats::SegmentHeader)] = {};
   auto* header = reinterpret_cast<stats::SegmentHeader*>(memory);
   CHECK_FALSE(stats::is_segment(header, sizeof memory));
   stats::begin_segment(header, 2, 1);

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -64,6 +66,10 @@ std::optional<std::uint64_t> start_of(pid_t id) {
   return std::strtoull(word.c_str(), nullptr, 10) * (1'000'000'000 / per_second);
 }
 
+std::string program_name(const stats::ProcessFigures& figures) {
+  return {figures.name, ::strnlen(figures.name, sizeof figures.name)};
+}
+
 // The id that the process of those figures has here: its own, where it is the creator of the segment in another container.
 std::optional<pid_t> id_here(const stats::ProcessFigures& figures, pid_t creator, bool is_only_one) {
   const auto is_it = [&figures](pid_t id) {
@@ -83,7 +89,10 @@ std::shared_ptr<const Segment> Segment::attach(int id) {
   if (address == reinterpret_cast<void*>(-1)) return nullptr;
   const bool has_size = ::shmctl(id, IPC_STAT, &status) == 0;
   auto* header = static_cast<stats::SegmentHeader*>(address);
-  if (has_size && stats::is_segment(header, status.shm_segsz)) return std::shared_ptr<const Segment>(new Segment(header));
+  if (has_size && stats::is_segment(header, status.shm_segsz) && has_our_size(status.shm_segsz)) {
+    const std::size_t places = (status.shm_segsz - sizeof(stats::SegmentHeader)) / sizeof(stats::ProcessFigures);
+    return std::shared_ptr<const Segment>(new Segment(header, static_cast<std::uint32_t>(places)));
+  }
   ::shmdt(address);
   errno = 0;
   return nullptr;
@@ -92,7 +101,7 @@ std::shared_ptr<const Segment> Segment::attach(int id) {
 Segment::~Segment() { ::shmdt(header_); }
 
 std::uint32_t Segment::process_count() const {
-  return std::min(header_->taken.load(std::memory_order_acquire), header_->process_count);
+  return std::min(header_->taken.load(std::memory_order_acquire), places_);
 }
 
 bool is_alive(const Process& process) {
@@ -116,12 +125,12 @@ Found find_processes(const std::vector<Process>& known) {
     for (std::uint32_t i = 0; i < segment->process_count(); ++i) {
       const stats::ProcessFigures& figures = segment->figures(i);
       if (figures.is_live.load(std::memory_order_acquire) == 0) continue;
-      const auto id = id_here(figures, one.creator, segment->header().process_count == 1);
+      const auto id = id_here(figures, one.creator, segment->places() == 1);
       if (!id) continue;
       struct stat status{};
       const std::string proc = fmt::format("/proc/{}", *id);
       if (::stat(proc.c_str(), &status) != 0) continue;
-      found.processes.push_back({*id, status.st_uid, std::string(figures.name), one.id, i, segment});
+      found.processes.push_back({*id, status.st_uid, program_name(figures), one.id, i, segment});
     }
   }
   // One that has become another program (exec) has left figures behind in a segment of many: the last are its own.

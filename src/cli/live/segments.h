@@ -1,5 +1,6 @@
 // segments.h - finds the statistics of other processes: System V shared memory that the library has made (stats/segment.h),
-// attached read-only for as long as somebody here looks at it.
+// attached read-only for as long as somebody here looks at it. What is in them is another user's, where root looks: nothing
+// that is read there decides how far is read.
 #pragma once
 
 #include <sys/types.h>
@@ -24,13 +25,15 @@ class Segment {
   Segment& operator=(const Segment&) = delete;
 
   const stats::SegmentHeader& header() const { return *header_; }
+  std::uint32_t places() const { return places_; }
   const stats::ProcessFigures& figures(std::uint32_t index) const { return *stats::figures_of(header_, index); }
   // Places in use: of processes, some of which may have ended.
   std::uint32_t process_count() const;
 
  private:
-  explicit Segment(stats::SegmentHeader* header) : header_(header) {}
+  Segment(stats::SegmentHeader* header, std::uint32_t places) : header_(header), places_(places) {}
   stats::SegmentHeader* header_;
+  std::uint32_t places_;  // by its size
 };
 
 // A process that keeps statistics.

@@ -270,11 +270,7 @@ void top(const Options& options) {
     print_batches(options);
     return;
   }
-  int signal = 0;
-  {
-    signal = Top(options).run();
-  }
-  if (signal != 0) throw Exit{128 + signal};
+  if (const int signal = Top(options).run(); signal != 0) throw Exit{128 + signal};
 }
 
 }  // namespace

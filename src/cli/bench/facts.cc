@@ -75,7 +75,7 @@ Facts machine_facts() {
 
 // /proc/self/mountinfo: "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue".
 std::string place_of(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) return {};
   if (S_ISBLK(status.st_mode)) return device_text(major(status.st_rdev), minor(status.st_rdev));
   const std::string wanted = fmt::format("{}:{}", major(status.st_dev), minor(status.st_dev));

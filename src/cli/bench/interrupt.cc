@@ -25,7 +25,7 @@ void remember(int signal) { g_signal = signal; }
 }  // namespace
 
 InterruptWatch::InterruptWatch() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = remember;  // without SA_RESTART: a wait ends
   for (std::size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], nullptr, &g_before[i]);

@@ -57,16 +57,29 @@ int open_temporary(const std::string& directory) {
   return inherited(fd);
 }
 
-// ENOSPC before anything is written, where the file system can tell.
-void reserve(const JobFile& file, std::uint64_t bytes) {
-  if (::fallocate(file.fd, 0, 0, static_cast<off_t>(bytes)) == 0) return;
-  if (errno == EOPNOTSUPP || errno == EINTR || errno == EINVAL) return;
-  struct statvfs status {};
-  ::fstatvfs(file.fd, &status);
-  const std::string free = size_text(std::uint64_t{status.f_bavail} * status.f_frsize);
-  fail(fmt::format(
-      "cannot make a file of {}: {} ({} are free there); give a smaller --size, or a --directory with more room",
-      size_text(bytes), std::strerror(errno), free));
+[[noreturn]] void fail_for_room(std::uint64_t bytes, const std::string& reason, const std::string& free) {
+  fail(fmt::format("cannot make files of {} in all: {} ({} free there); give a smaller --size, or a --directory "
+                   "with more room",
+                   size_text(bytes), reason, free));
+}
+
+// Before anything is written, where the file system can tell. It is asked first: to reserve would take all there is before
+// it fails, from whoever else writes there.
+void check_room(const std::vector<std::vector<JobFile>>& jobs, std::uint64_t bytes_per_file) {
+  const std::uint64_t bytes = bytes_per_file * jobs.size() * jobs.front().size();
+  struct statvfs status{};
+  if (::fstatvfs(jobs.front().front().fd, &status) != 0) return;
+  const std::uint64_t free = std::uint64_t{status.f_bavail} * status.f_frsize;
+  const std::string free_text = size_text(free);
+  // A file system in memory may know no size.
+  if (status.f_blocks > 0 && bytes > free) fail_for_room(bytes, std::strerror(ENOSPC), free_text);
+  for (const auto& files : jobs) {
+    for (const JobFile& file : files) {
+      if (::fallocate(file.fd, 0, 0, static_cast<off_t>(bytes_per_file)) == 0) continue;
+      if (errno == EOPNOTSUPP || errno == EINTR || errno == EINVAL) continue;
+      fail_for_room(bytes, std::strerror(errno), free_text);
+    }
+  }
 }
 
 }  // namespace
@@ -108,7 +121,7 @@ std::uint64_t Target::bytes_per_job() const { return bytes_per_file() * jobs_.fr
 
 void Target::open_existing(const Options& options, int fd) {
   jobs_.push_back({{inherited(fd), options.filename}});
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) fail_errno("cannot ask about " + options.filename);
   const bool is_device = S_ISBLK(status.st_mode);
   if (!is_device && !S_ISREG(status.st_mode)) fail(options.filename + " is neither a file nor a block device");
@@ -164,11 +177,7 @@ void Target::make(const Options& options, const std::function<void(double)>& pro
   }
   std::size_t done = 0;
   const std::size_t all = jobs_.size() * jobs_.front().size();
-  for (const auto& files : jobs_) {
-    for (const JobFile& file : files) {
-      reserve(file, bytes_per_file());
-    }
-  }
+  check_room(jobs_, bytes_per_file());
   for (const auto& files : jobs_) {
     for (const JobFile& file : files) {
       fill(file, bytes_per_file(),

@@ -3,6 +3,7 @@
 # shellcheck disable=SC2016  # the shells that are started expand their own variables
 # shellcheck source=tests/cli/bench/common.sh
 . "$(dirname "$0")/common.sh"
+command -v pgrep >/dev/null || skip "pgrep is missing"
 
 nothing_left() {
   [ -z "$(ls -A "$1")" ] || complain "$2: files are left: $(ls -A "$1")"

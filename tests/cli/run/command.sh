@@ -3,22 +3,11 @@
 # shellcheck disable=SC2016  # the programs that are started expand their own variables
 set -u
 aiox=$1
-failures=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# expect STATUS PATTERN COMMAND... - COMMAND ends with STATUS and prints, on stdout or stderr, a line that has PATTERN.
-expect() {
-  status=$1 pattern=$2
-  shift 2
-  out=$("$@" 2>&1)
-  actual=$?
-  if [ "$actual" -ne "$status" ] || ! printf '%s\n' "$out" | grep -Eq -e "$pattern"; then
-    echo "FAILED: $*: exit status $actual (expected $status), output (expected /$pattern/):"
-    printf '%s\n' "$out" | sed 's/^/  | /'
-    failures=$((failures + 1))
-  fi
-}
+# shellcheck source=tests/cli/expect.sh
+. "$(dirname "$0")/../expect.sh"
 
 expect 0 '^aiox [0-9]+\.[0-9]+\.[0-9]+' "$aiox" --version
 expect 0 '^Examples:' "$aiox" --help

@@ -41,7 +41,7 @@ int make_shared_segment(size_t size_bytes, SharedSegment* segment, const char** 
 }
 
 int join_shared_segment(int id, size_t size_bytes_min, SharedSegment* segment) {
-  shmid_ds status;
+  shmid_ds status = {};
   const long error = raw_syscall(SYS_shmctl, id, IPC_STAT, as_argument(&status));
   if (error < 0) return static_cast<int>(error);
   if (status.shm_segsz < size_bytes_min) return -EINVAL;

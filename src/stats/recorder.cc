@@ -45,6 +45,7 @@ unsigned index_of(Kind kind) { return static_cast<unsigned>(kind); }
 // The end of what a link says, for as much as there is room.
 void copy_link(const char* link, char* to, size_t to_bytes) {
   char text[PATH_MAX];
+  text[0] = '\0';
   const long length = raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(link), as_argument(text), sizeof text);
   const size_t bytes = length > 0 ? static_cast<size_t>(length) : 0;
   const size_t room = to_bytes - 1;
@@ -295,7 +296,7 @@ void Recorder::threads(uint64_t started, uint64_t now) {
 // ---- Files ----
 
 uint32_t Recorder::enter_file(int fd) {
-  struct statx status;
+  struct statx status = {};
   const long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH, STATX_INO, as_argument(&status));
   if (error != 0) return kNoFile;
   const uint64_t device = (uint64_t{status.stx_dev_major} << 32) | status.stx_dev_minor;

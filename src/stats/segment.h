@@ -99,7 +99,7 @@ struct FileFigures {
 
 inline constexpr size_t kErrors = 140;  // errno values; 0: those beyond
 
-struct alignas(64) ProcessFigures {
+struct ProcessFigures {  // aligned as its last member is
   std::atomic<uint32_t> is_live;  // what follows up to the name is there: release, acquire
   int32_t process_id;             // as the process itself sees it
   uint32_t is_counter;            // ticks are the processor's own; 0: nanoseconds

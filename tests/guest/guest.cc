@@ -267,6 +267,16 @@ void sleep_ms(unsigned milliseconds) {
   }
 }
 
+bool comes_true(const std::function<bool()>& condition) {
+  const char* backend = getenv("AIOX_BACKEND");
+  const unsigned tries = backend != nullptr && strcmp(backend, "io_uring") == 0 ? 300 : 1;
+  for (unsigned i = 1; !condition(); ++i) {
+    if (i == tries) return false;
+    sleep_ms(10);
+  }
+  return true;
+}
+
 pid_t fork_child(const std::function<void()>& body, unsigned seconds) {
   fflush(nullptr);
   pid_t child = fork();

@@ -110,6 +110,9 @@ long resident_bytes();
 double processor_seconds();       // that this process has used
 std::string descriptor_table();   // "0 1 2 5": what is open, without the descriptor that looks
 void sleep_ms(unsigned milliseconds);
+// At once; where AIOX_BACKEND=io_uring has writes and fsyncs done by a ring, which may hold on to a file until its thread next
+// enters it, within that thread's idle time (L-15).
+bool comes_true(const std::function<bool()>& condition);
 
 // Runs `body` in a forked child, which then exits with 0; the child is killed after `seconds`.
 pid_t fork_child(const std::function<void()>& body, unsigned seconds = 30);

@@ -88,18 +88,6 @@ void keep_record_locks(Io some_io) {
   unlink(path.c_str());
 }
 
-// At once; where AIOX_BACKEND=io_uring has writes and fsyncs done by a ring, which may hold on to a file until its thread next
-// enters it, within that thread's idle time (L-15).
-bool comes_true(const std::function<bool()>& condition) {
-  const char* backend = getenv("AIOX_BACKEND");
-  const unsigned tries = backend != nullptr && strcmp(backend, "io_uring") == 0 ? 300 : 1;
-  for (unsigned i = 1; !condition(); ++i) {
-    if (i == tries) return false;
-    sleep_ms(10);
-  }
-  return true;
-}
-
 void release_flock_by_close(Io some_io) {
   std::string path = scratch_path("flocked");
   close(pattern_file_at(path, 256 * 1024, 0));

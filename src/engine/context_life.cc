@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "engine/inside.h"
 #include "engine/waiter.h"
+#include "kernel/signal_hold.h"
 
 namespace aiox::engine {
 
@@ -22,7 +23,9 @@ constexpr int64_t kExitLookNs = 200'000;
 // io_destroy: until its caller is the context's only user.
 class DrainWaiter final : public Waiter {
  public:
-  DrainWaiter(Engine* engine, Context* context) : Waiter(engine, false), context_(context) {}
+  DrainWaiter(Engine* engine, Context* context, const uint64_t& mask) : Waiter(engine, false), context_(context) {
+    set_signal_mask(&mask);
+  }
 
  private:
   bool is_done() const override { return context_->users() == 1; }
@@ -55,6 +58,8 @@ int Engine::create_context(uint32_t events, uintptr_t* address) {
 }
 
 int Engine::destroy_context(Context* context) {
+  // Handlers run in the sleeps alone: one that forks elsewhere would leave the child at work on what it does not have.
+  kernel::SignalHold hold;
   {
     Inside inside;
     if (!contexts.begin_destroy(context)) return -EINVAL;
@@ -67,7 +72,7 @@ int Engine::destroy_context(Context* context) {
   int error;
   do {
     cancel_all_of(context);
-    DrainWaiter waiter(this, context);
+    DrainWaiter waiter(this, context, hold.previous());
     error = waiter.wait(kernel::monotonic_now_ns() + kCancelAgainNs);
     if (waiter.is_in_child()) return 0;  // there it is gone
   } while (error != 0);

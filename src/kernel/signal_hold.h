@@ -22,6 +22,8 @@ class SignalHold {
   ~SignalHold() {
     if (is_wanted_) raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, as_argument(&previous_), 0, sizeof previous_);
   }
+  // The thread's own mask, for a sleep meanwhile.
+  const uint64_t& previous() const { return previous_; }
   SignalHold(const SignalHold&) = delete;
   SignalHold& operator=(const SignalHold&) = delete;
 

@@ -91,8 +91,8 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
     submission->length_bytes = block.aio_nbytes;
   }
   if (error != 0) return error;
-  const bool is_too_far = submission->length_bytes > static_cast<uint64_t>(INT64_MAX - submission->offset);
-  return submission->offset < 0 || is_too_far ? -EINVAL : 0;
+  if (submission->offset < 0) return -EINVAL;
+  return submission->length_bytes > static_cast<uint64_t>(INT64_MAX - submission->offset) ? -EINVAL : 0;
 }
 
 int prepare_sync(FileQueue* file, const iocb& block, Submission* submission) {

@@ -26,6 +26,10 @@ using conformance::open_temp_file;
 
 // Runs it in a child, which must end well.
 void in_child(const std::function<void()>& body) {
+#if defined(__SANITIZE_ADDRESS__)
+  // gcc 12's allocator of it does not hold its locks over a fork: in the child it may be locked for ever.
+  aiox_test::skip_case("AddressSanitizer: a thread may be allocating when the process forks");
+#endif
   const pid_t child = fork();
   EXPECT(child >= 0);
   if (child == 0) {

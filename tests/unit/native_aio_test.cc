@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -346,10 +347,48 @@ TEST_CASE("a leader that sleeps in the direct lane is woken through a file of an
 }
 
 namespace {
-std::atomic<pid_t> g_child{-1};
+std::atomic<int> g_forks{0};
 void fork_here(int) {
-  pid_t child = fork();
-  if (child != 0) g_child.store(child);
+  const pid_t child = fork();
+  if (child > 0) g_forks.fetch_add(1);
+}
+
+// Calls `wait`, which is struck again and again meanwhile by a handler that forks. In each child it must come back as
+// in_child, in the parent as in_parent.
+template <typename Wait>
+void strike(unsigned strikes, Wait wait, long in_child, long in_parent) {
+  sigset_t usr1;
+  sigemptyset(&usr1);
+  sigaddset(&usr1, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &usr1, nullptr);
+  g_forks.store(0);
+  const pid_t parent = getpid();
+  const pthread_t self = pthread_self();
+  std::atomic<bool> is_over{false};
+  std::thread striker([&] {
+    usleep(30000);
+    for (unsigned i = 0; i < strikes && !is_over.load(); i++) {
+      pthread_kill(self, SIGUSR1);
+      usleep(300 + i * 37 % 400);
+    }
+  });
+  pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);
+  const long answer = wait();
+  pthread_sigmask(SIG_BLOCK, &usr1, nullptr);
+  if (getpid() != parent) _exit(answer == in_child ? 7 : 1);
+  is_over.store(true);
+  striker.join();
+  CHECK(answer == in_parent);
+  REQUIRE(g_forks.load() > 0);
+  for (int left = g_forks.load(); left > 0; left--) {
+    int status = 0;
+    REQUIRE(waitpid(-1, &status, 0) > 0);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 7);
+  }
+  // What is still pending strikes nobody.
+  signal(SIGUSR1, SIG_IGN);
+  pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);
 }
 }  // namespace
 
@@ -358,48 +397,38 @@ TEST_CASE("a handler that forks during a wait leaves both processes whole") {
   AIOX_SKIP("a child of a threaded process cannot go on under ThreadSanitizer");
 #endif
   Watchdog watchdog;
-  Pipe pipes;
   struct sigaction action = {}, previous;
   action.sa_handler = fork_here;
-  sigaction(SIGUSR1, &action, &previous);
-  for (bool is_destroyed : {false, true}) {
+  // A file in use with a high number: io_destroy looks through all below it, which takes a while.
+  ScratchFile file(4096);
+  rlimit limit = {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const int high = fcntl(file.fd(), F_DUPFD_CLOEXEC, static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 15000) - 10));
+  REQUIRE(high >= 0);
+  for (unsigned round = 0; round < 8; round++) {
     aio_context_t context = 0;
     REQUIRE(setup_context(8, &context) == 0);
-    g_child.store(-1);
-    const pid_t parent = getpid();
-    const pthread_t self = pthread_self();
-    std::thread caller([&] {
-      usleep(100000);
-      pthread_kill(self, SIGUSR1);
-      usleep(100000);
-    });
-    timespec second = {3, 0};
+    char byte = 'x';
     io_event event;
-    long answer = 0;
-    if (is_destroyed) {
-      // A user that leaves late keeps io_destroy waiting.
-      auto* inside = Engine::get()->contexts.enter(context, Engine::get()->wait_slots);
-      std::thread late([&] {
-        usleep(400000);
-        inside->remove_user(Engine::get()->wait_slots);
-      });
-      answer = destroy_context(context);
-      if (getpid() != parent) _exit(7);
-      CHECK(answer == 0);
-      late.join();
-    } else {
-      answer = get_events(context, 1, 1, &event, &second);
-      if (getpid() != parent) _exit(answer == -EINTR ? 7 : 1);
-      CHECK(answer == -EINTR);
+    iocb use = block_of(high, IOCB_CMD_PWRITE, &byte, 1);
+    REQUIRE(submit(context, &use) == 1);
+    REQUIRE(get_events(context, 1, 1, &event, &kSeconds) == 1);
+    sigaction(SIGUSR1, &action, round == 0 ? &previous : nullptr);
+    if (round < 2) {
+      strike(1, [&] { return get_events(context, 1, 1, &event, &kSeconds); }, -EINTR, -EINTR);
+      CHECK(destroy_context(context) == 0);
+      continue;
     }
-    caller.join();
-    REQUIRE(g_child.load() > 0);
-    int status = 0;
-    REQUIRE(waitpid(g_child.load(), &status, 0) == g_child.load());
-    CHECK(WIFEXITED(status));
-    CHECK(WEXITSTATUS(status) == 7);
-    if (!is_destroyed) CHECK(destroy_context(context) == 0);
+    // A user that leaves late keeps io_destroy waiting.
+    auto* inside = Engine::get()->contexts.enter(context, Engine::get()->wait_slots);
+    std::thread late([&] {
+      usleep(120000);
+      inside->remove_user(Engine::get()->wait_slots);
+    });
+    strike(100, [&] { return destroy_context(context); }, 0, 0);
+    late.join();
   }
+  close(high);
   sigaction(SIGUSR1, &previous, nullptr);
 }
 

@@ -49,8 +49,10 @@ kill -0 "$below" 2>/dev/null && fail "the program outlives a kill -9 of aiox run
 if command -v bash >/dev/null; then
   cat >"$work/job.sh" <<'END'
 trap 'echo goes on' CONT
+# Once it is up it starts nothing more: a shell that is in vfork(2) when the stop comes does not stop.
+sleep 10 &
 echo up
-while :; do sleep 0.05; done
+while :; do wait; done
 END
   cat >"$work/script" <<END
 expect ready>

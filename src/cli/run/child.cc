@@ -42,6 +42,13 @@ bool look_after(pid_t child, int* status) {
   return true;
 }
 
+// What the terminal sent both, and the program ended by, is not to end this process as well before it has told of it.
+void drop_pending(const sigset_t& signals) {
+  const timespec at_once{};
+  while (::sigtimedwait(&signals, nullptr, &at_once) > 0) {
+  }
+}
+
 }  // namespace
 
 int execute(const std::vector<std::string>& words) {
@@ -99,6 +106,7 @@ Outcome run_below(const std::vector<std::string>& words, int* error) {
     const int signal = ::sigwaitinfo(&all, &info);
     if (signal > 0 && signal != SIGCHLD && !is_the_terminals(info)) ::kill(child, signal);
   }
+  drop_pending(all);
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   return {status, static_cast<double>(stats::clock_ns(CLOCK_MONOTONIC) - begin_ns) / 1e9};
 }

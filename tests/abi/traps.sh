@@ -1,0 +1,52 @@
+#!/bin/sh
+# traps.sh SOURCE BUILD - every test that docs/traps.md names is one: of ctest, or a case of the suite in front of it.
+set -u
+source=$1 build=$2
+if [ -n "${AIOX_TEST_SANITIZE:-}" ]; then
+  echo "SKIP: a sanitized build has some of the tests only"
+  exit 77
+fi
+page=$source/docs/traps.md
+failures=0
+complain() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+known=$(mktemp)
+trap 'rm -f "$known"' EXIT
+(cd "$build" && ctest -N) | sed -n 's/^ *Test *#[0-9]*: //p' >"$known"
+[ -s "$known" ] || complain "ctest lists no test in $build"
+
+# The cells with the tests, a name a line; in front of a sentence the suite that it is a case of.
+names=$(awk -F ' [|] ' '/^[|] / && $3 != "" && $3 !~ /^tests/ { print $3 }' "$page" | awk '{
+  while (match($0, /`[^`]*`(: )?|conformance(_libaio)?: /)) {
+    word = substr($0, RSTART, RLENGTH)
+    $0 = substr($0, RSTART + RLENGTH)
+    is_suite = word ~ /: $/
+    gsub(/`|: $/, "", word)
+    if (is_suite) { suite = word; if (word ~ /^unit_/) print "test\t" word }
+    else if (word ~ / /) print suite "\t" word
+    else { suite = ""; print "test\t" word }
+  }
+  suite = ""
+}')
+[ "$(printf '%s\n' "$names" | wc -l)" -gt 100 ] || complain "$page has too few names: is it read right?"
+
+tab=$(printf '\t')
+checked=$(printf '%s\n' "$names" | while IFS=$tab read -r suite name; do
+  case $suite in
+    test)
+      case $name in
+        *\*) grep -q "^${name%\*}" "$known" ;;
+        *) grep -qx "$name\(_auto\|_threads\|_io_uring\)\{0,1\}" "$known" ;;
+      esac ;;
+    conformance) "$build/tests/aiox-conformance" --list | grep -qxF "$name" ;;
+    conformance_libaio) "$build/tests/aiox_libaio_conformance" --list | grep -qxF "$name" ;;
+    unit_*) grep -qF "\"$name\"" "$source/tests/unit/${suite#unit_}_test.cc" ;;
+    *) false ;;
+  esac || echo "$suite: $name"
+done)
+[ -z "$checked" ] || complain "no such test: $checked"
+echo "$(printf '%s\n' "$names" | wc -l) names in $page"
+[ "$failures" -eq 0 ]

@@ -65,16 +65,14 @@ using FileTraffics = std::array<Traffic, stats::kFiles + 1>;
 struct Apart {
   std::uint32_t sequence = 0;
   std::uint32_t packed = 0;
-  std::uint64_t operations = 0;
-  std::uint64_t bytes = 0;
+  Traffic traffic;
 };
 
 Apart read_apart(const stats::ThreadFigures& from) {
   Apart apart;
   apart.sequence = from.sequence.load(std::memory_order_acquire);
   apart.packed = from.alike.load(std::memory_order_relaxed);
-  apart.operations = read(from.alike_operations);
-  apart.bytes = read(from.alike_bytes);
+  apart.traffic = {read(from.alike_operations), read(from.alike_bytes)};
   return apart;
 }
 
@@ -84,14 +82,11 @@ void add_apart(const Apart& apart, Figures* to, FileTraffics* files) {
       alike.depth_cell >= stats::kDepthCells || alike.file > stats::kOtherFiles) {
     return;
   }
-  to->asked[alike.kind] += apart.operations;
-  to->sizes[alike.kind][alike.size_cell] += apart.operations;
-  to->depths[alike.depth_cell] += apart.operations;
-  Traffic& served = to->served[static_cast<unsigned>(Lane::kInline)][alike.kind];
-  served.operations += apart.operations;
-  served.bytes += apart.bytes;
-  (*files)[alike.file].operations += apart.operations;
-  (*files)[alike.file].bytes += apart.bytes;
+  to->asked[alike.kind] += apart.traffic.operations;
+  to->sizes[alike.kind][alike.size_cell] += apart.traffic.operations;
+  to->depths[alike.depth_cell] += apart.traffic.operations;
+  to->served[static_cast<unsigned>(Lane::kInline)][alike.kind] += apart.traffic;
+  (*files)[alike.file] += apart.traffic;
 }
 
 void read_thread(const stats::ThreadFigures& from, Figures* to) {
@@ -106,8 +101,7 @@ void read_thread(const stats::ThreadFigures& from, Figures* to) {
       if (kind < stats::kTransferKinds) to->sizes[kind][i] += count;
     }
     for (unsigned lane = 0; lane < stats::kLanes; ++lane) {
-      to->served[lane][kind].operations += read(from.served[lane][kind].operations);
-      to->served[lane][kind].bytes += read(from.served[lane][kind].bytes);
+      to->served[lane][kind] += {read(from.served[lane][kind].operations), read(from.served[lane][kind].bytes)};
     }
   }
   for (unsigned kind = 0; kind < stats::kTimedKinds; ++kind) {
@@ -151,33 +145,35 @@ double percentile_of(const std::vector<const std::vector<std::uint64_t>*>& cells
 
 }  // namespace
 
+Traffic& Traffic::operator+=(const Traffic& other) {
+  operations += other.operations;
+  bytes += other.bytes;
+  return *this;
+}
+
+Traffic& Traffic::operator-=(const Traffic& before) {
+  operations = difference(operations, before.operations);
+  bytes = difference(bytes, before.bytes);
+  return *this;
+}
+
 std::uint64_t Figures::operations_asked() const { return sum(asked); }
 
 Traffic Figures::served_by(Lane lane) const {
   Traffic total;
-  for (const Traffic& kind : served[static_cast<unsigned>(lane)]) {
-    total.operations += kind.operations;
-    total.bytes += kind.bytes;
-  }
+  for (const Traffic& kind : served[static_cast<unsigned>(lane)]) total += kind;
   return total;
 }
 
 Traffic Figures::served_of(Kind kind) const {
   Traffic total;
-  for (const auto& lane : served) {
-    total.operations += lane[static_cast<unsigned>(kind)].operations;
-    total.bytes += lane[static_cast<unsigned>(kind)].bytes;
-  }
+  for (const auto& lane : served) total += lane[static_cast<unsigned>(kind)];
   return total;
 }
 
 Traffic Figures::served_in_all() const {
   Traffic total;
-  for (unsigned lane = 0; lane < stats::kLanes; ++lane) {
-    const Traffic one = served_by(static_cast<Lane>(lane));
-    total.operations += one.operations;
-    total.bytes += one.bytes;
-  }
+  for (unsigned lane = 0; lane < stats::kLanes; ++lane) total += served_by(static_cast<Lane>(lane));
   return total;
 }
 
@@ -215,10 +211,7 @@ void Figures::add(const Figures& other) {
   for (unsigned kind = 0; kind < stats::kTransferKinds; ++kind) sum_up(sizes[kind], other.sizes[kind]);
   sum_up(depths, other.depths);
   for (unsigned lane = 0; lane < stats::kLanes; ++lane) {
-    for (unsigned kind = 0; kind < stats::kKinds; ++kind) {
-      served[lane][kind].operations += other.served[lane][kind].operations;
-      served[lane][kind].bytes += other.served[lane][kind].bytes;
-    }
+    for (unsigned kind = 0; kind < stats::kKinds; ++kind) served[lane][kind] += other.served[lane][kind];
   }
   for (unsigned kind = 0; kind < stats::kTimedKinds; ++kind) {
     if (latencies[kind].empty()) latencies[kind].resize(stats::kLatencyCells);
@@ -232,8 +225,7 @@ void Figures::add(const Figures& other) {
     if (found == files.end()) {
       files.push_back(file);
     } else {
-      found->traffic.operations += file.traffic.operations;
-      found->traffic.bytes += file.traffic.bytes;
+      found->traffic += file.traffic;
     }
   }
   cancelled += other.cancelled;
@@ -255,19 +247,13 @@ Figures Figures::since(const Figures& before) const {
   for (unsigned kind = 0; kind < stats::kTransferKinds; ++kind) subtract(change.sizes[kind], before.sizes[kind]);
   subtract(change.depths, before.depths);
   for (unsigned lane = 0; lane < stats::kLanes; ++lane) {
-    for (unsigned kind = 0; kind < stats::kKinds; ++kind) {
-      Traffic& one = change.served[lane][kind];
-      one.operations = difference(one.operations, before.served[lane][kind].operations);
-      one.bytes = difference(one.bytes, before.served[lane][kind].bytes);
-    }
+    for (unsigned kind = 0; kind < stats::kKinds; ++kind) change.served[lane][kind] -= before.served[lane][kind];
   }
   for (unsigned kind = 0; kind < stats::kTimedKinds; ++kind) subtract(change.latencies[kind], before.latencies[kind]);
   subtract(change.errors, before.errors);
   for (FileTraffic& file : change.files) {
     for (const FileTraffic& old : before.files) {
-      if (old.device != file.device || old.inode != file.inode) continue;
-      file.traffic.operations = difference(file.traffic.operations, old.traffic.operations);
-      file.traffic.bytes = difference(file.traffic.bytes, old.traffic.bytes);
+      if (old.device == file.device && old.inode == file.inode) file.traffic -= old.traffic;
     }
   }
   change.cancelled = difference(cancelled, before.cancelled);
@@ -296,8 +282,7 @@ Figures read_figures(const stats::ProcessFigures& from) {
       const Apart apart = read_apart(thread);
       read_thread(thread, &figures);
       for (std::size_t i = 0; i <= stats::kFiles; ++i) {
-        files[i].operations += read(thread.files[i].operations);
-        files[i].bytes += read(thread.files[i].bytes);
+        files[i] += {read(thread.files[i].operations), read(thread.files[i].bytes)};
       }
       add_apart(apart, &figures, &files);
       const bool is_still = apart.sequence % 2 == 0 && thread.sequence.load(std::memory_order_acquire) == apart.sequence;

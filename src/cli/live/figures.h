@@ -16,6 +16,10 @@ namespace aiox::cli {
 struct Traffic {
   std::uint64_t operations = 0;
   std::uint64_t bytes = 0;
+
+  Traffic& operator+=(const Traffic& other);
+  // Counters of a live process may be read a little out of step: what would be negative is 0.
+  Traffic& operator-=(const Traffic& before);
 };
 
 struct FileTraffic {

@@ -1,5 +1,7 @@
 #include "cli/live/interval.h"
 
+#include <time.h>
+
 #include <fmt/format.h>
 
 #include "cli/text/units.h"
@@ -19,5 +21,11 @@ std::string check_interval(const std::string& text) {
 }
 
 std::uint64_t interval_ns(const std::string& text) { return parse_duration(text).value_or(1'000'000'000); }
+
+bool sleep_until(std::uint64_t deadline_ns) {
+  const timespec deadline = {static_cast<time_t>(deadline_ns / 1'000'000'000),
+                             static_cast<long>(deadline_ns % 1'000'000'000)};
+  return ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, nullptr) == 0;
+}
 
 }  // namespace aiox::cli

@@ -1,4 +1,4 @@
-// interval.h - the time between two looks, as `aiox stat` and `aiox top` take it.
+// interval.h - the time between two looks, as `aiox stat` and `aiox top` take it, and the wait for the next.
 #pragma once
 
 #include <cstdint>
@@ -10,5 +10,8 @@ namespace aiox::cli {
 std::string check_interval(const std::string& text);
 // In nanoseconds, of what has passed the check.
 std::uint64_t interval_ns(const std::string& text);
+
+// Sleeps until that time on CLOCK_MONOTONIC. False: a signal handler has ended the sleep before.
+bool sleep_until(std::uint64_t deadline_ns);
 
 }  // namespace aiox::cli

@@ -70,14 +70,16 @@ std::string program_name(const stats::ProcessFigures& figures) {
   return {figures.name, ::strnlen(figures.name, sizeof figures.name)};
 }
 
+// Whether `id` is the process of those figures, and no later one that has its number.
+bool is_process_of(const stats::ProcessFigures& figures, pid_t id) {
+  const auto start_ns = start_of(id);
+  return start_ns && *start_ns <= figures.begin_boot_ns + kClockSlackNs;
+}
+
 // The id that the process of those figures has here: its own, where it is the creator of the segment in another container.
 std::optional<pid_t> id_here(const stats::ProcessFigures& figures, pid_t creator, bool is_only_one) {
-  const auto is_it = [&figures](pid_t id) {
-    const auto start_ns = start_of(id);
-    return start_ns && *start_ns <= figures.begin_boot_ns + kClockSlackNs;
-  };
   const pid_t id = is_only_one && creator > 0 ? creator : figures.process_id;
-  if (is_it(id)) return id;
+  if (is_process_of(figures, id)) return id;
   return {};
 }
 
@@ -104,10 +106,7 @@ std::uint32_t Segment::process_count() const {
   return std::min(header_->taken.load(std::memory_order_acquire), places_);
 }
 
-bool is_alive(const Process& process) {
-  const auto start_ns = start_of(process.id);
-  return start_ns && *start_ns <= process.figures().begin_boot_ns + kClockSlackNs;
-}
+bool is_alive(const Process& process) { return is_process_of(process.figures(), process.id); }
 
 Found find_processes(const std::vector<Process>& known) {
   Found found;

@@ -132,16 +132,6 @@ std::optional<bool> has_library(pid_t pid) {
 
 volatile sig_atomic_t g_is_interrupted = 0;
 
-// Sleeps until that time on CLOCK_MONOTONIC. False: interrupted.
-bool sleep_until(std::uint64_t deadline_ns) {
-  const timespec deadline = {static_cast<time_t>(deadline_ns / 1'000'000'000),
-                             static_cast<long>(deadline_ns % 1'000'000'000)};
-  while (g_is_interrupted == 0) {
-    if (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, nullptr) == 0) return true;
-  }
-  return false;
-}
-
 void print(const Options& options, const Observation& seen, unsigned line) {
   if (options.as_json) {
     nlohmann::ordered_json out = {{"time", time_text()}};
@@ -186,7 +176,8 @@ void stat(const Options& options) {
     if (options.count != 0 && line + 1 == options.count) break;
     // In steps, so that the end of the process is seen when it comes.
     while (stats::clock_ns(CLOCK_MONOTONIC) < next_ns && is_alive(*process)) {
-      if (!sleep_until(std::min<std::uint64_t>(next_ns, stats::clock_ns(CLOCK_MONOTONIC) + 200'000'000))) return;
+      sleep_until(std::min<std::uint64_t>(next_ns, stats::clock_ns(CLOCK_MONOTONIC) + 200'000'000));
+      if (g_is_interrupted != 0) return;
     }
   }
 }

@@ -143,8 +143,7 @@ void print_batches(const Options& options) {
   for (unsigned batch = 0; options.count == 0 || batch < options.count; ++batch) {
     if (batch > 0) {
       next_ns = std::max(next_ns + interval_ns(options.interval), stats::clock_ns(CLOCK_MONOTONIC));
-      const timespec deadline = {static_cast<time_t>(next_ns / 1'000'000'000), static_cast<long>(next_ns % 1'000'000'000)};
-      while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, nullptr) == EINTR) {
+      while (!sleep_until(next_ns)) {
       }
     }
     std::vector<Observation> all = watch.look();

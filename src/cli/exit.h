@@ -8,6 +8,8 @@ struct Exit {
   int status;
 };
 
+inline constexpr int kExitFailed = 1;
+
 // Exit statuses of `aiox run` itself (those of env(1) and the shell); all others are the program's.
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitRunFailed = 125;

@@ -130,7 +130,7 @@ void run(const CLI::App& command, Options options, const std::string& words) {
       if (row.unavailable != last) fmt::print(stderr, "aiox bench: {}: {}\n", row.engine, row.unavailable);
       last = row.unavailable;
     }
-    throw Exit{1};
+    throw Exit{kExitFailed};
   }
   if (!options.json_file.empty()) write_file(options.json_file, to_json_text(report));
   if (!options.html_file.empty()) write_file(options.html_file, html_report(report));

@@ -13,7 +13,7 @@
 #include "cli/bench/target.h"
 #include "cli/bench/worker_process.h"
 #include "cli/exit.h"
-#include "cli/run/preload.h"
+#include "cli/program/preload.h"
 #include "cli/text/units.h"
 
 extern char** environ;
@@ -194,7 +194,7 @@ std::vector<Row> empty_rows(const Options& options) {
 std::string preload_library(const Options& options) {
   const bool is_wanted =
       std::any_of(options.engines.begin(), options.engines.end(), [](const auto& engine) { return engine.is_on_aiox; });
-  return is_wanted ? find_preload_library("aiox bench") : "";
+  return is_wanted ? find_preload_library("aiox bench", kExitFailed) : "";
 }
 
 }  // namespace

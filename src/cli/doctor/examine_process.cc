@@ -10,7 +10,7 @@
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/process.h"
 #include "cli/doctor/report.h"
-#include "cli/run/program.h"
+#include "cli/program/reach.h"
 
 namespace aiox::cli::doctor {
 namespace {

@@ -22,15 +22,13 @@
 #include "cli/program/aio_imports.h"
 #include "cli/program/elf_image.h"
 #include "cli/program/library_search.h"
-#include "cli/run/preload.h"
-#include "cli/run/program.h"
+#include "cli/program/preload.h"
+#include "cli/program/reach.h"
 
 namespace aiox::cli::doctor {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr int kScriptsMax = 4;  // the kernel's own bound on "#!" that leads to "#!"
 
 struct Findings {
   std::string path;
@@ -66,22 +64,6 @@ struct Verdict {
   throw Exit{kSomethingDoesNotWork};
 }
 
-// The interpreter that a script names in its first line; empty for what is no script.
-std::string interpreter_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string line;
-  if (in.get() != '#' || in.get() != '!' || !std::getline(in, line)) return {};
-  const std::size_t begin = line.find_first_not_of(" \t");
-  if (begin == std::string::npos) return {};
-  const std::size_t end = std::min(line.find_first_of(" \t\r", begin), line.size());
-  const std::string name = line.substr(begin, end - begin);
-  if (std::filesystem::path(name).filename() != "env") return name;
-  // env finds the program that follows.
-  const std::size_t next = line.find_first_not_of(" \t", end);
-  if (next == std::string::npos || line[next] == '-') return name;
-  return find_program(line.substr(next, line.find_first_of(" \t\r", next) - next)).value_or(name);
-}
-
 // The folder of aiox's libaio.so.1, installed or built, if a program that needs libaio would find it there.
 std::string reachable_drop_in(const Findings& findings) {
   const auto is_libaio = [](const NeededLibrary& library) { return library.name.rfind("libaio.so.1", 0) == 0; };
@@ -107,12 +89,7 @@ Findings look_at(const std::string& name) {
   Findings findings;
   findings.path = *path;
   if (::access(path->c_str(), R_OK) != 0) fail(fmt::format("{}: {}", *path, std::strerror(errno)));
-  for (std::string at = *path; findings.interpreters.size() < kScriptsMax;) {
-    const std::string next = interpreter_of(at);
-    if (next.empty()) break;
-    findings.interpreters.push_back(next);
-    at = next;
-  }
+  findings.interpreters = interpreters_of(*path);
   std::string error;
   const auto image = read_elf_image(findings.binary(), &error);
   if (!error.empty()) fail(fmt::format("{}: {}", findings.binary(), error));
@@ -120,9 +97,6 @@ Findings look_at(const std::string& name) {
   if (image) findings.image = *image;
   findings.out_of_reach = out_of_reach(findings.binary()).value_or("");
   if (!findings.is_elf) findings.out_of_reach = "is neither an ELF file nor a script that names its interpreter";
-  if (image && !image->is_native) {
-    findings.out_of_reach = fmt::format("is a program for another kind of processor ({})", image->machine);
-  }
   if (image && image->is_native) {
     const char* library_path = std::getenv("LD_LIBRARY_PATH");
     findings.aio = find_aio_imports(findings.binary(), *image, library_path != nullptr ? library_path : "");

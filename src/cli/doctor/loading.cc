@@ -19,7 +19,7 @@
 #include "cli/doctor/doctor.h"
 #include "cli/program/elf_image.h"
 #include "cli/program/library_search.h"
-#include "cli/run/preload.h"
+#include "cli/program/preload.h"
 
 namespace aiox::cli::doctor {
 namespace {

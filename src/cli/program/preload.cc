@@ -1,4 +1,4 @@
-#include "cli/run/preload.h"
+#include "cli/program/preload.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -54,11 +54,11 @@ PreloadLibrary look_for_preload_library() {
   return library;
 }
 
-std::string find_preload_library(const std::string& command) {
+std::string find_preload_library(const std::string& command, int failure_status) {
   const PreloadLibrary library = look_for_preload_library();
   if (library.problem.empty()) return library.path;
   fmt::print(stderr, "{}: {}\n", command, library.problem);
-  throw Exit{command == "aiox run" ? kExitRunFailed : 1};
+  throw Exit{failure_status};
 }
 
 std::string preload_value(const std::string& library, const std::string& present) {

@@ -1,16 +1,22 @@
-// program.h - the program that `aiox run` is to start: where it is, and whether LD_PRELOAD can reach it.
+// reach.h - whether LD_PRELOAD reaches a program, and where the one of a name is.
 #pragma once
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace aiox::cli {
 
 // The file that execvp(3) would start for `name`: itself when it has a slash, else the first executable in PATH.
 std::optional<std::string> find_program(const std::string& name);
 
+// What runs the script `path`: the interpreter that its first line names (behind env(1), the program that this finds), the
+// interpreter of that where it is a script too, and so on; the last is no script. Empty for what is none itself.
+std::vector<std::string> interpreters_of(const std::string& path);
+
 // Why the loader would leave LD_PRELOAD out for this file, in words that can follow "PROGRAM "; nothing when it would
-// not. Follows one level of "#!". Reads, never runs, the file; what cannot be read gives nothing.
+// not. Of a script, what is said is true of its interpreter. Reads, never runs, the file; what cannot be read, or is no
+// ELF file, gives nothing.
 std::optional<std::string> out_of_reach(const std::string& path);
 
 }  // namespace aiox::cli

@@ -12,9 +12,9 @@
 #include "cli/commands.h"
 #include "cli/exit.h"
 #include "cli/program/aio_imports.h"
+#include "cli/program/preload.h"
+#include "cli/program/reach.h"
 #include "cli/run/child.h"
-#include "cli/run/preload.h"
-#include "cli/run/program.h"
 #include "cli/run/settings.h"
 #include "cli/run/summary.h"
 
@@ -104,7 +104,7 @@ void run(const std::vector<std::string>& words, const Options& options) {
     fmt::print(stderr, "aiox run: which program? For example: aiox run -- fio job.fio\n");
     throw Exit{kExitRunFailed};
   }
-  const std::string library = find_preload_library();
+  const std::string library = find_preload_library("aiox run", kExitRunFailed);
   const char* present = std::getenv("LD_PRELOAD");
   warn_when_out_of_reach(words[0]);
   ::setenv("LD_PRELOAD", preload_value(library, present != nullptr ? present : "").c_str(), 1);

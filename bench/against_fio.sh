@@ -9,7 +9,8 @@ usage: bench/against_fio.sh [--rounds N] [--seconds N] [--size SIZE] [--dir DIR]
 
 Lets aiox bench and fio do the same work with the same engine on the same file, in turn, and prints the quotient of their
 operations per second, aiox bench over fio: the median over the rounds, and the least and the greatest. fio runs with its
-defaults: one request per submitting call, one completion per reaping call, and the kernel told that access is random.
+defaults: one request per submitting call, one completion per reaping call, and the kernel told that access is random; but
+writes the same bytes again, as aiox bench does (scramble_buffers=0).
 
   --engines NAMES  some of psync,libaio,io_uring,glibc,aiox,aiox-libaio (default: all); fio's posixaio is glibc, and with
                    libaiox-preload.so it is aiox
@@ -74,7 +75,7 @@ by_fio() {
   esac
   [[ $2 == 1 ]] || cat "$work/file" >/dev/null
   env "${with[@]}" fio --name=a --ioengine="$engine" --direct="$2" --iodepth="$3" --rw="$4" --bs="$5" --filename="$work/file" \
-    --size="$size" --invalidate=0 --time_based --runtime="$seconds" --ramp_time=300ms --randrepeat=0 \
+    --size="$size" --invalidate=0 --scramble_buffers=0 --time_based --runtime="$seconds" --ramp_time=300ms --randrepeat=0 \
     --output-format=json --output="$work/fio" >"$work/log" 2>&1 || { cat "$work/log" "$work/fio" >&2; return 1; }
   python3 -c 'import json, sys
 text = open(sys.argv[1]).read()

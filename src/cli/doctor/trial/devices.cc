@@ -68,11 +68,7 @@ class DeviceTrials {
   void read_cached(int fd, Row* row) {
     std::vector<off_t> offsets;
     for (unsigned i = 0; i < kAtOnce; ++i) offsets.push_back(i * kRequestBytes);
-    for (const off_t offset : offsets) {
-      if (::pread(fd, buffers_.at(0), kRequestBytes, offset) < 0) break;
-    }
-    row->alone = carry_out(buffers_.requests(Action::kRead, fd, {offsets[0]}));
-    row->at_once = carry_out(buffers_.requests(Action::kRead, fd, offsets));
+    buffers_.read_cached(fd, offsets, row);
   }
 
   void read_cold(int fd, Row* row) {

@@ -126,11 +126,7 @@ class FileTrials {
 
   void read_cached(int fd, Row* row) {
     const auto offsets = apart(0, is_on_path_ ? kRequestBytes : kStrideBytes, kAtOnce);
-    for (const off_t offset : offsets) {
-      if (::pread(fd, buffers_.at(0), kRequestBytes, offset) < 0) break;
-    }
-    row->alone = carry_out(buffers_.requests(Action::kRead, fd, {offsets[0]}));
-    row->at_once = carry_out(buffers_.requests(Action::kRead, fd, offsets));
+    buffers_.read_cached(fd, offsets, row);
   }
 
   // Whatever the cache holds of a file of its own is put out before; past the cache it does not matter.

@@ -152,6 +152,7 @@ void Recorder::take_place() {
   place.calls_seen = place.life != 0 ? kernel::t_system_calls : 0;
   place.untimed_left = place.untimed_count = 0;
   place.file = kNoFile;
+  place.last_alike = 0;
   place.life = life_;
 }
 
@@ -217,12 +218,30 @@ void Recorder::count_latency(ThreadFigures* figures, Kind kind, uint64_t start_t
   raise_to(figures->latency_ticks_max[index_of(kind)], ticks);
 }
 
-void Recorder::count_alike(ThreadFigures* figures, Alike alike, int64_t result) {
+// An answer that is not what the last one was, or is too much for the cells of those.
+void Recorder::count_other(ThreadFigures* figures, const Asked& asked, int64_t result) {
+  ThreadPlace& place = t_place;
+  place.last_alike = 0;
+  if (!place.is_alone || result < 0 || index_of(asked.kind) >= kTransferKinds) {
+    count_asked(figures, asked.kind, asked.bytes, asked.in_flight);
+    count_ended(figures, asked.kind, Lane::kInline, result, asked.file);
+    return;
+  }
+  const Alike alike = {index_of(asked.kind), static_cast<uint32_t>(power_cell_of(asked.bytes, kSizeCells)),
+                       static_cast<uint32_t>(power_cell_of(asked.in_flight, kDepthCells)), asked.file};
   const uint32_t packed = alike.packed();
-  if (figures->alike.load(kFigure) != packed || figures->alike_operations.load(kFigure) >= kAlikeMax) [[unlikely]] {
+  if (figures->alike.load(kFigure) != packed || figures->alike_operations.load(kFigure) >= kAlikeMax) {
     settle_alike(figures);
     figures->alike.store(packed, kFigure);
   }
+  raise_to(figures->depth_max, asked.in_flight);
+  count_alike(figures, asked, result);
+  place.last = asked;
+  place.last_alike = packed;
+}
+
+void Recorder::count_alike(ThreadFigures* figures, const Asked& asked, int64_t result) {
+  add(figures->asked_bytes[index_of(asked.kind)], asked.bytes);
   add(figures->alike_operations, 1);
   add(figures->alike_bytes, static_cast<uint64_t>(result));
 }
@@ -255,15 +274,13 @@ void Recorder::settle_alike(ThreadFigures* figures) {
 void Recorder::answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result) {
   ThreadFigures* figures = here();
   ThreadPlace& place = t_place;
-  if (place.is_alone && result >= 0 && index_of(kind) < kTransferKinds) [[likely]] {
-    add(figures->asked_bytes[index_of(kind)], bytes);
-    raise_to(figures->depth_max, in_flight);
-    const auto size_cell = static_cast<uint32_t>(power_cell_of(bytes, kSizeCells));
-    const auto depth_cell = static_cast<uint32_t>(power_cell_of(in_flight, kDepthCells));
-    count_alike(figures, {index_of(kind), size_cell, depth_cell, place.file}, result);
+  const Asked asked = {bytes, in_flight, place.file, kind};
+  // A handler's answer may have come between: then the cells are those of its own.
+  const bool is_as_last = asked == place.last && figures->alike.load(kFigure) == place.last_alike && place.last_alike != 0;
+  if (is_as_last && result >= 0 && figures->alike_operations.load(kFigure) < kAlikeMax) [[likely]] {
+    count_alike(figures, asked, result);
   } else {
-    count_asked(figures, kind, bytes, in_flight);
-    count_ended(figures, kind, Lane::kInline, result, place.file);
+    count_other(figures, asked, result);
   }
   count_calls(figures);
   if (index_of(kind) >= kTimedKinds) return;

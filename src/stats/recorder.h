@@ -17,6 +17,16 @@
 
 namespace aiox::stats {
 
+// What an answer in the call was for, as far as it is counted.
+struct Asked {
+  uint64_t bytes;
+  uint64_t in_flight;
+  uint32_t file;
+  Kind kind;
+
+  bool operator==(const Asked&) const = default;
+};
+
 // What a thread remembers between the calls below. initial-exec, so it takes no allocation.
 struct ThreadPlace {
   uint64_t life;           // Recorder::life_ of the engine that the rest is of: not the parent's, in a child of fork
@@ -27,6 +37,9 @@ struct ThreadPlace {
   uint32_t untimed_left;   // submissions that may go untimed
   uint32_t untimed_count;  // answers in the call that a timed one will stand for
   bool is_alone;           // nobody else counts in `figures`
+  // The last answer in the call that was counted as alike, and as what: of one that is the same nothing has to be looked up.
+  Asked last;
+  uint32_t last_alike;  // 0: none
 };
 inline thread_local ThreadPlace t_place = {};
 
@@ -77,7 +90,8 @@ class Recorder {
   void count_calls(ThreadFigures* figures);
   void count_asked(ThreadFigures* figures, Kind kind, uint64_t bytes, uint64_t in_flight);
   void count_ended(ThreadFigures* figures, Kind kind, Lane lane, int64_t result, uint32_t file);
-  void count_alike(ThreadFigures* figures, Alike alike, int64_t result);
+  void count_other(ThreadFigures* figures, const Asked& asked, int64_t result);
+  static void count_alike(ThreadFigures* figures, const Asked& asked, int64_t result);
   static void settle_alike(ThreadFigures* figures);
   void count_latency(ThreadFigures* figures, Kind kind, uint64_t start_ticks, uint64_t times);
   bool make_segment();

@@ -21,10 +21,21 @@ die() {
 # min_sec 83 -> 1:23
 min_sec() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
-# run_step TITLE LOG COMMAND... - runs the command with its output in LOG. On a terminal one line shows the time and the
-# command's last line; elsewhere a line every 30 seconds. When the command fails, the end of LOG is shown.
-# Returns the command's exit status.
+# start_step COMMAND... - starts the command in a process group of its own: stop_step reaches the grandchildren too, and Ctrl-C
+# does not reach it first. wait_step returns its exit status.
 STEP_PID=
+start_step() {
+  set -m
+  "$@" &
+  STEP_PID=$!
+  set +m
+}
+wait_step() {
+  local status=0
+  wait "$STEP_PID" || status=$?
+  STEP_PID=
+  return "$status"
+}
 stop_step() {
   local waited
   [[ -n $STEP_PID ]] || return 0
@@ -36,14 +47,14 @@ stop_step() {
   kill -KILL -- "-$STEP_PID" 2>/dev/null
   STEP_PID=
 }
+# run_step TITLE LOG COMMAND... - runs the command with its output in LOG. On a terminal one line shows the time and the
+# command's last line; elsewhere a line every 30 seconds. When the command fails, the end of LOG is shown.
+# Returns the command's exit status.
 run_step() {
   local title=$1 log=$2 began=$SECONDS shown=0 status=0 last
   shift 2
   ((IS_TERMINAL)) || say "$title ..."
-  set -m # a process group of its own: stop_step reaches the grandchildren too, and Ctrl-C does not reach it first
-  "$@" >"$log" 2>&1 </dev/null &
-  STEP_PID=$!
-  set +m
+  start_step "$@" >"$log" 2>&1 </dev/null
   while kill -0 "$STEP_PID" 2>/dev/null; do
     sleep 0.3
     ((IS_TERMINAL || SECONDS - began >= shown + 30)) || continue
@@ -55,8 +66,7 @@ run_step() {
       say "  $(min_sec "$shown")  $last"
     fi
   done
-  wait "$STEP_PID" || status=$?
-  STEP_PID=
+  wait_step || status=$?
   if ((status == 0)); then
     printf '%s%s: %sdone%s in %s\n' "$CLEAR_LINE" "$title" "$GREEN" "$PLAIN" "$(min_sec $((SECONDS - began)))"
   else

@@ -30,7 +30,9 @@ std::string why_not_loaded(const Process& process) {
     return fmt::format("Its LD_PRELOAD {}. Start it again with aiox run, or LD_PRELOAD=libaiox-preload.so.",
                        process.preload.empty() ? "is not set" : "has other libraries only");
   }
-  if (const auto reason = out_of_reach(fmt::format("/proc/{}/exe", process.pid))) {
+  const std::string executable = fmt::format("/proc/{}/exe", process.pid);
+  std::string error;
+  if (const auto reason = out_of_reach(executable, read_elf_image(executable, &error))) {
     return fmt::format("LD_PRELOAD names it, but the program {}.", *reason);
   }
   return fmt::format(

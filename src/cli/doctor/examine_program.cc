@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <string>
 #include <utility>
@@ -95,7 +94,7 @@ Findings look_at(const std::string& name) {
   if (!error.empty()) fail(fmt::format("{}: {}", findings.binary(), error));
   findings.is_elf = image.has_value();
   if (image) findings.image = *image;
-  findings.out_of_reach = out_of_reach(findings.binary()).value_or("");
+  findings.out_of_reach = out_of_reach(findings.binary(), image).value_or("");
   if (!findings.is_elf) findings.out_of_reach = "is neither an ELF file nor a script that names its interpreter";
   if (image && image->is_native) {
     const char* library_path = std::getenv("LD_LIBRARY_PATH");

@@ -108,9 +108,7 @@ AioImports find_aio_imports(const std::string& path, const ElfImage& program, co
   return found;
 }
 
-bool is_certainly_without_aio(const std::string& path) {
-  std::string error;
-  const auto image = read_elf_image(path, &error);
+bool is_certainly_without_aio(const std::string& path, const std::optional<ElfImage>& image) {
   if (!image || !image->is_native || image->interpreter.empty()) return false;
   const char* library_path = std::getenv("LD_LIBRARY_PATH");
   return find_aio_imports(path, *image, library_path != nullptr ? library_path : "").is_certainly_without();

@@ -2,6 +2,7 @@
 // Files are read; nothing is run, so what a program brings in by dlopen(3) is not seen.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,7 @@ bool is_native_aio(const std::string& name);
 // Of a dynamic program of this machine's kind. `library_path`: LD_LIBRARY_PATH as it will have it.
 AioImports find_aio_imports(const std::string& path, const ElfImage& program, const std::string& library_path);
 
-// Of any file, under this process's LD_LIBRARY_PATH; false also where it cannot be told.
-bool is_certainly_without_aio(const std::string& path);
+// Of any file, whose `image` has been read, under this process's LD_LIBRARY_PATH; false also where it cannot be told.
+bool is_certainly_without_aio(const std::string& path, const std::optional<ElfImage>& image);
 
 }  // namespace aiox::cli

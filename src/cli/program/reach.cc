@@ -10,8 +10,6 @@
 #include <fstream>
 #include <utility>
 
-#include "cli/program/elf_image.h"
-
 namespace aiox::cli {
 namespace {
 
@@ -29,17 +27,6 @@ std::optional<std::string> gains_privileges(const std::string& path) {
   if ((status.st_mode & S_ISUID) != 0 && status.st_uid != ::geteuid()) return "is setuid";
   if ((status.st_mode & S_ISGID) != 0 && status.st_gid != ::getegid()) return "is setgid";
   if (::geteuid() != 0 && ::getxattr(path.c_str(), "security.capability", nullptr, 0) > 0) return "has file capabilities";
-  return {};
-}
-
-std::optional<std::string> binary_out_of_reach(const std::string& path) {
-  if (auto reason = gains_privileges(path)) return reason;
-  std::string error;
-  const auto image = read_elf_image(path, &error);
-  if (!image) return {};
-  if (!image->is_native) return "is a program for another kind of processor (" + image->machine + ")";
-  if (image->interpreter.empty()) return "is statically linked";
-  if (image->interpreter.find("musl") != std::string::npos) return "uses musl, not glibc";
   return {};
 }
 
@@ -85,13 +72,13 @@ std::vector<std::string> interpreters_of(const std::string& path) {
   return found;
 }
 
-std::optional<std::string> out_of_reach(const std::string& path) {
-  if (const auto interpreters = interpreters_of(path); !interpreters.empty()) {
-    const auto reason = binary_out_of_reach(interpreters.back());
-    if (reason) return "is run by " + interpreters.back() + ", which " + *reason;
-    return {};
-  }
-  return binary_out_of_reach(path);
+std::optional<std::string> out_of_reach(const std::string& path, const std::optional<ElfImage>& image) {
+  if (auto reason = gains_privileges(path)) return reason;
+  if (!image) return {};
+  if (!image->is_native) return "is a program for another kind of processor (" + image->machine + ")";
+  if (image->interpreter.empty()) return "is statically linked";
+  if (image->interpreter.find("musl") != std::string::npos) return "uses musl, not glibc";
+  return {};
 }
 
 }  // namespace aiox::cli

@@ -61,9 +61,15 @@ std::vector<std::string> split_program(const CLI::App& command, std::vector<std:
 void warn_when_out_of_reach(const std::string& program) {
   const auto path = find_program(program);
   if (!path) return;
-  if (const auto reason = out_of_reach(*path)) {
-    fmt::print(stderr, "aiox run: warning: {} {}, so LD_PRELOAD does not reach it: it runs without aiox.\n", *path, *reason);
-  } else if (is_certainly_without_aio(*path)) {
+  const auto interpreters = interpreters_of(*path);
+  const std::string& binary = interpreters.empty() ? *path : interpreters.back();
+  std::string error;
+  const auto image = read_elf_image(binary, &error);
+  if (const auto reason = out_of_reach(binary, image)) {
+    const std::string by = interpreters.empty() ? "" : fmt::format("is run by {}, which ", binary);
+    fmt::print(stderr, "aiox run: warning: {} {}{}, so LD_PRELOAD does not reach it: it runs without aiox.\n", *path, by,
+               *reason);
+  } else if (interpreters.empty() && is_certainly_without_aio(*path, image)) {
     fmt::print(stderr, "aiox run: warning: neither {} nor its libraries import an AIO call (aio_*, lio_listio, io_submit, "
                "syscall): there is nothing for aiox to do.\n", *path);
   }

@@ -34,7 +34,7 @@ using Config = ::aiox_config;
   } else {
     fmt::print(stderr, "aiox doctor: the library does not answer: {}\n", std::strerror(-error));
   }
-  throw Exit{1};
+  throw Exit{kExitFailed};
 }
 
 }  // namespace

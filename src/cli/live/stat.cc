@@ -59,7 +59,7 @@ struct Options {
 [[noreturn]] void fail(const std::string& message) {
   std::fflush(stdout);
   fmt::print(stderr, "aiox stat: {}\n", message);
-  throw Exit{1};
+  throw Exit{kExitFailed};
 }
 
 // The id that a process has in its own container.

@@ -106,7 +106,7 @@ std::vector<std::string> nothing_lines(std::size_t forbidden) {
 void finish_output() {
   if (std::fflush(stdout) == 0) return;
   fmt::print(stderr, "aiox top: cannot write: {}\n", std::strerror(errno));
-  throw Exit{1};
+  throw Exit{kExitFailed};
 }
 
 void print_batch(const Options& options, std::vector<Observation>& all, std::size_t forbidden) {
@@ -163,7 +163,7 @@ class Top {
     if (room.columns < kColumnsMin || room.rows < kRowsMin) {
       fmt::print(stderr, "aiox top: the terminal is too small: {} by {}, and it takes {} by {}\n", room.columns, room.rows,
                  kColumnsMin, kRowsMin);
-      throw Exit{1};
+      throw Exit{kExitFailed};
     }
     Screen screen;
     std::uint64_t next_ns = 0;
@@ -263,7 +263,7 @@ void top(const Options& options) {
   if (::access("/proc/sysvipc/shm", R_OK) != 0) {
     fmt::print(stderr, "aiox top: /proc/sysvipc/shm: {}: without it the statistics of processes cannot be found\n",
                std::strerror(errno));
-    throw Exit{1};
+    throw Exit{kExitFailed};
   }
   if (options.as_json || options.count > 0 || !is_terminal(STDOUT_FILENO)) {
     print_batches(options);

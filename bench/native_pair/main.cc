@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "kernel/raw_syscall.h"
+#include "stats/ticks.h"
 #include "support/operation.h"
 #include "support/scratch.h"
 
@@ -32,6 +33,7 @@ namespace {
 using namespace bench;
 using aiox::kernel::as_argument;
 using aiox::kernel::raw_syscall;
+using aiox::stats::clock_ns;
 
 constexpr unsigned kDepthMax = 256;
 constexpr unsigned kPairs = 1000;
@@ -40,12 +42,6 @@ constexpr double kBatchNs = 3e6;
 [[noreturn]] void fail(const char* what, long error) {
   std::fprintf(stderr, "bench_native_pair: %s: %s\n", what, std::strerror(static_cast<int>(error)));
   std::exit(1);
-}
-
-double now_ns() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
 }
 
 // The two, each with a context of its own. The kernel's as libaio calls it: syscall(2) would be aiox's, too.
@@ -75,7 +71,7 @@ class Reads {
   // Nanoseconds per read.
   template <typename Side>
   double time(Side* side, unsigned rounds) {
-    const double begin = now_ns();
+    const uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
     for (unsigned round = 0; round < rounds; round++) {
       for (unsigned i = 0; i < depth_; i++) {
         const auto offset = static_cast<long long>(random_() % blocks_ * kBlockBytes);
@@ -88,7 +84,7 @@ class Reads {
         if (result != static_cast<long>(kBlockBytes)) fail("a read", result < 0 ? -result : EIO);
       }
     }
-    return (now_ns() - begin) / rounds / depth_;
+    return static_cast<double>(clock_ns(CLOCK_MONOTONIC) - begin_ns) / rounds / depth_;
   }
 
  private:
@@ -133,10 +129,9 @@ int main(int argc, char** argv) {
   std::vector<double> of_aiox, of_kernel, quotients;
   for (unsigned i = 0; i < kPairs; i++) {
     // Who is first changes, so that being first is no advantage.
-    const double first = i % 2 == 0 ? reads.time(&aiox, rounds) : reads.time(&kernel, rounds);
-    const double second = i % 2 == 0 ? reads.time(&kernel, rounds) : reads.time(&aiox, rounds);
-    of_aiox.push_back(i % 2 == 0 ? first : second);
-    of_kernel.push_back(i % 2 == 0 ? second : first);
+    if (i % 2 == 0) of_aiox.push_back(reads.time(&aiox, rounds));
+    of_kernel.push_back(reads.time(&kernel, rounds));
+    if (i % 2 != 0) of_aiox.push_back(reads.time(&aiox, rounds));
     quotients.push_back(of_kernel.back() / of_aiox.back());
   }
   std::printf("%s, depth %u, %u pairs of %u reads, ns per read\n", path != nullptr ? path : "a file", depth, kPairs,

@@ -15,8 +15,16 @@ complain() {
 
 known=$(mktemp)
 trap 'rm -f "$known"' EXIT
-(cd "$build" && ctest -N) | sed -n 's/^ *Test *#[0-9]*: //p' >"$known"
-[ -s "$known" ] || complain "ctest lists no test in $build"
+# As in the page: suite, tab, name.
+tab=$(printf '\t')
+{
+  (cd "$build" && ctest -N) | sed -n "s/^ *Test *#[0-9]*: /test$tab/p"
+  "$build/tests/aiox-conformance" --list | sed "s/^/conformance$tab/"
+  "$build/tests/aiox_libaio_conformance" --list | sed "s/^/conformance_libaio$tab/"
+} >"$known"
+for suite in test conformance conformance_libaio; do
+  grep -q "^$suite$tab" "$known" || complain "$suite lists nothing in $build"
+done
 
 # The cells with the tests, a name a line; in front of a sentence the suite that it is a case of.
 names=$(awk -F ' [|] ' '/^[|] / && $3 != "" && $3 !~ /^tests/ { print $3 }' "$page" | awk '{
@@ -33,18 +41,12 @@ names=$(awk -F ' [|] ' '/^[|] / && $3 != "" && $3 !~ /^tests/ { print $3 }' "$pa
 }')
 [ "$(printf '%s\n' "$names" | wc -l)" -gt 100 ] || complain "$page has too few names: is it read right?"
 
-tab=$(printf '\t')
 checked=$(printf '%s\n' "$names" | while IFS=$tab read -r suite name; do
-  case $suite in
-    test)
-      case $name in
-        *\*) grep -q "^${name%\*}" "$known" ;;
-        *) grep -qx "$name\(_auto\|_threads\|_io_uring\)\{0,1\}" "$known" ;;
-      esac ;;
-    conformance) "$build/tests/aiox-conformance" --list | grep -qxF "$name" ;;
-    conformance_libaio) "$build/tests/aiox_libaio_conformance" --list | grep -qxF "$name" ;;
+  case $suite/$name in
+    test/*\*) grep -q "^test$tab${name%\*}" "$known" ;;
+    test/*) grep -qx "test$tab$name\(_auto\|_threads\|_io_uring\)\{0,1\}" "$known" ;;
     unit_*) grep -qF "\"$name\"" "$source/tests/unit/${suite#unit_}_test.cc" ;;
-    *) false ;;
+    *) grep -qxF "$suite$tab$name" "$known" ;;
   esac || echo "$suite: $name"
 done)
 [ -z "$checked" ] || complain "no such test: $checked"

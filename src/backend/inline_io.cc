@@ -27,7 +27,8 @@ InlineAnswer write_inline(int fd, const InlineTransfer& transfer, int64_t* resul
   *result = kernel::write_flagged(fd, transfer.vectors, transfer.count, transfer.offset,
                                   transfer.rw_flags | kernel::kRwfNowait);
   if (*result == -EAGAIN || *result == -EINTR) return InlineAnswer::kWouldBlock;
-  if (*result == -EOPNOTSUPP) return InlineAnswer::kUnsupported;
+  // -ESPIPE: it knows write(2) only, as most of what can be written in /proc does, and that is not to be done here.
+  if (*result == -EOPNOTSUPP || *result == -ESPIPE) return InlineAnswer::kUnsupported;
   if (*result <= 0 || *result == static_cast<int64_t>(transfer.length_bytes)) return InlineAnswer::kDone;
   return InlineAnswer::kPartly;
 }

@@ -1,8 +1,6 @@
 #include "backend/threads.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
@@ -86,37 +84,6 @@ CancelAnswer Threads::cancel(const Io* io) {
   return CancelAnswer::kAccepted;
 }
 
-// One try that does not block, for the kinds where the kernel offers that whatever O_NONBLOCK says.
-int64_t Threads::attempt_stream(const Io& io) {
-  bool is_read = io.opcode == Opcode::kRead;
-  if (io.file_kind == FileKind::kSocket) {
-    msghdr message;
-    memset(&message, 0, sizeof message);
-    message.msg_iov = const_cast<iovec*>(io.vectors);
-    message.msg_iovlen = io.vector_count;
-    // MSG_NOSIGNAL: SIGPIPE would go to this worker, where it is blocked; the program sees EPIPE either way.
-    return is_read ? kernel::raw_syscall(SYS_recvmsg, io.fd, kernel::as_argument(&message), MSG_DONTWAIT)
-                   : kernel::raw_syscall(SYS_sendmsg, io.fd, kernel::as_argument(&message), MSG_DONTWAIT | MSG_NOSIGNAL);
-  }
-  const int flags = io.rw_flags | kernel::kRwfNowait;
-  return is_read ? kernel::read_flagged(io.fd, io.vectors, io.vector_count, -1, flags)
-                 : kernel::write_flagged(io.fd, io.vectors, io.vector_count, -1, flags);
-}
-
-int64_t Threads::perform_stream_blocking(const Io& io) {
-  // The offset first: a character device may have one (/dev/zero, /dev/mem), and a descriptor number that meanwhile
-  // stands for a regular file must never be read at its file position.
-  int64_t result;
-  do {
-    result = perform(io);
-    if (result == -ESPIPE) {
-      result = io.opcode == Opcode::kRead ? kernel::read_stream(io.fd, io.vectors, io.vector_count)
-                                          : kernel::write_stream(io.fd, io.vectors, io.vector_count);
-    }
-  } while (result == -EINTR);
-  return result;
-}
-
 bool Threads::is_cancelled_ahead(const Io* io) {
   MutexLock lock(mutex_);
   return ahead_ == io;
@@ -130,7 +97,6 @@ void Threads::end_cancelling_ahead(const Io* io) {
 }
 
 void Threads::begin_wait(const Io& io) {
-  poll_.open();
   MutexLock lock(mutex_);
   current_ = started_ = &io;
   cancel_requested_ = ahead_ == &io;
@@ -145,48 +111,32 @@ bool Threads::end_wait() {
 }
 
 int64_t Threads::perform_stream(Io& io) {
-  int flags = kernel::status_flags(io.fd);
-  if (flags < 0) return flags;
-  if ((io.rw_flags & kernel::kRwfNowait) != 0) {
-    int64_t result;
-    do {
-      result = attempt_stream(io);
-    } while (result == -EINTR);
-    return result;
-  }
-  // O_NONBLOCK: one try, whatever it gives. No length: read(2) and write(2) answer at once, recvmsg(2) might wait.
-  if ((flags & O_NONBLOCK) != 0 || io.left_bytes == 0) return perform_stream_blocking(io);
+  StreamTransfer transfer(&io);
   begin_wait(io);
-  bool is_read = io.opcode == Opcode::kRead;
-  bool has_attempt = io.file_kind == FileKind::kSocket || io.file_kind == FileKind::kPipe;
-  int64_t result;
-  for (;;) {
-    result = has_attempt ? attempt_stream(io) : -EAGAIN;
-    if (result == -EOPNOTSUPP) {  // pipes before Linux 6.4 do not know RWF_NOWAIT
-      has_attempt = false;
-      result = -EAGAIN;
-    }
-    if (result > 0 && !is_read) {
-      // A blocking write returns only when all is written: go on where this round stopped.
-      advance(&io, result);
-      if (io.left_bytes > 0) continue;
-      result = 0;
-      break;
-    }
-    if (result == -EINTR) continue;
-    if (result != -EAGAIN) break;
-    int error = poll_.wait(io.fd, is_read ? POLLIN : POLLOUT, mutex_, cancel_requested_);
+  StreamTransfer::Step step = transfer.step(StreamTransfer::Wake::kBegin);
+  while (step == StreamTransfer::Step::kWait) {
+    const int error = wait(io.fd, transfer.wait());
     if (error == -ECANCELED) {
-      result = -ECANCELED;
-      break;
+      end_wait();
+      return total_result(io, -ECANCELED);
     }
-    if (error != 0 || !has_attempt) {  // bad, or ready and no way to try without blocking: the plain call
-      result = end_wait() ? -ECANCELED : perform_stream_blocking(io);
-      break;
-    }
+    step = transfer.step(error != -ETIMEDOUT           ? StreamTransfer::Wake::kReady
+                         : transfer.wait().is_time_up() ? StreamTransfer::Wake::kTimeUp
+                                                        : StreamTransfer::Wake::kLook);
   }
-  end_wait();
-  return total_result(io, result);
+  const bool is_cancelled = end_wait();
+  if (step == StreamTransfer::Step::kEnded) return transfer.result();
+  return is_cancelled ? total_result(io, -ECANCELED) : transfer.call();
+}
+
+// As kernel::AioPoll::wait; -ETIMEDOUT also when it is time to look again.
+int Threads::wait(int fd, const StreamWait& what) {
+  int64_t until_ns = what.deadline_ns;
+  if (what.is_look_needed) {
+    const int64_t look_ns = kernel::monotonic_now_ns() + kLookNs;
+    if (until_ns == kernel::kNoTimeout || look_ns < until_ns) until_ns = look_ns;
+  }
+  return poll_.wait(fd, what.events, mutex_, cancel_requested_, until_ns, what.is_own_poll_needed);
 }
 
 // Until it is ready, or the poll is cancelled.
@@ -198,7 +148,9 @@ int64_t Threads::perform_poll(const Io& io) {
     if (result != 0) break;
     // A file that knows no polling is always ready for what it can do, and never for anything else.
     if (kernel::is_seekable(io.file_kind)) result = -EINVAL;
-    if (result == 0) result = poll_.wait(io.fd, static_cast<short>(io.poll_events), mutex_, cancel_requested_);
+    if (result != 0) break;
+    const bool is_own = io.file_kind == FileKind::kOther && needs_own_poll(io.fd);
+    result = poll_.wait(io.fd, static_cast<short>(io.poll_events), mutex_, cancel_requested_, kernel::kNoTimeout, is_own);
   }
   end_wait();
   return result;

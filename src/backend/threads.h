@@ -5,6 +5,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/stream.h"
 #include "kernel/aio_poll.h"
 
 namespace aiox::backend {
@@ -27,9 +28,9 @@ class Threads final : public Backend {
   CancelAnswer cancel(const Io* io);
 
  private:
+  static constexpr int64_t kLookNs = 5'000'000;
   int64_t perform_stream(Io& io);
-  int64_t perform_stream_blocking(const Io& io);
-  int64_t attempt_stream(const Io& io);
+  int wait(int fd, const StreamWait& what) AIOX_EXCLUDES(mutex_);
   int64_t perform_poll(const Io& io);
   bool is_cancelled_ahead(const Io* io) AIOX_EXCLUDES(mutex_);
   void end_cancelling_ahead(const Io* io) AIOX_EXCLUDES(mutex_);

@@ -258,6 +258,10 @@ void Worker::adopt_priority(int priority) {
 void Worker::start(Io* io) {
   adopt_priority(io->priority);
   if (has_ring()) {
+    if (backend::is_stream(*io) && backend::waits_by_own_rules(*io)) {
+      service_->engine()->reroute(request_of(io), ServiceId::kStreams, true);
+      return;
+    }
     backend_->start(io);
     return;
   }

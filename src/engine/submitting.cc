@@ -28,10 +28,14 @@ const iovec* vectors_of(const Submission& submission) {
   return submission.vectors != nullptr ? submission.vectors->vectors : &submission.buffer;
 }
 
-// The plain call, with the program's flags, on this thread.
-int64_t transfer_here(const Submission& submission, int64_t offset) {
+// The plain call, with the program's flags, on this thread. The offset first: a number that meanwhile stands for a file must
+// not be read at its position.
+int64_t transfer_here(const Submission& submission) {
   auto* call = submission.opcode == Opcode::kRead ? kernel::read_flagged : kernel::write_flagged;
-  return call(submission.fd, vectors_of(submission), submission.vector_count, offset, submission.rw_flags);
+  const iovec* vectors = vectors_of(submission);
+  int64_t result = call(submission.fd, vectors, submission.vector_count, submission.offset, submission.rw_flags);
+  if (result == -ESPIPE) result = call(submission.fd, vectors, submission.vector_count, -1, submission.rw_flags);
+  return result;
 }
 
 // The notification gives back what it lives in.
@@ -312,7 +316,7 @@ bool Engine::is_nowait_answered(FileQueue* file, const Submission& submission, i
     *result = -EAGAIN;
     return true;
   }
-  *result = transfer_here(submission, is_stream ? -1 : submission.offset);
+  *result = transfer_here(submission);
   return true;
 }
 
@@ -324,7 +328,7 @@ bool Engine::is_carried_out_here(FileQueue* file, const Submission& submission, 
   if (!config.is_inline_enabled || config.backend != BackendChoice::kAuto) return false;
   if (submission.context->ring.pending() > 1 || file->has_outstanding() || submission.priority != kernel::kNoIoPriority) return false;
   const int64_t begin_ns = kernel::monotonic_now_ns();
-  *result = transfer_here(submission, submission.offset);
+  *result = transfer_here(submission);
   file->note_duration(kernel::monotonic_now_ns() - begin_ns);
   return true;
 }

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -22,24 +23,44 @@ void AioPoll::close() {
   is_open_ = false;
 }
 
-int AioPoll::wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested) {
+int AioPoll::wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns) {
   int result = -EINPROGRESS;
   while (result == -EINPROGRESS) {
+    int64_t slice_ns = kSliceMs * 1'000'000;
+    if (deadline_ns != kNoTimeout) slice_ns = std::clamp(deadline_ns - monotonic_now_ns(), int64_t{0}, slice_ns);
     pollfd entry = {fd, events, 0};
-    timespec slice = {0, kSliceMs * 1'000'000};
+    timespec slice = {0, slice_ns};
     long count = raw_syscall(SYS_ppoll, as_argument(&entry), 1, as_argument(&slice), 0, 0);
     MutexLock lock(mutex);
     if (cancel_requested) {
       result = -ECANCELED;
     } else if (count > 0) {
       result = (entry.revents & POLLNVAL) != 0 ? -EBADF : 0;
+    } else if (deadline_ns != kNoTimeout && monotonic_now_ns() >= deadline_ns) {
+      result = -ETIMEDOUT;
     }
   }
   return result;
 }
 
-int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_requested) {
-  if (context_ == 0) return wait_in_slices(fd, events, mutex, cancel_requested);
+// One event, or 0 at the deadline. -errno: refused.
+long AioPoll::take_event(io_event* event, int64_t deadline_ns) {
+  for (;;) {
+    timespec left = {};
+    if (deadline_ns != kNoTimeout) {
+      const int64_t left_ns = std::max<int64_t>(deadline_ns - monotonic_now_ns(), 0);
+      left = {left_ns / 1'000'000'000, left_ns % 1'000'000'000};
+    }
+    timespec* limit = deadline_ns != kNoTimeout ? &left : nullptr;
+    long count = raw_syscall(SYS_io_getevents, static_cast<long>(context_), 1, 1, as_argument(event), as_argument(limit));
+    if (count == 0 && limit != nullptr && monotonic_now_ns() >= deadline_ns) return 0;
+    if (count != -EINTR && count != 0) return count;
+  }
+}
+
+int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns, bool is_own) {
+  if (!is_own) open();
+  if (context_ == 0 || is_own) return wait_in_slices(fd, events, mutex, cancel_requested, deadline_ns);
   long submitted;
   {
     MutexLock lock(mutex);
@@ -52,21 +73,27 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
     submitted = raw_syscall(SYS_io_submit, static_cast<long>(context_), 1, as_argument(list));
     is_waiting_ = submitted == 1;
   }
-  if (submitted != 1) return wait_in_slices(fd, events, mutex, cancel_requested);
+  if (submitted != 1) return wait_in_slices(fd, events, mutex, cancel_requested, deadline_ns);
   io_event event = {};
-  long count;
-  do {
-    count = raw_syscall(SYS_io_getevents, static_cast<long>(context_), 1, 1, as_argument(&event), 0);
-  } while (count == -EINTR || count == 0);
+  long count = take_event(&event, deadline_ns);
+  bool is_late = false;
+  if (count == 0) {
+    {
+      MutexLock lock(mutex);
+      is_late = cancel(mutex);  // one way or the other its event comes now
+    }
+    count = take_event(&event, kNoTimeout);
+  }
   {
     MutexLock lock(mutex);
     is_waiting_ = false;
-    if (count > 0) return cancel_requested ? -ECANCELED : 0;
+    if (count > 0 && cancel_requested) return -ECANCELED;
+    if (count > 0) return is_late ? -ETIMEDOUT : 0;
   }
   // The kernel has begun to refuse the wait (a seccomp filter set since), and the poll goes with the context.
   raw_syscall(SYS_io_destroy, static_cast<long>(context_));
   context_ = 0;
-  return wait_in_slices(fd, events, mutex, cancel_requested);
+  return wait_in_slices(fd, events, mutex, cancel_requested, deadline_ns);
 }
 
 bool AioPoll::cancel(Mutex&) {

@@ -6,24 +6,25 @@
 // cannot poll the file (terminals: two wait queues), poll(2) for a fraction of a second at a time does the same with a
 // little CPU.
 //
-// Thread: open, wait, close by the owner; cancel by any thread, under the owner's lock that guards is_waiting.
+// Thread: wait, close by the owner; cancel by any thread, under the owner's lock that guards is_waiting.
 #pragma once
 
 #include <linux/aio_abi.h>
 
+#include "kernel/futex.h"
 #include "kernel/mutex.h"
 
 namespace aiox::kernel {
 
 class AioPoll {
  public:
-  // Tries for kernel AIO (refused by seccomp, CONFIG_AIO=n, aio-max-nr).
-  void open();
   void close();
 
   // Blocks until `fd` has one of `events` (POLLIN, POLLOUT), an error or a hang-up: 0; also for a file that knows no
-  // polling. -ECANCELED: cancel() came first. Other -errno: the descriptor is bad.
-  int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested) AIOX_EXCLUDES(mutex);
+  // polling. -ECANCELED: cancel() came first. -ETIMEDOUT: neither until the time. Other -errno: the descriptor is bad.
+  // is_own: the poll is to be made by this thread (of a signalfd, which the kernel asks about the thread that polls).
+  int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns = kNoTimeout,
+           bool is_own = false) AIOX_EXCLUDES(mutex);
 
   // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED. False: it has just ended
   // by itself, or the kernel refuses to (seccomp) and it goes on.
@@ -31,7 +32,11 @@ class AioPoll {
 
  private:
   static constexpr int kSliceMs = 20;
-  int wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested) AIOX_EXCLUDES(mutex);
+  // Tries for kernel AIO (refused by seccomp, CONFIG_AIO=n, aio-max-nr).
+  void open();
+  int wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns)
+      AIOX_EXCLUDES(mutex);
+  long take_event(io_event* event, int64_t deadline_ns);
 
   aio_context_t context_ = 0;
   iocb control_block_ = {};

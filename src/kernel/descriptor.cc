@@ -51,7 +51,8 @@ bool knows_nowait(int fd) {
   // Far behind the end of any file: nothing is read, no access time changes. The flag is checked before the offset.
   char byte;
   iovec vector = {&byte, 1};
-  return read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait) != -EOPNOTSUPP;
+  const int64_t answer = read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait);
+  return answer != -EOPNOTSUPP && answer != -ESPIPE;
 }
 
 int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }

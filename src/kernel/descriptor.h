@@ -23,7 +23,8 @@ inline bool is_seekable(FileKind kind) { return kind == FileKind::kRegular || ki
 int status_flags(int fd);
 
 // Whether reads of this seekable file know RWF_NOWAIT (FMODE_NOWAIT in the kernel). Where they do not (FUSE, some network
-// file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told.
+// file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told: of a file opened for
+// writing only. False where reads take no offset, of a file that looks as if they did (a FUSE stream).
 bool knows_nowait(int fd);
 
 // What is asked once, when a file meets aiox for the first time.

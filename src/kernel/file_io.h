@@ -36,12 +36,15 @@ inline int64_t write_at(int fd, const iovec* vectors, unsigned count, int64_t of
   return raw_syscall(SYS_pwritev, fd, as_argument(vectors), count, offset, 0);
 }
 
-// At the file position: what remains for descriptors without one (pipes, sockets, terminals).
+// At the file position: what remains for descriptors without one (pipes, sockets, terminals). One vector is not the same as
+// none of many: writev(2) of nothing never reaches the file, write(2) sends an empty datagram.
 inline int64_t read_stream(int fd, const iovec* vectors, unsigned count) {
+  if (count == 1) return raw_syscall(SYS_read, fd, as_argument(vectors->iov_base), static_cast<long>(vectors->iov_len));
   return raw_syscall(SYS_readv, fd, as_argument(vectors), count);
 }
 
 inline int64_t write_stream(int fd, const iovec* vectors, unsigned count) {
+  if (count == 1) return raw_syscall(SYS_write, fd, as_argument(vectors->iov_base), static_cast<long>(vectors->iov_len));
   return raw_syscall(SYS_writev, fd, as_argument(vectors), count);
 }
 

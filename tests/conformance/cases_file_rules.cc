@@ -1,0 +1,285 @@
+// cases_file_rules.cc - what the file itself says of waiting: time limits and low-water marks of sockets, VMIN and VTIME of
+// terminals. A request ends when, and with what, the plain call on the same file would.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "case_runner.h"
+#include "channels.h"
+#include "requests.h"
+
+namespace conformance {
+namespace {
+
+constexpr long kLimitMs = 100;
+
+long long now_ms() {
+  timespec now {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1'000'000;
+}
+
+void set_limit(int fd, int option, long limit_ms) {
+  const timeval limit = {limit_ms / 1000, limit_ms % 1000 * 1000};
+  EXPECT_EQ(setsockopt(fd, SOL_SOCKET, option, &limit, sizeof limit), 0);
+}
+
+void set_low_water(int fd, int bytes) { EXPECT_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes), 0); }
+
+sockaddr* as_address(sockaddr_in& address) { return reinterpret_cast<sockaddr*>(&address); }
+
+// Two connected TCP sockets.
+SocketPair open_tcp_pair() {
+  SocketPair pair;
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  pair.a = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  EXPECT(bind(listener, as_address(address), size) == 0 && listen(listener, 1) == 0);
+  EXPECT_EQ(getsockname(listener, as_address(address), &size), 0);
+  EXPECT_EQ(connect(pair.a, as_address(address), size), 0);
+  pair.b = accept(listener, nullptr, nullptr);
+  EXPECT(pair.b >= 0);
+  close(listener);
+  return pair;
+}
+
+SocketPair open_pair(int domain, int type) {
+  SocketPair pair;
+  if (domain == AF_INET && type == SOCK_STREAM) return open_tcp_pair();
+  if (domain == AF_UNIX) {
+    int fds[2];
+    EXPECT_EQ(socketpair(domain, type, 0, fds), 0);
+    pair.a = fds[0];
+    pair.b = fds[1];
+    return pair;
+  }
+  sockaddr_in addresses[2] = {};
+  int* fds[2] = {&pair.a, &pair.b};
+  for (int i = 0; i < 2; ++i) {
+    *fds[i] = socket(domain, type, 0);
+    addresses[i].sin_family = AF_INET;
+    addresses[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof addresses[i];
+    EXPECT_EQ(bind(*fds[i], as_address(addresses[i]), size), 0);
+    EXPECT_EQ(getsockname(*fds[i], as_address(addresses[i]), &size), 0);
+  }
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(connect(*fds[i], as_address(addresses[1 - i]), sizeof addresses[0]), 0);
+  return pair;
+}
+
+struct SocketKind {
+  int domain, type;
+};
+constexpr SocketKind kSocketKinds[] = {{AF_UNIX, SOCK_STREAM},    {AF_UNIX, SOCK_DGRAM}, {AF_UNIX, SOCK_SEQPACKET},
+                                       {AF_INET, SOCK_STREAM}, {AF_INET, SOCK_DGRAM}};
+
+AIOX_CASE("a read on a socket with SO_RCVTIMEO ends with EAGAIN when the time is over, and not before") {
+  for (const SocketKind& kind : kSocketKinds) {
+    const SocketPair pair = open_pair(kind.domain, kind.type);
+    set_limit(pair.a, SO_RCVTIMEO, kLimitMs);
+    char in[16];
+    aiocb read = make_read(pair.a, in, sizeof in);
+    const long long begin = now_ms();
+    submit(read);
+    EXPECT_EQ(wait_for(read), EAGAIN);
+    EXPECT(now_ms() - begin >= kLimitMs - 10);
+    read = make_read(pair.a, in, sizeof in);  // in time
+    submit(read);
+    write_exactly(pair.b, "data");
+    EXPECT_EQ(result_of(read), 4);
+  }
+}
+
+AIOX_CASE("a write on a full socket with SO_SNDTIMEO ends with what was written, or with EAGAIN") {
+  const std::string data(8 << 20, 'x');
+  for (const SocketKind& kind : {SocketKind{AF_UNIX, SOCK_STREAM}, SocketKind{AF_INET, SOCK_STREAM}}) {
+    const SocketPair pair = open_pair(kind.domain, kind.type);
+    set_limit(pair.a, SO_SNDTIMEO, kLimitMs);
+    aiocb write = make_write(pair.a, data.data(), data.size());
+    submit(write);
+    ssize_t written = result_of(write);
+    EXPECT(written > 0 && written < static_cast<ssize_t>(data.size()));
+    for (int round = 0;; ++round) {  // of TCP a little more may fit, later
+      EXPECT(round < 20);
+      write = make_write(pair.a, data.data(), data.size());
+      submit(write);
+      if (wait_for(write) == EAGAIN) break;
+      written += result_of(write);
+    }
+    EXPECT_EQ(read_exactly(pair.b, static_cast<size_t>(written)).size(), static_cast<size_t>(written));
+  }
+}
+
+AIOX_CASE("a read on a socket with SO_RCVLOWAT waits for so many bytes, or its own length, or the end") {
+  for (const int domain : {AF_UNIX, AF_INET}) {
+    const SocketPair pair = open_pair(domain, SOCK_STREAM);
+    set_low_water(pair.a, 100);
+    char in[200];
+    write_exactly(pair.b, std::string(10, 'a'));
+    aiocb read = make_read(pair.a, in, sizeof in);
+    submit(read);
+    sleep_ms(30);
+    EXPECT_EQ(aio_error(&read), EINPROGRESS);
+    write_exactly(pair.b, std::string(120, 'b'));
+    EXPECT(result_of(read) >= 100);
+    while (recv(pair.a, in, sizeof in, MSG_DONTWAIT) > 0) {
+    }
+    write_exactly(pair.b, std::string(10, 'c'));
+    read = make_read(pair.a, in, 10);
+    submit(read);
+    EXPECT_EQ(result_of(read), 10);
+    write_exactly(pair.b, std::string(7, 'd'));
+    read = make_read(pair.a, in, sizeof in);
+    submit(read);
+    sleep_ms(10);
+    EXPECT_EQ(shutdown(pair.b, SHUT_WR), 0);
+    EXPECT_EQ(result_of(read), 7);
+  }
+}
+
+AIOX_CASE("SO_RCVLOWAT and SO_RCVTIMEO together: what there is when the time is over") {
+  const SocketPair pair = open_pair(AF_UNIX, SOCK_STREAM);
+  set_low_water(pair.a, 100);
+  set_limit(pair.a, SO_RCVTIMEO, kLimitMs);
+  char in[200];
+  aiocb read = make_read(pair.a, in, sizeof in);
+  submit(read);
+  write_exactly(pair.b, "some");
+  EXPECT_EQ(result_of(read), 4);
+}
+
+AIOX_CASE("an empty datagram is sent, and read as no bytes") {
+  for (const SocketKind& kind :
+       {SocketKind{AF_UNIX, SOCK_DGRAM}, SocketKind{AF_UNIX, SOCK_SEQPACKET}, SocketKind{AF_INET, SOCK_DGRAM}}) {
+    const SocketPair pair = open_pair(kind.domain, kind.type);
+    char in[16];
+    aiocb read = make_read(pair.b, in, sizeof in), write = make_write(pair.a, "", 0);
+    submit(read);
+    let_it_begin(pair.b);
+    submit(write);
+    EXPECT_EQ(result_of(write), 0);
+    EXPECT_EQ(result_of(read), 0);
+    read = make_read(pair.b, in, 0);  // reading nothing takes nothing, and does not wait
+    submit(read);
+    EXPECT_EQ(result_of(read), 0);
+  }
+}
+
+struct Terminal {
+  int master, slave;
+};
+
+Terminal open_terminal(int least_bytes, int tenths) {
+  Terminal terminal;
+  terminal.master = posix_openpt(O_RDWR | O_NOCTTY);
+  EXPECT(terminal.master >= 0 && grantpt(terminal.master) == 0 && unlockpt(terminal.master) == 0);
+  terminal.slave = open(ptsname(terminal.master), O_RDWR | O_NOCTTY);
+  EXPECT(terminal.slave >= 0);
+  termios settings = {};
+  EXPECT_EQ(tcgetattr(terminal.slave, &settings), 0);
+  cfmakeraw(&settings);
+  settings.c_cc[VMIN] = static_cast<cc_t>(least_bytes);
+  settings.c_cc[VTIME] = static_cast<cc_t>(tenths);
+  EXPECT_EQ(tcsetattr(terminal.slave, TCSANOW, &settings), 0);
+  return terminal;
+}
+
+AIOX_CASE("a terminal's read with VMIN 0 gives no bytes at once, or after VTIME") {
+  char in[16];
+  for (const int tenths : {0, 1}) {
+    const Terminal terminal = open_terminal(0, tenths);
+    aiocb read = make_read(terminal.slave, in, sizeof in);
+    const long long begin = now_ms();
+    submit(read);
+    EXPECT_EQ(result_of(read), 0);
+    EXPECT(now_ms() - begin >= tenths * 100 - 10);
+    write_exactly(terminal.master, "ab");
+    sleep_ms(5);
+    read = make_read(terminal.slave, in, sizeof in);
+    submit(read);
+    EXPECT_EQ(result_of(read), 2);
+  }
+}
+
+AIOX_CASE("a terminal's read with VMIN 5 waits for five bytes, or its own length") {
+  const Terminal terminal = open_terminal(5, 0);
+  char in[16];
+  aiocb read = make_read(terminal.slave, in, sizeof in);
+  submit(read);
+  write_exactly(terminal.master, "ab");
+  sleep_ms(50);
+  EXPECT_EQ(aio_error(&read), EINPROGRESS);
+  write_exactly(terminal.master, "cdefg");
+  EXPECT(result_of(read) >= 5);
+  EXPECT(std::memcmp(in, "abcde", 5) == 0);
+  EXPECT_EQ(tcflush(terminal.slave, TCIFLUSH), 0);
+  read = make_read(terminal.slave, in, 3);
+  submit(read);
+  write_exactly(terminal.master, "xyz");
+  EXPECT_EQ(result_of(read), 3);
+}
+
+AIOX_CASE("a terminal's read with VMIN 5 and VTIME ends when no byte follows for that long, counted from the first") {
+  const Terminal terminal = open_terminal(5, 1);
+  char in[16];
+  aiocb read = make_read(terminal.slave, in, sizeof in);
+  submit(read);
+  sleep_ms(150);
+  EXPECT_EQ(aio_error(&read), EINPROGRESS);
+  write_exactly(terminal.master, "xy");
+  EXPECT_EQ(result_of(read), 2);
+}
+
+AIOX_CASE("a read of a signalfd ends with a signal that was pending, and with one that comes") {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  sigaddset(&set, SIGUSR2);
+  EXPECT_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
+  const int fd = signalfd(-1, &set, SFD_CLOEXEC);
+  signalfd_siginfo info = {};
+  EXPECT_EQ(kill(getpid(), SIGUSR2), 0);
+  aiocb read = make_read(fd, &info, sizeof info);
+  submit(read);
+  EXPECT_EQ(result_of(read), static_cast<ssize_t>(sizeof info));
+  EXPECT_EQ(info.ssi_signo, static_cast<uint32_t>(SIGUSR2));
+  read = make_read(fd, &info, sizeof info);
+  submit(read);
+  sleep_ms(30);
+  EXPECT_EQ(aio_error(&read), EINPROGRESS);
+  EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
+  EXPECT_EQ(result_of(read), static_cast<ssize_t>(sizeof info));
+  EXPECT_EQ(info.ssi_signo, static_cast<uint32_t>(SIGUSR1));
+}
+
+AIOX_CASE("a file of /proc that knows write but no pwrite is written, however it was opened") {
+  for (const int flags : {O_WRONLY, O_RDWR}) {
+    const int fd = open("/proc/self/comm", flags | O_CLOEXEC);
+    EXPECT(fd >= 0);
+    const std::string name = flags == O_WRONLY ? "one" : "two";
+    aiocb write = make_write(fd, name.data(), name.size());
+    submit(write);
+    EXPECT_EQ(result_of(write), static_cast<ssize_t>(name.size()));
+    const int reading = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+    EXPECT(read_exactly(reading, name.size()) == name);
+    close(reading);
+    close(fd);
+  }
+}
+
+}  // namespace
+}  // namespace conformance

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -53,6 +54,31 @@ bool knows_nowait(int fd) {
   iovec vector = {&byte, 1};
   const int64_t answer = read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait);
   return answer != -EOPNOTSUPP && answer != -ESPIPE;
+}
+
+bool can_be_duplicated(int from, int to) {
+  rlimit limit = {};
+  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, as_argument(&limit)) < 0) limit.rlim_cur = RLIM_INFINITY;
+  return raw_syscall(SYS_fcntl, from, F_GETFD) >= 0 && static_cast<rlim_t>(to) < limit.rlim_cur;
+}
+
+bool can_close_ranges() {
+  // No descriptor has that number.
+  return raw_syscall(SYS_close_range, UINT_MAX, UINT_MAX, 0) == 0;
+}
+
+int sleeps_in_call_on(int thread_id, int fd) {
+  char path[64], text[64] = {};
+  snprintf(path, sizeof path, "/proc/self/task/%d/syscall", thread_id);
+  const long file = raw_syscall(SYS_openat, AT_FDCWD, as_argument(path), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return static_cast<int>(file);
+  const long length = raw_syscall(SYS_read, file, as_argument(text), sizeof text - 1);
+  raw_syscall(SYS_close, file);
+  if (length <= 0) return length < 0 ? static_cast<int>(length) : -EIO;
+  // "running"; or the call's number, or -1, and its arguments, in hexadecimal.
+  char* end = text;
+  const long number = strtol(text, &end, 10);
+  return end != text && number >= 0 && strtoul(end, nullptr, 16) == static_cast<unsigned long>(fd) ? 1 : 0;
 }
 
 int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }

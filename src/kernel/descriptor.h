@@ -54,8 +54,17 @@ int leave_descriptor_table();
 int open_again(int fd, int extra_flags);
 void close_descriptor(int fd);
 
+// Whether dup2(2) of `from` to the open descriptor `to`, and close_range(2), would do what they are asked: nothing is closed by
+// a call that fails. Signal-safe: yes.
+bool can_be_duplicated(int from, int to);
+bool can_close_ranges();
+
 // Whether a write to it raises SIGPIPE where it answers -EPIPE: of sockets only streams do.
 bool signals_broken_pipe(int fd);
+
+// Whether a thread of this process sleeps in a system call on `fd`: 1; then it has the file, whatever becomes of the number. 0:
+// not, or not yet; -errno: it cannot be told (no /proc). Opens a descriptor for the length of the call.
+int sleeps_in_call_on(int thread_id, int fd);
 
 // RLIMIT_FSIZE of the process in bytes; UINT64_MAX: none.
 uint64_t file_size_limit_bytes();

@@ -34,7 +34,7 @@ AIOX_EXPORT int dup2(int from, int to) noexcept {
 }
 
 AIOX_EXPORT int dup3(int from, int to, int flags) noexcept {
-  shim::before_dup(from, to);
+  shim::before_dup(from, to, flags);
   return static_cast<int>(shim::as_libc(kernel::raw_syscall(SYS_dup3, from, to, flags)));
 }
 

@@ -5,6 +5,8 @@
 // AIO costs two loads. Thread: any. Signal-safe: yes. Errno: kept. Blocks: until the requests on the number have ended.
 #pragma once
 
+#include <fcntl.h>
+
 #include <cerrno>
 #include <climits>
 
@@ -20,15 +22,25 @@ inline void before_close(int fd) {
   if (fd >= 0) before_closing(fd, fd);
 }
 
+// A call that fails closes nothing, so what it would fail for is asked first; only where a request may be concerned.
+inline bool has_requests(int first, int last) {
+  engine::Engine* engine = engine::Engine::running();
+  return engine != nullptr && engine->files.next_attached(first, last) >= 0;
+}
+
 // dup2 and dup3: `to` is closed, unless it is the descriptor itself.
-inline void before_dup(int from, int to) {
-  if (to != from) before_close(to);
+inline void before_dup(int from, int to, int flags = 0) {
+  if (to == from || to < 0 || !has_requests(to, to)) return;
+  if ((flags & ~O_CLOEXEC) == 0 && kernel::can_be_duplicated(from, to)) before_close(to);
 }
 
 inline void before_close_range(unsigned first, unsigned last, unsigned flags) {
+  constexpr unsigned kUnshare = 1u << 1;      // CLOSE_RANGE_UNSHARE: what is closed is the thread's own, and nobody else's
   constexpr unsigned kCloseOnExec = 1u << 2;  // CLOSE_RANGE_CLOEXEC: nothing is closed by the call itself
   auto to_int = [](unsigned fd) { return fd > INT_MAX ? INT_MAX : static_cast<int>(fd); };
-  if (first <= last && (flags & kCloseOnExec) == 0) before_closing(to_int(first), to_int(last));
+  if (first > last || (flags & ~(kUnshare | kCloseOnExec)) != 0 || (flags & kCloseOnExec) != 0) return;
+  if (!has_requests(to_int(first), to_int(last)) || !kernel::can_close_ranges()) return;
+  before_closing(to_int(first), to_int(last));
 }
 
 // fcntl's F_SETFL.

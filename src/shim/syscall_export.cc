@@ -50,9 +50,9 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
     }
     case SYS_close: shim::before_close(static_cast<int>(a)); break;
 #if defined(SYS_dup2)
-    case SYS_dup2:
+    case SYS_dup2: shim::before_dup(static_cast<int>(a), static_cast<int>(b)); break;
 #endif
-    case SYS_dup3: shim::before_dup(static_cast<int>(a), static_cast<int>(b)); break;
+    case SYS_dup3: shim::before_dup(static_cast<int>(a), static_cast<int>(b), static_cast<int>(c)); break;
     case SYS_close_range:
       shim::before_close_range(static_cast<unsigned>(a), static_cast<unsigned>(b), static_cast<unsigned>(c));
       break;

@@ -6,6 +6,7 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 
@@ -42,8 +43,19 @@ struct Io {
   int64_t result = 0;               // out: bytes, or -errno
   int64_t done_bytes = 0;           // what earlier rounds have moved, for a unit that goes on where it stopped
   iovec single = {};                // storage for `vectors` where one is enough
+  uint32_t cancel_wish = 0;         // (@) 1: its cancellation was asked for; see is_cancel_wanted
   base::ListLink<Io> flight_link;   // backend: its units in flight
 };
+
+// A unit whose cancellation was asked for begins no further round, whatever the answer was: the asker may be a close, and the
+// number another file's by then. Written before the asker leaves the lock under which the unit is its worker's; a plain
+// member, since units are copied before anybody can ask.
+inline bool is_cancel_wanted(Io& io) {
+  return std::atomic_ref<uint32_t>(io.cancel_wish).load(std::memory_order_acquire) != 0;  // E-ticket
+}
+inline void want_cancel(Io& io) {
+  std::atomic_ref<uint32_t>(io.cancel_wish).store(1, std::memory_order_release);  // E-ticket
+}
 
 // A unit has moved `bytes` and goes on behind them.
 inline void advance(Io* io, int64_t bytes) {

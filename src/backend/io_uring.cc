@@ -112,7 +112,7 @@ bool IoUring::finish(Io* io, int result) {
   if (io->opcode == Opcode::kWrite && result > 0) {
     // A blocking write returns only when all is written; the ring hands back the first part that fitted.
     advance(io, result);
-    if (io->left_bytes > 0) {
+    if (io->left_bytes > 0 && !is_cancel_wanted(*io)) {
       start(io);
       return false;
     }
@@ -149,7 +149,9 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
         is_woken = true;
       } else if ((data & kCancelBit) != 0) {
         auto* cancel = reinterpret_cast<Cancellation*>(data & ~kCancelBit);
-        cancel->answer = completion->res == 0 ? CancelAnswer::kAccepted : CancelAnswer::kRefused;
+        // -ENOENT: it has ended, and its completion is on its way. -EALREADY: a kernel thread is in the call.
+        const bool is_ending = completion->res == 0 || completion->res == -ENOENT;
+        cancel->answer = is_ending ? CancelAnswer::kAccepted : CancelAnswer::kRefused;
         cancel->next = answered_;
         answered_ = cancel;
         is_woken = true;

@@ -42,12 +42,12 @@ void Threads::start(Io* io) {
   if (!is_stream(*io)) {
     io->result = total_result(*io, perform(*io));
   } else {
-    if (is_cancelled_ahead(io)) {
+    if (!begin_stream(io)) {
       io->result = total_result(*io, -ECANCELED);
     } else {
       io->result = io->opcode == Opcode::kPoll ? perform_poll(*io) : perform_stream(*io);
     }
-    end_cancelling_ahead(io);
+    end_stream();
   }
   finished_ = io;
 }
@@ -71,62 +71,61 @@ unsigned Threads::reap(Io** done, unsigned done_max, bool) {
   return 1;
 }
 
-CancelAnswer Threads::cancel(const Io* io) {
+CancelAnswer Threads::cancel(Io* io) {
   MutexLock lock(mutex_);
-  if (current_ != io) {
-    if (started_ == io) return CancelAnswer::kRefused;
-    ahead_ = io;  // taken, and about to begin
-    return CancelAnswer::kAccepted;
-  }
-  // Between two waits the flag alone is enough: wait() looks at it under this lock before it sleeps.
-  if (!cancel_requested_ && !poll_.cancel(mutex_)) return CancelAnswer::kRefused;
+  want_cancel(*io);
+  if (plain_ == io) return CancelAnswer::kRefused;
+  // Before it begins, and between its end and its being given back, the wish is enough. Between two waits it is, too: wait()
+  // looks at it under this lock before it sleeps and after it, and what is tried in between does not block.
+  if (current_ != io) return CancelAnswer::kAccepted;
   cancel_requested_ = true;
-  return CancelAnswer::kAccepted;
+  return poll_.cancel(mutex_) ? CancelAnswer::kAccepted : CancelAnswer::kRefused;
 }
 
-bool Threads::is_cancelled_ahead(const Io* io) {
+Threads::PlainCall Threads::plain_call(const Io* io) {
   MutexLock lock(mutex_);
-  return ahead_ == io;
+  if (plain_ == io) return {plain_thread_id_, plain_sequence_, false};
+  // In a wait that nobody can end: that holds its file, and ends the unit when it ends.
+  return {0, 0, current_ == io && cancel_requested_};
 }
 
-// From here on, or once it has ended, it is too late to cancel it ahead.
-void Threads::end_cancelling_ahead(const Io* io) {
+// False: it has been cancelled before it began.
+bool Threads::begin_stream(Io* io) {
   MutexLock lock(mutex_);
-  started_ = io;
-  ahead_ = nullptr;
+  current_ = io;
+  cancel_requested_ = is_cancel_wanted(*io);
+  return !cancel_requested_;
 }
 
-void Threads::begin_wait(const Io& io) {
+// From here on it cannot be cancelled. False: it has been.
+bool Threads::begin_plain_call(const Io& io) {
+  const int thread_id = static_cast<int>(kernel::raw_syscall(SYS_gettid));
   MutexLock lock(mutex_);
-  current_ = started_ = &io;
-  cancel_requested_ = ahead_ == &io;
-  ahead_ = nullptr;
+  if (cancel_requested_) return false;
+  plain_ = &io;
+  plain_thread_id_ = thread_id;
+  plain_sequence_++;
+  return true;
 }
 
-// From here on it cannot be cancelled. True: it has been.
-bool Threads::end_wait() {
+// Its number is not looked up any more.
+void Threads::end_stream() {
   MutexLock lock(mutex_);
-  current_ = nullptr;
-  return cancel_requested_;
+  current_ = plain_ = nullptr;
 }
 
 int64_t Threads::perform_stream(Io& io) {
   StreamTransfer transfer(&io);
-  begin_wait(io);
   StreamTransfer::Step step = transfer.step(StreamTransfer::Wake::kBegin);
   while (step == StreamTransfer::Step::kWait) {
     const int error = wait(io.fd, transfer.wait());
-    if (error == -ECANCELED) {
-      end_wait();
-      return total_result(io, -ECANCELED);
-    }
+    if (error == -ECANCELED) return total_result(io, -ECANCELED);
     step = transfer.step(error != -ETIMEDOUT           ? StreamTransfer::Wake::kReady
                          : transfer.wait().is_time_up() ? StreamTransfer::Wake::kTimeUp
                                                         : StreamTransfer::Wake::kLook);
   }
-  const bool is_cancelled = end_wait();
   if (step == StreamTransfer::Step::kEnded) return transfer.result();
-  return is_cancelled ? total_result(io, -ECANCELED) : transfer.call();
+  return begin_plain_call(io) ? transfer.call() : total_result(io, -ECANCELED);
 }
 
 // As kernel::AioPoll::wait; -ETIMEDOUT also when it is time to look again.
@@ -141,7 +140,6 @@ int Threads::wait(int fd, const StreamWait& what) {
 
 // Until it is ready, or the poll is cancelled.
 int64_t Threads::perform_poll(const Io& io) {
-  begin_wait(io);
   int64_t result = 0;
   while (result == 0) {
     result = perform(io);
@@ -152,7 +150,6 @@ int64_t Threads::perform_poll(const Io& io) {
     const bool is_own = io.file_kind == FileKind::kOther && needs_own_poll(io.fd);
     result = poll_.wait(io.fd, static_cast<short>(io.poll_events), mutex_, cancel_requested_, kernel::kNoTimeout, is_own);
   }
-  end_wait();
   return result;
 }
 

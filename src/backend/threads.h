@@ -24,25 +24,36 @@ class Threads final : public Backend {
   unsigned reap(Io** done, unsigned done_max, bool may_block) override;
   void close() override { poll_.close(); }
 
-  // Thread: any; `io` is the unit the owner is working on, or was.
-  CancelAnswer cancel(const Io* io);
+  // Thread: any; `io` is a unit that the owner has taken and not given back. kRefused: it is in a plain call that nothing but
+  // its file ends, or its wait cannot be ended; it begins nothing new. Else it ends at once.
+  CancelAnswer cancel(Io* io);
+
+  // A plain call on a stream: which thread makes it, and which of its calls it is. thread_id 0: none.
+  struct PlainCall {
+    int thread_id = 0;
+    uint32_t sequence = 0;
+    bool is_over = false;  // the number will not be looked up any more, whatever happens
+    bool operator==(const PlainCall&) const = default;
+  };
+  // What a refused cancellation has left of `io`. Thread: as cancel.
+  PlainCall plain_call(const Io* io);
 
  private:
   static constexpr int64_t kLookNs = 5'000'000;
   int64_t perform_stream(Io& io);
   int wait(int fd, const StreamWait& what) AIOX_EXCLUDES(mutex_);
   int64_t perform_poll(const Io& io);
-  bool is_cancelled_ahead(const Io* io) AIOX_EXCLUDES(mutex_);
-  void end_cancelling_ahead(const Io* io) AIOX_EXCLUDES(mutex_);
-  void begin_wait(const Io& io) AIOX_EXCLUDES(mutex_);
-  bool end_wait() AIOX_EXCLUDES(mutex_);
+  bool begin_stream(Io* io) AIOX_EXCLUDES(mutex_);
+  bool begin_plain_call(const Io& io) AIOX_EXCLUDES(mutex_);
+  void end_stream() AIOX_EXCLUDES(mutex_);
 
   Io* finished_ = nullptr;  // owner thread only
 
   kernel::Mutex mutex_;     // rank: Worker::cancel_mu_
   const Io* current_ AIOX_GUARDED_BY(mutex_) = nullptr;  // the stream unit under way
-  const Io* started_ AIOX_GUARDED_BY(mutex_) = nullptr;  // the stream unit that last began to wait, or ended
-  const Io* ahead_ AIOX_GUARDED_BY(mutex_) = nullptr;    // the one that was cancelled before it began to wait
+  const Io* plain_ AIOX_GUARDED_BY(mutex_) = nullptr;    // the same, once it is in a plain call
+  int plain_thread_id_ AIOX_GUARDED_BY(mutex_) = 0;      // who makes it
+  uint32_t plain_sequence_ AIOX_GUARDED_BY(mutex_) = 0;  // counts them
   bool cancel_requested_ = false;                        // written under mutex_, reset by the owner between units
   kernel::AioPoll poll_;
 };

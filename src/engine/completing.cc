@@ -157,8 +157,13 @@ void Engine::leave_direct_lane(Request* request, bool may_start_threads) {
 }
 
 bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_start_threads, Worker* by) {
-  const backend::Io& io = request->io;
+  backend::Io& io = request->io;
   bool is_stream = !kernel::is_seekable(io.file_kind);
+  // Who cancels it (a close, perhaps) has been told, or will be, that it begins nothing new.
+  const bool is_wanted_gone = backend::is_cancel_wanted(io);
+  if (is_wanted_gone && (result == -ESPIPE || result == -ENOTSOCK || result == -EAGAIN)) {
+    result = io.done_bytes > 0 ? io.done_bytes : -ECANCELED;
+  }
   bool is_other_kind = (result == -ESPIPE && !is_stream) || (result == -ENOTSOCK && is_stream);
   if (is_other_kind && backend::is_transfer(io.opcode) && io.file_kind != kernel::FileKind::kOther) {
     // The number stands for another kind of file now: it was closed and opened behind the library's back.
@@ -193,6 +198,11 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
 }
 
 void Engine::reroute(Request* request, ServiceId service, bool may_start_threads) {
+  if (backend::is_cancel_wanted(request->io)) {
+    const int64_t done_bytes = request->io.done_bytes;
+    complete(request, done_bytes > 0 ? done_bytes : -ECANCELED, may_start_threads);
+    return;
+  }
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
   CancelTicket* ticket = nullptr;
   ServiceMask wake = file->reroute(request, service, &ticket);

@@ -10,6 +10,8 @@ namespace aiox::engine {
 namespace {
 
 constexpr int64_t kCloseSliceNs = 2'000'000;
+constexpr int64_t kStreamLookNs = 200'000;
+constexpr int64_t kPlainCallBeginsNs = 500'000'000;
 
 // Sleeps until the worker has answered; then the ticket is the asker's again.
 void wait_for_answer(CancelTicket& ticket) {
@@ -24,7 +26,7 @@ void Engine::end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_t
   // All are published before the first lock is taken: another canceller may hold it and wait for any of them.
   for (Request* request = sweep->cancelled.front(); request != nullptr; request = sweep->cancelled.next(request)) {
     // Never notified on this thread: the program may hold a lock that its handler takes (invariant 4).
-    publish(request, -ECANCELED, false);
+    publish(request, request->io.done_bytes > 0 ? request->io.done_bytes : -ECANCELED, false);
   }
   while (Request* request = sweep->cancelled.pop_front()) {
     ServiceMask wake = file->finish_cancelled(request);
@@ -41,7 +43,9 @@ CancelOutcome Engine::cancel(int fd, Token token) {
   CancelSweep sweep;
   ServiceMask wake = 0;
   if (token == 0) {
-    file->cancel(CancelMatch{}, &sweep, &wake);
+    CancelMatch everything;
+    everything.fd = fd;
+    file->cancel(everything, &sweep, &wake);
   } else {
     uint32_t generation;
     Request* request = follow(token, &generation);
@@ -53,7 +57,10 @@ CancelOutcome Engine::cancel(int fd, Token token) {
 }
 
 CancelOutcome Engine::finish_sweep(FileQueue* file, CancelSweep* sweep) {
-  bool is_any_cancelled = !sweep->cancelled.empty();
+  bool is_any_cancelled = false;
+  for (Request* request = sweep->cancelled.front(); request != nullptr; request = sweep->cancelled.next(request)) {
+    if (request->io.done_bytes == 0) is_any_cancelled = true;
+  }
   end_cancelled(file, sweep, true);
   for (unsigned i = 0; i < sweep->ticket_count; i++) {
     CancelTicket& ticket = sweep->tickets[i];
@@ -108,6 +115,33 @@ void Engine::wait_until_idle(FileQueue* file) {
   }
 }
 
+// Cancels everything on a stream, and sees to it that nothing is left that could still look its number up: what has begun
+// ends, or is in a plain call (a terminal's, a device's), which may never end and has its file by then. That it has it shows
+// where it sleeps in that call.
+void Engine::end_stream_requests(FileQueue* file) {
+  CancelMatch everything;
+  everything.is_any_context = true;
+  using PlainCall = backend::Threads::PlainCall;
+  PlainCall before[FileQueue::kPlainCallsMax], now[FileQueue::kPlainCallsMax];
+  unsigned before_count = 0, now_count = 0;
+  const int fd = file->fd();
+  for (int64_t waited_ns = 0;; waited_ns += kStreamLookNs) {
+    Inside inside;
+    cancel_all(file, everything, false);
+    if (file->wait_until_idle(waited_ns == 0 ? 0 : kernel::monotonic_now_ns() + kStreamLookNs)) return;
+    if (!file->plain_calls(before, &before_count)) continue;
+    bool has_file = true;
+    for (unsigned i = 0; i < before_count; i++) {
+      const int sleeps = kernel::sleeps_in_call_on(before[i].thread_id, fd);
+      if (sleeps == 0 || (sleeps < 0 && waited_ns < kPlainCallBeginsNs)) has_file = false;
+    }
+    // What was seen is that very call, if it is still under way.
+    if (!has_file || !file->plain_calls(now, &now_count) || now_count != before_count) continue;
+    for (unsigned i = 0; i < now_count; i++) has_file = has_file && now[i] == before[i];
+    if (has_file) return;
+  }
+}
+
 void Engine::status_flags_changing(int fd, int flags) {
   FileQueue* file = files.find(fd);
   if (file == nullptr || t_inside != 0 || !kernel::is_seekable(file->kind()) || !file->differs(flags)) return;
@@ -122,20 +156,21 @@ void Engine::descriptors_closing(int first, int last) {
     if (kernel::raw_syscall(SYS_getpid) != process_id_) return;
     FileQueue* file = files.remove(fd);
     if (file == nullptr) continue;
-    file->detach();
+    {
+      Inside inside;
+      file->detach();
+    }
     file->wait_until_unsignalled();
     if (kernel::is_seekable(file->kind())) {
       wait_until_idle(file);
       block_devices.release(file);
     } else {
-      Inside inside;
       // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
-      CancelMatch everything;
-      everything.is_any_context = true;
-      cancel_all(file, everything, false);
+      end_stream_requests(file);
     }
     const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
     if (figures != 0) recorder.leave_file(figures - 1);
+    Inside inside;
     files.retire(file);
   }
 }

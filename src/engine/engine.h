@@ -240,6 +240,7 @@ class Engine {
   void remove_foreign(Request* request);
   static bool has_direct_in_flight(FileQueue* file);
   void wait_until_idle(FileQueue* file);
+  void end_stream_requests(FileQueue* file);
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
   void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);

@@ -15,6 +15,9 @@ using kernel::MutexLock;
 
 namespace {
 
+constexpr int kLooksMax = 100;
+constexpr int64_t kLookNs = 50'000;
+
 // relaxed: under the lock of the file, where every place is written.
 QueuePlace place_of(const Request* request) { return request->place.load(std::memory_order_relaxed); }
 
@@ -30,9 +33,17 @@ void count(std::atomic<uint32_t>& counter, int change) {
   counter.store(before + static_cast<uint32_t>(change), std::memory_order_release);
 }
 
-// Spins until the publisher, which is between two of its own instructions, is through.
+// Waits until the publisher, which is between two of its own instructions, is through. It may be of a lower priority than
+// this thread, and have no other processor: after some looks this one sleeps.
 void wait_until_published(const Request* request) {
-  while (request->is_published.load(std::memory_order_acquire) == 0) sched_yield();  // E-published
+  std::atomic<uint32_t> never{0};
+  for (int looks = 0; request->is_published.load(std::memory_order_acquire) == 0; looks++) {  // E-published
+    if (looks < kLooksMax) {
+      sched_yield();
+    } else {
+      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kLookNs);
+    }
+  }
 }
 
 // For the probe: a stats::Lane, of what has been decided so far.
@@ -469,6 +480,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   MutexLock lock(mu_);
   *ticket = request->ticket;  // whoever wanted it cancelled learns that it goes on
   request->ticket = nullptr;
+  request->io.cancel_wish = 0;  // asked for under the lock, and answered
   if (request->state.load(std::memory_order_acquire) == RequestState::kCanceling) {
     change_state(request, RequestState::kCanceling, RequestState::kInFlight);
   }
@@ -537,7 +549,7 @@ bool FileQueue::try_cancel_running(Request* request, CancelSweep* sweep) {
 void FileQueue::cancel_this(Request* request, CancelSweep* sweep) {
   switch (request->state.load(std::memory_order_acquire)) {
     case RequestState::kQueued:
-      if (request->has_begun) {
+      if (request->has_begun && !backend::is_stream(request->io)) {
         sweep->running_count++;
         break;
       }
@@ -562,6 +574,7 @@ ServiceMask FileQueue::go_on_after_cancel() {
 
 void FileQueue::cancel(const CancelMatch& match, CancelSweep* sweep, ServiceMask* wake) {
   MutexLock lock(mu_);
+  if (match.fd >= 0 && match.fd != fd_) return;
   Request* next = nullptr;
   for (Request* request = order_.front(); request != nullptr; request = next) {
     next = order_.next(request);
@@ -625,6 +638,19 @@ bool FileQueue::wait_until_idle(int64_t deadline_ns) {
   bool is_idle = order_.empty();
   mu_.unlock();
   return is_idle;
+}
+
+bool FileQueue::plain_calls(backend::Threads::PlainCall* calls, unsigned* count) {
+  MutexLock lock(mu_);
+  *count = 0;
+  for (Request* request = order_.front(); request != nullptr; request = order_.next(request)) {
+    if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight || request->worker == nullptr) return false;
+    backend::Threads::PlainCall call = request->worker->plain_call(&request->io);
+    if (call.is_over) continue;
+    if (call.thread_id == 0 || *count == kPlainCallsMax) return false;
+    calls[(*count)++] = call;
+  }
+  return true;
 }
 
 bool FileQueue::has_direct_in_flight() {

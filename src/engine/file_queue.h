@@ -15,7 +15,7 @@
 
 #include <cerrno>
 
-#include "backend/backend.h"
+#include "backend/threads.h"
 #include "engine/admitted_ranges.h"
 #include "engine/lane_memory.h"
 #include "engine/pool.h"
@@ -69,6 +69,7 @@ struct CancelMatch {
   bool is_any_context = false;          // also those of contexts other than:
   const Context* context = nullptr;     // nullptr: of none
   const void* control_block = nullptr;  // nullptr: of any
+  int fd = -1;                          // whose the queue must still be; -1: the caller keeps it from being another's
   bool fits(const Request* request) const {
     return (is_any_context || request->context == context) &&
            (control_block == nullptr || request->control_block == control_block);
@@ -218,6 +219,10 @@ class FileQueue {
   // Sleeps until nothing is outstanding, or until the time: false.
   bool wait_until_idle(int64_t deadline_ns) AIOX_EXCLUDES(mu_);
   bool has_direct_in_flight() AIOX_EXCLUDES(mu_);
+  // Of a stream, after everything has been cancelled: what is left of it are plain calls, which only its peer may end. False:
+  // something else is left, which ends or begins at once.
+  static constexpr unsigned kPlainCallsMax = 4;
+  bool plain_calls(backend::Threads::PlainCall* calls, unsigned* count) AIOX_EXCLUDES(mu_);
   // True once if the queue is detached, empty and in no ready queue: the caller gives it back to the pool.
   bool try_retire() AIOX_EXCLUDES(mu_);
 

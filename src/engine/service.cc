@@ -367,6 +367,7 @@ backend::CancelAnswer Worker::cancel(CancelTicket* ticket) {
     ticket->is_answered = answer == backend::CancelAnswer::kAccepted;
     return answer;
   }
+  backend::want_cancel(*ticket->cancellation.io);
   {
     MutexLock lock(cancel_mu_);
     ticket->next = cancel_inbox_;

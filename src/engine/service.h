@@ -27,6 +27,12 @@ class Worker {
   // Asks for the cancellation of a request this worker carries out. kRefused: the ticket is not used; else it is answered when
   // the request ends or the backend refuses later. Thread: any, under the lock of the request's file (so that the request stays the worker's).
   backend::CancelAnswer cancel(CancelTicket* ticket) AIOX_EXCLUDES(cancel_mu_);
+  // What a refused cancellation has left of `io`, which this worker carries out. Thread: as cancel.
+  backend::Threads::PlainCall plain_call(backend::Io* io) {
+    // A ring has taken the file of what it was asked to cancel, and begins no further round of it.
+    if (is_ring_) return {0, 0, backend::is_cancel_wanted(*io)};
+    return threads_.plain_call(io);
+  }
   // The request of `ticket` has been finished: answers the ticket, now or when its cancellation has come back.
   // Thread: the one that finished the request.
   static void ticket_finished(CancelTicket* ticket, int64_t result);

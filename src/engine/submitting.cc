@@ -394,6 +394,7 @@ Request* Engine::make_request(const Submission& submission) {
   io.offset = submission.offset;
   io.result = 0;
   io.done_bytes = 0;
+  io.cancel_wish = 0;
   io.priority = submission.priority;
   request->control_block = submission.control_block;
   request->token = context != nullptr ? 0 : make_token(generation, requests.index_of(request));

@@ -15,6 +15,14 @@ void AioPoll::open() {
   is_open_ = true;
   context_ = 0;
   if (raw_syscall(SYS_io_setup, 1, as_argument(&context_)) < 0) context_ = 0;
+  if (context_ == 0) return;
+  // A wait that nothing can end is not begun. What is not there to be cancelled is -EINVAL where the call is allowed.
+  iocb none = {};
+  io_event unused = {};
+  long error = raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&none), as_argument(&unused));
+  if (error == -EINVAL) return;
+  close();
+  is_open_ = true;
 }
 
 void AioPoll::close() {
@@ -80,7 +88,8 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
   if (count == 0) {
     {
       MutexLock lock(mutex);
-      is_late = cancel(mutex);  // one way or the other its event comes now
+      const long error = end_wait();  // one way or the other its event comes now
+      is_late = error == -EINPROGRESS || error == 0;
     }
     count = take_event(&event, kNoTimeout);
   }
@@ -96,13 +105,19 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
   return wait_in_slices(fd, events, mutex, cancel_requested, deadline_ns);
 }
 
-bool AioPoll::cancel(Mutex&) {
-  if (!is_waiting_) return true;
-  // -EINPROGRESS: its event comes, and that ends the wait (fs/aio.c: io_cancel). -EINVAL: it is on its way already, and
-  // its request goes on.
+// 0 or -EINPROGRESS: its event comes, and that ends the wait (fs/aio.c: io_cancel). -EINVAL: it is on its way already; the wait
+// sees under the lock what it is to answer. Other -errno: the call has begun to be refused.
+long AioPoll::end_wait() {
+  if (!is_waiting_) return -EINVAL;
   io_event unused = {};
-  long error = raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
-  return error == -EINPROGRESS || error == 0;
+  return raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
+}
+
+bool AioPoll::cancel(Mutex&) {
+  const long error = end_wait();
+  if (error == -EINPROGRESS || error == -EINVAL || error == 0) return true;
+  // With its context, then: the wait finds that gone, and looks at the owner's wish.
+  return raw_syscall(SYS_io_destroy, static_cast<long>(context_)) == 0;
 }
 
 }  // namespace aiox::kernel

@@ -26,8 +26,8 @@ class AioPoll {
   int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns = kNoTimeout,
            bool is_own = false) AIOX_EXCLUDES(mutex);
 
-  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED. False: it has just ended
-  // by itself, or the kernel refuses to (seccomp) and it goes on.
+  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED, also where it has just
+  // ended by itself. False: the kernel refuses to end it (seccomp): it answers so when it ends.
   bool cancel(Mutex& mutex) AIOX_REQUIRES(mutex);
 
  private:
@@ -36,6 +36,7 @@ class AioPoll {
   void open();
   int wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns)
       AIOX_EXCLUDES(mutex);
+  long end_wait();
   long take_event(io_event* event, int64_t deadline_ns);
 
   aio_context_t context_ = 0;

@@ -1,7 +1,11 @@
 // cases_close.cc - a descriptor is closed while requests are outstanding: nothing queued before is lost or goes astray
 // into the file that takes the number next, whichever call closes it.
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -156,6 +160,124 @@ AIOX_CASE("close of a descriptor with a blocked read does not wait for data") {
   submit(after);
   note("a read on the closed number");
   EXPECT_EQ(wait_for(after), EBADF);
+}
+
+constexpr const char* kByTiming = "whether glibc's thread has begun the read by the time of the close depends on timing";
+
+// Keeps this thread on one processor, where whoever it wakes runs only once it sleeps.
+class OnOneProcessor {
+ public:
+  OnOneProcessor() {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  ~OnOneProcessor() { sched_setaffinity(0, sizeof before_, &before_); }
+
+ private:
+  cpu_set_t before_;
+};
+
+// A file with a read that waits, and how it is given something to read.
+struct WaitingStream {
+  int fd;
+  std::function<void()> give;
+  int other = -1;
+};
+
+WaitingStream open_stream(int round) {
+  switch (round % 3) {
+    case 0: {
+      const SocketPair pair = open_socketpair();
+      return {pair.a, [pair] { write_exactly(pair.b, "old data"); }, pair.b};
+    }
+    case 1: {
+      const Pipe pipe = open_pipe();
+      return {pipe.read_fd, [pipe] { write_exactly(pipe.write_fd, "old data"); }, pipe.write_fd};
+    }
+    default: {
+      const int fd = eventfd(0, EFD_CLOEXEC);
+      return {fd, [fd] { write_exactly(fd, std::string("\1\0\0\0\0\0\0\0", 8)); }};
+    }
+  }
+}
+
+AIOX_CASE("a read whose data arrives as its stream is closed takes nothing of the next file", .not_compared = kByTiming) {
+  const OnOneProcessor here;
+  for (int round = 0; round < 120; ++round) {
+    const WaitingStream old = open_stream(round);
+    char buffer[8] = {};
+    aiocb cb = make_read(old.fd, buffer, sizeof buffer);
+    submit(cb);
+    // Another time the worker is on its way to its wait.
+    if (round % 4 != 3) sleep_ms(3);
+    old.give();
+    EXPECT_EQ(close(old.fd), 0);
+    const SocketPair next = open_socketpair();
+    EXPECT(next.a == old.fd);
+    write_exactly(next.b, "new data");
+    note("waiting for the read of the closed stream");
+    const int error = wait_for(cb);
+    EXPECT(error == 0 || error == ECANCELED);
+    EXPECT(std::memcmp(buffer, "new", 3) != 0);
+    EXPECT(read_exactly(next.a, 8) == "new data");
+    for (int fd : {next.a, next.b, old.other}) close(fd);
+  }
+}
+
+AIOX_CASE("a read that is closed as it begins takes nothing of the next file", .not_compared = kByTiming) {
+  for (int round = 0; round < 400; ++round) {
+    const SocketPair old = open_socketpair();
+    char buffer[8] = {};
+    aiocb cb = make_read(old.a, buffer, sizeof buffer);
+    submit(cb);
+    for (int left = round * 100; left > 0; --left) asm volatile("");
+    EXPECT_EQ(close(old.a), 0);
+    const SocketPair next = open_socketpair();
+    EXPECT(next.a == old.a);
+    write_exactly(next.b, "new data");
+    close(old.b);
+    note("waiting for the read of the closed socket");
+    const int error = wait_for(cb);
+    EXPECT(error == 0 || error == ECANCELED);
+    EXPECT(buffer[0] == 0);
+    EXPECT(read_exactly(next.a, 8) == "new data");
+    close(next.a);
+    close(next.b);
+  }
+}
+
+AIOX_CASE("a call that fails to close a descriptor leaves its requests alone") {
+  const Pipe pipe = open_pipe();
+  char byte = 0;
+  aiocb cb = make_read(pipe.read_fd, &byte, 1);
+  submit(cb);
+  let_it_begin(pipe.read_fd);
+  const int fd = pipe.read_fd;
+  const unsigned number = static_cast<unsigned>(fd);
+  const int other = open_temp_file();
+  EXPECT(dup2(-1, fd) == -1 && errno == EBADF);
+  EXPECT(dup2(other + 500, fd) == -1 && errno == EBADF);
+  EXPECT(dup3(other + 500, fd, 0) == -1 && errno == EBADF);
+  EXPECT(dup3(other, fd, O_NONBLOCK) == -1 && errno == EINVAL);
+  EXPECT(dup3(fd, fd, 0) == -1 && errno == EINVAL);
+  EXPECT(syscall(SYS_dup3, -1, fd, 0) == -1 && errno == EBADF);
+  EXPECT(close_range(number, number, 0x80) == -1 && errno == EINVAL);
+  EXPECT(close_range(number + 1, number, 0) == -1 && errno == EINVAL);
+  EXPECT(syscall(SYS_close_range, number, number, 0x80) == -1 && errno == EINVAL);
+  rlimit limit{};
+  EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit lower = {static_cast<rlim_t>(fd), limit.rlim_max};
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &lower), 0);
+  EXPECT(dup2(other, fd) == -1 && errno == EBADF);
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(dup2(fd, fd), fd);
+  EXPECT_EQ(aio_error(&cb), EINPROGRESS);
+  write_exactly(pipe.write_fd, "x");
+  note("waiting for the read of a descriptor that stayed open");
+  EXPECT_EQ(result_of(cb), 1);
 }
 
 AIOX_CASE("a number that is closed and opened again serves its new file") {

@@ -25,7 +25,7 @@ const Kind kKinds[] = {
     {"io_submit", SYS_io_submit, Harm::kNone, {EAGAIN, EPERM, ENOMEM}, {EPERM, ENOSYS}},
     {"io_pgetevents", SYS_io_pgetevents, Harm::kNone, {EINTR, EPERM}, {EPERM}},
     {"io_getevents", SYS_io_getevents, Harm::kNone, {EINTR, EPERM}, {EPERM}},
-    {"io_cancel", SYS_io_cancel, Harm::kNone, {EAGAIN, EINVAL, EPERM}, {EPERM}},
+    {"io_cancel", SYS_io_cancel, Harm::kNone, {EAGAIN, EPERM}, {EPERM}},
     {"futex wait", SYS_futex, Harm::kNone, {EINTR, kSpurious, EAGAIN}, {kSpurious}},
     {"io_uring_setup", SYS_io_uring_setup, Harm::kNone, {EPERM, ENOMEM, EMFILE, ENOSYS}, {EPERM}},
     {"io_uring_register", SYS_io_uring_register, Harm::kNone, {EPERM, EINVAL, ENOMEM}, {EPERM}},

@@ -284,6 +284,40 @@ TEST_CASE("a poll on a thread is cancelled from another one, wherever it is") {
   close(ends[1]);
 }
 
+TEST_CASE("a stream's unit that is cancelled begins nothing more") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  char byte = 0;
+  SECTION("by a thread that has taken it and not begun it") {
+    Threads backend;
+    REQUIRE(write(ends[1], "x", 1) == 1);
+    Io io = make_io(Opcode::kRead, ends[0], FileKind::kPipe, &byte, 1, 0);
+    io.vectors = &io.single;
+    CHECK(backend.cancel(&io) == CancelAnswer::kAccepted);
+    backend.start(&io);
+    Io* done[1];
+    REQUIRE(backend.reap(done, 1, false) == 1);
+    CHECK(io.result == -ECANCELED);
+    CHECK(byte == 0);
+    // The same place serves another unit: the wish was the first one's.
+    CHECK(run(backend, make_io(Opcode::kRead, ends[0], FileKind::kPipe, &byte, 1, 0)) == 1);
+    CHECK(byte == 'x');
+    backend.close();
+  }
+  SECTION("by a ring that has moved a part of it") {
+    auto opened = open_backend("io_uring");
+    if (opened->backend == nullptr) AIOX_SKIP("io_uring: " + opened->refusal);
+    std::vector<char> data(1 << 20, 'd');
+    Io io = make_io(Opcode::kWrite, ends[1], FileKind::kPipe, data.data(), data.size(), 0);
+    want_cancel(io);
+    const int64_t moved = run(opened->ring, io);
+    CHECK(moved > 0);
+    CHECK(moved < static_cast<int64_t>(data.size()));
+  }
+  close(ends[0]);
+  close(ends[1]);
+}
+
 TEST_CASE("polls in a ring are cancelled one by one, and those that nobody cancels stay") {
   auto opened = open_backend("io_uring");
   if (opened->backend == nullptr) AIOX_SKIP("io_uring: " + opened->refusal);

@@ -41,9 +41,8 @@ int64_t StreamTransfer::attempt() {
       message.msg_iov = const_cast<iovec*>(io.vectors);
       message.msg_iovlen = io.vector_count;
       // MSG_NOSIGNAL: SIGPIPE would go to this worker, where it is blocked; the program sees EPIPE either way.
-      result = is_read_
-                   ? kernel::raw_syscall(SYS_recvmsg, io.fd, kernel::as_argument(&message), MSG_DONTWAIT)
-                   : kernel::raw_syscall(SYS_sendmsg, io.fd, kernel::as_argument(&message), MSG_DONTWAIT | MSG_NOSIGNAL);
+      result = kernel::raw_syscall(is_read_ ? SYS_recvmsg : SYS_sendmsg, io.fd, kernel::as_argument(&message),
+                                   MSG_DONTWAIT | MSG_NOSIGNAL);
       continue;
     }
     auto* transfer = is_read_ ? kernel::read_flagged : kernel::write_flagged;
@@ -121,12 +120,14 @@ StreamTransfer::Step StreamTransfer::begin_terminal() {
 
 StreamTransfer::Step StreamTransfer::begin_other() {
   // Neither read nor write, or opened for the other only: said at once. This moves nothing.
-  const int64_t error = is_read_ ? kernel::raw_syscall(SYS_readv, io_->fd, 0, 0) : kernel::raw_syscall(SYS_writev, io_->fd, 0, 0);
+  const int64_t error = kernel::raw_syscall(is_read_ ? SYS_readv : SYS_writev, io_->fd, 0, 0);
   if (error < 0) return end(error);
   const ObjectKind object = kernel::object_kind(io_->fd);
   wait_.is_own_poll_needed = object == ObjectKind::kSignals;
-  if (object == ObjectKind::kCounters) return Step::kCall;                             // its poll is not about reading
-  if (io_->left_bytes == 0 && object != ObjectKind::kWatches) return Step::kCall;  // answered, or refused, at once
+  if (object == ObjectKind::kCounters) return Step::kCall;  // its poll is not about reading
+  // Answered, or refused, at once.
+  if (io_->left_bytes == 0 && object != ObjectKind::kWatches) return Step::kCall;
+  if (object == ObjectKind::kNumbers && !is_read_ && io_->left_bytes != sizeof(uint64_t)) return Step::kCall;
   // Records, which come whole: a device's try might stop in the middle (/dev/zero).
   has_attempt_ = object != ObjectKind::kNone && io_->left_bytes > 0;
   return has_attempt_ ? Step::kWait : wait_for(is_read_ ? POLLIN : POLLOUT);
@@ -151,13 +152,15 @@ StreamTransfer::Step StreamTransfer::attempt_until_done(Wake wake) {
       return end(moved);
     } else if (wake == Wake::kTimeUp) {
       return end(io_->done_bytes > 0 ? 0 : -EAGAIN);
+    } else if (wake == Wake::kReady && ++vain_count_ == kVainMax) {
+      return Step::kCall;  // its poll tells of something else, at all times (userfaultfd)
     }
     return wait_for(is_read_ ? POLLIN : POLLOUT);
   }
 }
 
-// Whether a read that has some of its bytes, but not enough, is to do anything but try again. An error or the end is left
-// for the next call to find, as the plain call leaves it.
+// Whether a read that has some of its bytes, but not enough, is to do anything but try again. An error or the end is
+// left for the next call to find, as the plain call leaves it.
 bool StreamTransfer::is_at_end_of_socket(Wake wake, Step* step) {
   if (kernel::queued_bytes(io_->fd) > 0) return false;
   const bool is_over = wake == Wake::kTimeUp || kernel::poll_now(io_->fd, POLLIN) != 0;
@@ -176,8 +179,8 @@ int64_t StreamTransfer::read_part(uint64_t bytes_max) {
   return result;
 }
 
-// Reads as a terminal with VMIN above 1 does: at least so many bytes, or what there is when, from the first on, none has
-// come for VTIME.
+// Reads as a terminal with VMIN above 1 does: at least so many bytes, or what there is when, from the first on, none
+// has come for VTIME.
 StreamTransfer::Step StreamTransfer::gather_from_terminal(Wake wake) {
   // The poll tells of VMIN bytes, of which some may be in the buffer already; with a VTIME it tells of any.
   wait_.is_look_needed = limit_ns_ == 0;

@@ -1,4 +1,4 @@
-// stream.h - one transfer on a stream (pipe, socket, terminal, eventfd ...): what read(2) or write(2) would do, in steps.
+// stream.h - one transfer on a stream (pipe, socket, terminal, eventfd ...): what read(2) or write(2) does, in steps.
 //
 // The plain call sleeps inside the kernel, where only a signal ends it. Here each step moves what can be moved without
 // waiting and says what to wait for; the caller does the waiting, in a way that it can end. The file's own rules
@@ -61,6 +61,8 @@ class StreamTransfer {
     return Step::kWait;
   }
 
+  static constexpr uint32_t kVainMax = 64;
+
   Io* io_;
   bool is_read_;
   bool has_attempt_ = false;     // the kernel offers a try that does not wait
@@ -69,11 +71,12 @@ class StreamTransfer {
   int64_t limit_ns_ = 0;         // 0: none
   int64_t bytes_before_ = 0;     // Io::done_bytes when it began
   uint64_t least_bytes_ = 1;     // a read ends with so many, or at its end
+  uint32_t vain_count_ = 0;      // it was said to be ready, and was not
   int64_t result_ = 0;
   StreamWait wait_;
 };
 
-// Whether the file has rules of its own for how long such a transfer waits, or for how much, of which a ring knows nothing.
+// Whether the file has rules of its own for how long such a transfer waits, or for how much, which a ring does not know.
 bool waits_by_own_rules(const Io& io);
 // Whether the poll of this file must be made by a thread of the process (StreamWait::is_own_poll_needed).
 bool needs_own_poll(int fd);

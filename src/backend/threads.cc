@@ -148,7 +148,8 @@ int64_t Threads::perform_poll(const Io& io) {
     if (kernel::is_seekable(io.file_kind)) result = -EINVAL;
     if (result != 0) break;
     const bool is_own = io.file_kind == FileKind::kOther && needs_own_poll(io.fd);
-    result = poll_.wait(io.fd, static_cast<short>(io.poll_events), mutex_, cancel_requested_, kernel::kNoTimeout, is_own);
+    const short events = static_cast<short>(io.poll_events);
+    result = poll_.wait(io.fd, events, mutex_, cancel_requested_, kernel::kNoTimeout, is_own);
   }
   return result;
 }

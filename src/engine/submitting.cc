@@ -263,7 +263,8 @@ bool Engine::may_go_direct(const Request* request, FileQueue* file) {
 
 Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
   if (!backend::is_transfer(submission.opcode) || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
-  if (submission.length_bytes > backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
+  // Nor nothing: pwritev2 of nothing never reaches the file, which may have something to say of it.
+  if (submission.length_bytes - 1 >= backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
   if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
   if (bypasses_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes, submission.offset)) {
     return InlineOutcome::kNotForIt;
@@ -444,6 +445,8 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
   bool is_told_ring = config.backend == BackendChoice::kIoUring && io.file_kind == kernel::FileKind::kBlockDevice;
   bool is_ring_kind = is_seekable ? file->knows_nowait() || is_told_ring : io.file_kind != kernel::FileKind::kOther;
   if (backend::is_transfer(io.opcode)) {
+    // Of nothing the plain call asks the file, which answers at once; a ring waits for it to be ready, or asks nobody.
+    if (io.left_bytes == 0) is_ring_kind = false;
     if (!is_seekable) {
       request->serial = io.opcode == Opcode::kRead ? SerialId::kStreamRead : SerialId::kStreamWrite;
       // A ring waits for readiness whatever O_NONBLOCK says (seen on 6.18); the plain call answers -EAGAIN.

@@ -60,7 +60,8 @@ long AioPoll::take_event(io_event* event, int64_t deadline_ns) {
       left = {left_ns / 1'000'000'000, left_ns % 1'000'000'000};
     }
     timespec* limit = deadline_ns != kNoTimeout ? &left : nullptr;
-    long count = raw_syscall(SYS_io_getevents, static_cast<long>(context_), 1, 1, as_argument(event), as_argument(limit));
+    const long context = static_cast<long>(context_);
+    long count = raw_syscall(SYS_io_getevents, context, 1, 1, as_argument(event), as_argument(limit));
     if (count == 0 && limit != nullptr && monotonic_now_ns() >= deadline_ns) return 0;
     if (count != -EINTR && count != 0) return count;
   }

@@ -63,6 +63,7 @@ ObjectKind object_kind(int fd) {
   snprintf(path, sizeof path, "/proc/thread-self/fd/%d", fd);
   long length = raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(path), as_argument(name), sizeof name - 1);
   if (length <= 0 || strncmp(name, "anon_inode:", 11) != 0) return ObjectKind::kNone;
+  if (strcmp(name + 11, "[eventfd]") == 0) return ObjectKind::kNumbers;
   if (strcmp(name + 11, "[signalfd]") == 0) return ObjectKind::kSignals;
   if (strcmp(name + 11, "inotify") == 0 || strcmp(name + 11, "[fanotify]") == 0) return ObjectKind::kWatches;
   if (strcmp(name + 11, "[perf_event]") == 0) return ObjectKind::kCounters;

@@ -27,7 +27,8 @@ enum class ObjectKind : uint8_t {
   kSignals,   // signalfd: its poll and its read look at the signals of the calling thread and its process
   kWatches,   // inotify, fanotify: a read waits before it looks at its length
   kCounters,  // perf: a read never waits, its poll is about something else
-  kAnyOther,  // eventfd, timerfd, userfaultfd ...
+  kNumbers,   // eventfd: what is not of eight bytes is refused at once
+  kAnyOther,  // timerfd, userfaultfd ...
 };
 ObjectKind object_kind(int fd);
 

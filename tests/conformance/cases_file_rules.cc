@@ -13,10 +13,12 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "case_runner.h"
 #include "channels.h"
+#include "file_kinds.h"
 #include "requests.h"
 
 namespace conformance {
@@ -280,6 +282,42 @@ AIOX_CASE("a file of /proc that knows write but no pwrite is written, however it
     close(fd);
   }
 }
+
+aiox_test::Attempt request_on(int, bool is_read) {
+  auto request = std::make_shared<aiocb>();
+  return {[=](int fd, void* data, size_t bytes, long long offset) {
+            *request = is_read ? make_read(fd, data, bytes, offset) : make_write(fd, data, bytes, offset);
+            submit(*request);
+          },
+          [=]() -> aiox_test::Answer {
+            const int error = aio_error(request.get());
+            if (error == EINPROGRESS) return {};
+            return {true, error != 0 ? -error : aio_return(request.get())};
+          }};
+}
+
+void compare(bool is_read, size_t bytes, long long offset) {
+  aioinit threads = {};  // one for each that waits; aiox needs no such hint
+  threads.aio_threads = threads.aio_num = 256;
+  aio_init(&threads);
+  aiox_test::compare_with_plain_calls(is_read, bytes, offset, [=](int fd) { return request_on(fd, is_read); });
+}
+
+bool add_comparisons() {
+  for (const bool is_read : {true, false}) {
+    for (const size_t bytes : {0, 1, 8, 128, 4096}) {
+      for (const long long offset : {0, 3}) {
+        if (offset != 0 && bytes != 8) continue;
+        aiox_test::add_case({std::string("every kind of file answers a ") + (is_read ? "read" : "write") + " of " +
+                                 std::to_string(bytes) + " bytes at " + std::to_string(offset) + " as the plain call does",
+                             {}, {}, [=] { compare(is_read, bytes, offset); }});
+      }
+    }
+  }
+  return true;
+}
+
+[[maybe_unused]] const bool comparisons_added = add_comparisons();
 
 }  // namespace
 }  // namespace conformance

@@ -1,0 +1,43 @@
+// file_kinds.h - files of every kind that Linux has, each in the states that matter to a read or a write.
+//
+// For tests that compare an answer with the plain call's: each kind is opened twice, alike, once for the call and once for
+// the subject.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+namespace aiox_test {
+
+struct OpenFile {
+  int fd = -1;                  // -1: this kind is not to be had here
+  std::function<void()> end;    // ends the call that waits there; empty: nothing does
+  bool has_own_bytes = false;   // what is read differs from one opening to the next
+};
+
+struct FileState {
+  const char* name;
+  std::function<OpenFile(int twin)> open;  // twin: 0 or 1, for what must not be shared
+};
+
+// What reads are tried on, and what writes are.
+std::vector<FileState> readable_states();
+std::vector<FileState> writable_states();
+
+// How a call went: bytes, or -errno.
+struct Answer {
+  bool is_there = false;
+  long result = 0;
+};
+
+// One of the two: starts, and is asked for its answer from time to time.
+struct Attempt {
+  std::function<void(int fd, void* data, size_t bytes, long long offset)> start;
+  std::function<Answer()> look;
+};
+
+// For each state: the plain call on one of the twins, what `make` gives on the other; both must answer alike, or both wait, and
+// once what they wait for has been done, answer alike. Fails the case with a list of all differences.
+void compare_with_plain_calls(bool is_read, size_t bytes, long long offset, const std::function<Attempt(int fd)>& make);
+
+}  // namespace aiox_test

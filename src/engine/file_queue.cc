@@ -105,7 +105,7 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   request->is_listed.store(1, std::memory_order_release);  // E-token
   waiting_.push_back(request);
   set_place(request, QueuePlace::kWaiting);
-  admit();
+  admit_last(request);
   Enqueued outcome = Enqueued::kQueued;
   bool is_runnable = place_of(request) == QueuePlace::kRunnable;
   if (is_runnable && start == Start::kDirect) {
@@ -138,8 +138,8 @@ bool FileQueue::may_overtake_writes(uint64_t begin, uint64_t length_bytes) {
   for (const Request* request = order_.front(); request != nullptr; request = order_.next(request)) {
     if (++seen > kOvertakenMax) return false;
     if (request->io.opcode != Opcode::kWrite) continue;
-    // An append: where it will land is not known.
-    if (!request->has_range) return false;
+    if (begin + length_bytes > request->extends_from) return false;
+    if (!request->has_range) continue;  // an append, and it lands behind these bytes
     if (request->range_begin < begin + length_bytes && begin < request->range_begin + request->range_bytes) return false;
   }
   return true;
@@ -154,23 +154,53 @@ void FileQueue::shrink_direct_chunk(uint64_t length_bytes) {
   direct_chunk_bytes_.store(smaller, std::memory_order_relaxed);  // relaxed: a figure
 }
 
-void FileQueue::admit() {
-  while (Request* request = waiting_.front()) {
-    bool is_barrier = is_sync(request->io.opcode) && kernel::is_seekable(kind_);
-    if (request->has_range) {
-      if (admitted_.count() == kAdmittedMax || admitted_.overlaps(request)) break;
-      admitted_.add(request);
+bool FileQueue::is_admissible(const Request* request) const {
+  if (!AdmittedRanges::takes_part(request)) return true;
+  return admitted_.count() < kAdmittedMax && !admitted_.conflicts(request);
+}
+
+// Takes one out of waiting_: it must wait for nothing but its turn in its serial, or, an fsync, to be the oldest.
+void FileQueue::admit_one(Request* request) {
+  if (AdmittedRanges::takes_part(request)) admitted_.add(request);
+  waiting_.remove(request);
+  if (is_sync(request->io.opcode) && kernel::is_seekable(kind_)) {
+    set_place(request, QueuePlace::kBarrier);
+  } else if (request->serial != SerialId::kNone) {
+    SerialRun& run = serials_[static_cast<unsigned>(request->serial)];
+    run.waiting.push_back(request);
+    set_place(request, QueuePlace::kSerial);
+    start_serial(run);
+  } else {
+    make_runnable(request);
+  }
+}
+
+// The last of waiting_ has just come: only that one can have become admissible.
+void FileQueue::admit_last(Request* last) {
+  bool is_held = false;
+  if (AdmittedRanges::takes_part(last)) {
+    unsigned passed = 0;
+    for (Request* earlier = waiting_.front(); earlier != last && !is_held; earlier = waiting_.next(earlier)) {
+      is_held = ++passed > kPassedMax || AdmittedRanges::conflicts(earlier, last);
     }
-    waiting_.remove(request);
-    if (is_barrier) {
-      set_place(request, QueuePlace::kBarrier);
-    } else if (request->serial != SerialId::kNone) {
-      SerialRun& run = serials_[static_cast<unsigned>(request->serial)];
-      run.waiting.push_back(request);
-      set_place(request, QueuePlace::kSerial);
-      start_serial(run);
+  }
+  if (!is_held && is_admissible(last)) admit_one(last);
+  release_barrier();
+}
+
+// Something has ended. What still has to wait is passed by those behind it that conflict with none of what they pass.
+void FileQueue::admit() {
+  const Request* passed[kPassedMax];
+  unsigned passed_count = 0;
+  Request* next = nullptr;
+  for (Request* request = waiting_.front(); request != nullptr && passed_count < kPassedMax; request = next) {
+    next = waiting_.next(request);
+    bool is_held = !is_admissible(request);
+    for (unsigned i = 0; i < passed_count && !is_held; i++) is_held = AdmittedRanges::conflicts(passed[i], request);
+    if (is_held) {
+      passed[passed_count++] = request;
     } else {
-      make_runnable(request);
+      admit_one(request);
     }
   }
   release_barrier();
@@ -248,7 +278,7 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
 }
 
 // Gathers writes that continue one another: the next append, or the write at the offset where the last one ends. What is
-// in the serial has been admitted, so nothing in it overlaps and it may be taken out of order.
+// in the serial has been admitted, so nothing in it overlaps and it may be taken out of order, but not across an append.
 SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) {
   SerialRun& run = serials_[static_cast<unsigned>(SerialId::kWrites)];
   if (!is_mergeable(first)) return nullptr;
@@ -265,7 +295,7 @@ SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>
                                : request->has_range && static_cast<uint64_t>(request->io.offset) == end;
     continues = continues && is_mergeable(request);
     if (!continues || total_bytes + request->io.left_bytes > kMergedBytesMax) {
-      if (is_append) break;  // appends keep their order
+      if (is_append || !request->has_range) break;  // where an append lands depends on what comes before it
       continue;
     }
     if (shared == nullptr) {
@@ -289,6 +319,7 @@ SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>
   if (shared == nullptr) return nullptr;
   shared->io = first->io;
   shared->io.is_shared = true;
+  shared->io.done_bytes = 0;  // what the first one has moved before is its own
   shared->io.vectors = shared->vectors;
   shared->io.vector_count = shared->count;
   shared->io.left_bytes = total_bytes;

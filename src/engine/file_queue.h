@@ -2,12 +2,13 @@
 //
 // Not a serial queue. Reads and writes of a file run side by side; the rules that hold some of them back are:
 //   overlap   a read waits for an earlier write of the same bytes, a write for an earlier read or write of them: what a
-//             program saw with glibc, where everything on a descriptor ran one after the other
+//             program saw with glibc, where everything on a descriptor ran one after the other. A read that reaches beyond
+//             the end of the file waits for the earlier writes that may move it (admitted_ranges.h)
 //   barrier   an fsync starts when everything submitted before it has ended; nothing waits for an fsync
 //   serial    O_APPEND writes and buffered writes (one inode lock in the kernel, and neighbours to merge), a stream's
 //             reads, a stream's writes: one at a time, in call order
-// A request goes through `waiting` (arrival order) to be admitted, then, when its turn in its serial has come, to
-// `runnable` of its service; a worker takes it from there.
+// A request goes through `waiting` to be admitted, then, when its turn in its serial has come, to `runnable` of its
+// service; a worker takes it from there. What waits holds up only what conflicts with it.
 //
 // Thread: any, every entry point takes mu_. Blocks: no, but wait_until_idle. Calls nothing that blocks and no program
 // code under the lock (invariant 4): what is to be woken or published is returned to the caller.
@@ -80,6 +81,8 @@ class FileQueue {
  public:
   // Requests admitted at a time.
   static constexpr uint32_t kAdmittedMax = 1024;
+  // Requests that wait for others of their file and are passed by those behind them. More than that hold up all behind them.
+  static constexpr unsigned kPassedMax = 128;
   static constexpr uint64_t kMergedBytesMax = 1 << 20;
   static constexpr uint32_t kQuickNs = 20'000;
   static constexpr uint32_t kOvertakenMax = 64;  // outstanding requests that an overtaking read looks at
@@ -238,6 +241,9 @@ class FileQueue {
     uint32_t started = 0;  // runnable or in flight; the next one starts when it is back at zero
   };
 
+  bool is_admissible(const Request* request) const AIOX_REQUIRES(mu_);
+  void admit_one(Request* request) AIOX_REQUIRES(mu_);
+  void admit_last(Request* last) AIOX_REQUIRES(mu_);
   void admit() AIOX_REQUIRES(mu_);
   void make_runnable(Request* request) AIOX_REQUIRES(mu_);
   void start_serial(SerialRun& run) AIOX_REQUIRES(mu_);

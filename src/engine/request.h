@@ -117,6 +117,10 @@ struct Request {
   bool has_range = false;                           // (s) takes part in the overlap rule, with:
   uint64_t range_begin = 0;                         // (s) not io's own figures: a write that goes on alone moves those
   uint64_t range_bytes = 0;                         // (s)
+  // (s) of a write that may make the file longer: where the file ended when it was submitted. Reads that reach beyond that
+  // see whether it has been done. kNoExtension: it lies within the file, or is no write.
+  uint64_t extends_from = kNoExtension;
+  static constexpr uint64_t kNoExtension = UINT64_MAX;
   std::atomic<QueuePlace> place{QueuePlace::kNone};  // (@) E-token; changed under (q): which list run_link is in
   Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
   Request* deferred_next = nullptr;                 // (o) DirectLane::deferred_
@@ -124,6 +128,7 @@ struct Request {
   base::ListLink<Request> order_link;               // (q) all of the file, in call order
   base::ListLink<Request> run_link;                 // (q) waiting, runnable, serial or barrier list
   boost::intrusive::set_member_hook<> range_hook;   // (q) AdmittedRanges
+  boost::intrusive::set_member_hook<> extend_hook;  // (q) AdmittedRanges
   std::atomic<RequestState> state{RequestState::kFree};  // (@) E-state
   std::atomic<uint32_t> generation{0};              // (@) E-token
   std::atomic<uint32_t> waiter{0};                  // (@) E-wait

@@ -321,7 +321,7 @@ void Worker::complete_shared(SharedIo* shared) {
       engine->complete(request, left, true, this);
     } else if (!is_used_up && left >= length) {
       left -= length;
-      engine->complete(request, length, true, this);
+      engine->complete(request, backend::total_result(request->io, length), true, this);
     } else {
       // Each that was not wholly written goes on alone: what it ends with is its own answer, not its neighbours'.
       if (!is_used_up && left > 0) backend::advance(&request->io, left);

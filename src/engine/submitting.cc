@@ -38,6 +38,15 @@ int64_t transfer_here(const Submission& submission) {
   return result;
 }
 
+// Request::extends_from of a write. A file whose end cannot be asked for may end anywhere.
+uint64_t extension_of(const Request& request, bool is_append) {
+  if (request.io.file_kind != kernel::FileKind::kRegular) return Request::kNoExtension;
+  const int64_t size = kernel::file_size_bytes(request.io.fd);
+  const uint64_t file_end = size > 0 ? static_cast<uint64_t>(size) : 0;
+  const bool lies_within = !is_append && request.range_begin + request.range_bytes <= file_end;
+  return lies_within ? Request::kNoExtension : file_end;
+}
+
 // The notification gives back what it lives in.
 void release_request(Notification* notification) {
   if (Engine* engine = Engine::running()) engine->release_hold(owner_of(notification, &Request::notification));
@@ -438,6 +447,7 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
   io.file_kind = file->kind();
   request->serial = SerialId::kNone;
   request->has_range = false;
+  request->extends_from = Request::kNoExtension;
   request->range_begin = static_cast<uint64_t>(io.offset);
   request->range_bytes = io.left_bytes;
   bool is_seekable = kernel::is_seekable(io.file_kind);
@@ -459,6 +469,7 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
       bool is_append = ((flags & O_APPEND) != 0 || (io.rw_flags & RWF_APPEND) != 0) && (io.rw_flags & kRwfNoAppend) == 0;
       is_buffered_write = (flags & O_DIRECT) == 0;
       request->has_range = !is_append;
+      if (io.left_bytes > 0) request->extends_from = extension_of(*request, is_append);
       bool is_bypass = bypasses_cache(file, io);
       if (is_append || (is_buffered_write && !is_bypass)) request->serial = SerialId::kWrites;
     }

@@ -153,6 +153,13 @@ bool signals_broken_pipe(int fd) {
   return error != 0 || type == SOCK_STREAM;
 }
 
+int64_t file_size_bytes(int fd) {
+  struct statx status = {};
+  long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE,
+                           as_argument(&status));
+  return error < 0 ? error : static_cast<int64_t>(status.stx_size);
+}
+
 uint64_t file_size_limit_bytes() {
   struct { uint64_t current, maximum; } limit = {UINT64_MAX, UINT64_MAX};
   raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, as_argument(&limit));

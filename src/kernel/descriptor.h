@@ -66,6 +66,9 @@ bool signals_broken_pipe(int fd);
 // not, or not yet; -errno: it cannot be told (no /proc). Opens a descriptor for the length of the call.
 int sleeps_in_call_on(int thread_id, int fd);
 
+// Where a regular file ends, as the kernel has it now without asking a server; -errno.
+int64_t file_size_bytes(int fd);
+
 // RLIMIT_FSIZE of the process in bytes; UINT64_MAX: none.
 uint64_t file_size_limit_bytes();
 

@@ -1,7 +1,8 @@
-// admitted_ranges_test.cc - what overlaps, against a plain look at all of them.
+// admitted_ranges_test.cc - what must wait for what, against a plain look at all of them.
 
 #include "engine/admitted_ranges.h"
 
+#include <algorithm>
 #include <deque>
 #include <random>
 #include <vector>
@@ -45,7 +46,7 @@ TEST_CASE("what overlaps is what a look at all of them finds") {
         bool is_pair_ordered = request.io.opcode == Opcode::kWrite || other->io.opcode == Opcode::kWrite;
         expected = expected || (is_pair_ordered && overlap(request, *other));
       }
-      REQUIRE(ranges.overlaps(&request) == expected);
+      REQUIRE(ranges.conflicts(&request) == expected);
       if (!expected) {
         ranges.add(&request);
         admitted.push_back(&request);
@@ -63,6 +64,98 @@ TEST_CASE("what overlaps is what a look at all of them finds") {
   }
 }
 
+namespace {
+
+// An append where `file_end` is 0 or more and `bytes` is 0; else a write that may make the file longer.
+void fill_extending(Request* request, uint64_t begin, uint64_t bytes, uint64_t file_end, SerialId serial) {
+  fill(request, Opcode::kWrite, begin, bytes);
+  request->has_range = bytes > 0;
+  request->extends_from = file_end;
+  request->serial = serial;
+}
+
+// Whether both are in the serial that keeps their order anyway.
+bool is_ordered_elsewhere(const Request& a, const Request& b) {
+  return a.serial == SerialId::kWrites && b.serial == SerialId::kWrites && !(a.has_range && b.has_range && overlap(a, b));
+}
+
+}  // namespace
+
+TEST_CASE("a request waits for what moves the end of the file as a look at all pairs says") {
+  std::random_device device;
+  const unsigned seed = device();
+  std::mt19937 random(seed);
+  INFO("seed " << seed);
+  auto below = [&](uint64_t bound) { return std::uniform_int_distribution<uint64_t>(0, bound - 1)(random); };
+  for (int round = 0; round < 50; round++) {
+    AdmittedRanges ranges;
+    std::deque<Request> requests(200);
+    std::vector<Request*> admitted;
+    uint64_t file_end = 1000;
+    for (Request& request : requests) {
+      const uint64_t begin = below(2000);
+      const uint64_t bytes = 1 + below(60);
+      const SerialId serial = below(2) ? SerialId::kWrites : SerialId::kNone;
+      const bool is_appending = below(6) == 0;
+      if (below(2)) {
+        fill(&request, Opcode::kRead, begin, bytes);
+      } else if (is_appending) {
+        fill_extending(&request, begin, 0, file_end, SerialId::kWrites);
+      } else {
+        const bool is_beyond = begin + bytes > file_end;
+        fill_extending(&request, begin, bytes, is_beyond ? file_end : Request::kNoExtension, serial);
+      }
+      bool must_wait = false, may_wait = false;
+      for (const Request* other : admitted) {
+        if (!AdmittedRanges::conflicts(other, &request)) continue;
+        may_wait = true;
+        must_wait = must_wait || !is_ordered_elsewhere(*other, request);
+      }
+      const bool waits = ranges.conflicts(&request);
+      if (must_wait) REQUIRE(waits);
+      // It may be told to wait for an append's sake where it reaches beyond the oldest end that any of them began with.
+      const auto is_append = [](const Request* other) { return !other->has_range; };
+      const bool is_near_append = is_append(&request) || std::any_of(admitted.begin(), admitted.end(), is_append);
+      if (!may_wait && !is_near_append) REQUIRE_FALSE(waits);
+      if (!waits) {
+        ranges.add(&request);
+        admitted.push_back(&request);
+      }
+      if (admitted.size() > 15) {
+        const size_t which = below(admitted.size());
+        ranges.remove(admitted[which]);
+        admitted.erase(admitted.begin() + static_cast<std::ptrdiff_t>(which));
+        file_end += below(20);
+      }
+    }
+    for (Request* request : admitted) ranges.remove(request);
+    CHECK(ranges.count() == 0);
+  }
+}
+
+TEST_CASE("a read within the file passes appends and writes behind its end; one beyond it waits") {
+  AdmittedRanges ranges;
+  Request append, gap, within, beyond;
+  fill_extending(&append, 0, 0, 4096, SerialId::kWrites);
+  fill_extending(&gap, 65536, 512, 4096, SerialId::kNone);
+  fill(&within, Opcode::kRead, 0, 4096);
+  fill(&beyond, Opcode::kRead, 4096, 512);
+  for (Request* write : {&append, &gap}) {
+    ranges.add(write);
+    CHECK_FALSE(ranges.conflicts(&within));
+    CHECK(ranges.conflicts(&beyond));
+    ranges.remove(write);
+  }
+  ranges.add(&beyond);
+  CHECK(ranges.conflicts(&append));
+  CHECK(ranges.conflicts(&gap));
+  ranges.remove(&beyond);
+  ranges.add(&within);
+  CHECK_FALSE(ranges.conflicts(&append));
+  CHECK_FALSE(ranges.conflicts(&gap));
+  ranges.remove(&within);
+}
+
 TEST_CASE("ranges at the end of what an offset can say do not wrap") {
   AdmittedRanges ranges;
   Request last, first, again;
@@ -70,8 +163,8 @@ TEST_CASE("ranges at the end of what an offset can say do not wrap") {
   fill(&last, Opcode::kWrite, end - 1, 0x7ffff000);
   ranges.add(&last);
   fill(&first, Opcode::kRead, 0, 4096);
-  CHECK_FALSE(ranges.overlaps(&first));
+  CHECK_FALSE(ranges.conflicts(&first));
   fill(&again, Opcode::kRead, end - 2, 2);
-  CHECK(ranges.overlaps(&again));
+  CHECK(ranges.conflicts(&again));
   ranges.remove(&last);
 }

@@ -42,8 +42,12 @@ class Bench {
   Request* add_buffered_write(int64_t offset, size_t length) {
     return add(Opcode::kWrite, offset, length, SerialId::kWrites);
   }
-  Request* add_append(size_t length) {
-    return submit(Opcode::kWrite, 0, length, SerialId::kWrites, ServiceId::kThreads, false);
+  Request* add_append(size_t length, uint64_t file_end = 0) {
+    return submit(Opcode::kWrite, 0, length, SerialId::kWrites, ServiceId::kThreads, false, file_end);
+  }
+  // A write that makes a file longer, which ended at `file_end` when it was submitted.
+  Request* add_extending_write(int64_t offset, size_t length, uint64_t file_end, SerialId serial) {
+    return submit(Opcode::kWrite, offset, length, serial, ServiceId::kThreads, true, file_end);
   }
   Request* add_sync(Opcode opcode = Opcode::kSync) { return add(opcode, 0, 0); }
 
@@ -71,7 +75,8 @@ class Bench {
   ServiceMask woken() const { return woken_; }
 
  private:
-  Request* submit(Opcode opcode, int64_t offset, size_t length, SerialId serial, ServiceId service, bool has_range) {
+  Request* submit(Opcode opcode, int64_t offset, size_t length, SerialId serial, ServiceId service, bool has_range,
+                  uint64_t file_end = Request::kNoExtension) {
     Request& request = requests_.emplace_back();
     request.io.opcode = opcode;
     request.io.file_kind = kind_;
@@ -85,6 +90,7 @@ class Bench {
     request.service = service;
     request.serial = serial;
     request.has_range = has_range;
+    request.extends_from = file_end;
     request.range_begin = static_cast<uint64_t>(offset);
     request.range_bytes = length;
     request.control_block = &request;
@@ -115,7 +121,7 @@ SharedIo* as_shared(Io* io) {
 
 }  // namespace
 
-TEST_CASE("a read may overtake writes of other bytes, and no append") {
+TEST_CASE("a read may overtake writes of other bytes, and an append where it ends within the file") {
   Bench bench;
   bench.add_read(0, 4096);
   CHECK(bench.queue().may_overtake_writes(0, 4096));
@@ -128,8 +134,104 @@ TEST_CASE("a read may overtake writes of other bytes, and no append") {
   CHECK_FALSE(bench.queue().may_overtake_writes(8192, 1));
   bench.finish(write);
   CHECK(bench.queue().may_overtake_writes(8192, 1));
-  bench.add_append(1);
+  bench.add_append(1, 65536);
   CHECK_FALSE(bench.queue().may_overtake_writes(1 << 30, 1));
+  CHECK_FALSE(bench.queue().may_overtake_writes(65535, 2));
+  CHECK(bench.queue().may_overtake_writes(65535, 1));
+}
+
+TEST_CASE("a read beyond the end of the file waits for the appends and extending writes before it, and others do not") {
+  for (const SerialId serial : {SerialId::kWrites, SerialId::kNone}) {
+    for (const bool is_append : {true, false}) {
+      if (is_append && serial == SerialId::kNone) continue;
+      Bench bench;
+      Request* write = is_append ? bench.add_append(512, 4096) : bench.add_extending_write(8192, 512, 4096, serial);
+      Request* within = bench.add_read(0, 4096);
+      Request* beyond = bench.add_read(4000, 97);
+      Request* gap = bench.add_read(6000, 10);
+      auto units = bench.take_all();
+      CHECK(is_among(units, write));
+      CHECK(is_among(units, within));
+      CHECK_FALSE(is_among(units, beyond));
+      CHECK_FALSE(is_among(units, gap));
+      bench.finish(within);
+      CHECK(bench.take_all().empty());
+      bench.finish(write);
+      CHECK(bench.take_all().size() == 2);
+    }
+  }
+}
+
+TEST_CASE("an append and an extending write wait for the reads before them that reach beyond the end") {
+  Bench bench;
+  Request* beyond = bench.add_read(4090, 10);
+  Request* append = bench.add_append(512, 4096);
+  Request* extending = bench.add_extending_write(8192, 512, 4096, SerialId::kNone);
+  auto units = bench.take_all();
+  CHECK(units.size() == 1);
+  CHECK(is_among(units, beyond));
+  bench.finish(beyond);
+  units = bench.take_all();
+  CHECK(is_among(units, append));
+  CHECK_FALSE(is_among(units, extending));  // the append must land where the file ends without it
+  bench.finish(append);
+  CHECK(bench.take_all().size() == 1);
+}
+
+TEST_CASE("what waits for another request of its bytes holds up nothing but what conflicts with it") {
+  Bench bench;
+  Request* first = bench.add_direct_write(0, 4096);
+  Request* second = bench.add_direct_write(0, 4096);
+  Request* far = bench.add_read(1 << 20, 4096);
+  Request* third = bench.add_read(0, 512);
+  Request* beside = bench.add_direct_write(8192, 4096);
+  auto units = bench.take_all();
+  CHECK(units.size() == 3);
+  CHECK(is_among(units, far));
+  CHECK(is_among(units, beside));
+  bench.finish(first);
+  units = bench.take_all();
+  CHECK(units.size() == 1);
+  CHECK(is_among(units, second));
+  bench.finish(second);
+  CHECK(is_among(bench.take_all(), third));
+}
+
+TEST_CASE("a request that waits is not overtaken by a later one of its bytes, whatever has ended") {
+  Bench bench;
+  Request* read = bench.add_read(0, 4096);
+  Request* other = bench.add_read(65536, 4096);
+  Request* write = bench.add_direct_write(0, 8192);  // waits for the read
+  Request* later = bench.add_direct_write(4096, 4096);  // touches nothing that is admitted, and conflicts with the write
+  CHECK(bench.take_all().size() == 2);
+  bench.finish(other);
+  CHECK(bench.take_all().empty());
+  bench.finish(read);
+  CHECK(is_among(bench.take_all(), write));
+  bench.finish(write);
+  CHECK(is_among(bench.take_all(), later));
+}
+
+TEST_CASE("a merge has nothing of what its first member has moved before, and does not cross an append") {
+  Bench bench;
+  Request* running = bench.add_buffered_write(1 << 20, 4096);
+  Request* first = bench.add_buffered_write(0, 4096);
+  Request* next = bench.add_buffered_write(4096, 4096);
+  first->io.done_bytes = 3000;
+  Request* append = bench.add_append(10, 4096);
+  Request* behind = bench.add_buffered_write(8192, 4096);
+  CHECK(bench.take_all().size() == 1);
+  bench.finish(running);
+  auto units = bench.take_all();
+  REQUIRE(units.size() == 1);
+  SharedIo* shared = as_shared(units[0]);
+  CHECK(shared->io.done_bytes == 0);
+  REQUIRE(shared->count == 2);
+  CHECK(shared->members[1] == next);
+  for (Request* member : {first, next}) bench.finish(member);
+  CHECK(is_among(bench.take_all(), append));
+  bench.finish(append);
+  CHECK(is_among(bench.take_all(), behind));
 }
 
 TEST_CASE("a read does not look at any number of writes to overtake them") {

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "backend/file_gate.h"
 #include "base/intrusive_list.h"
 #include "kernel/descriptor.h"
 #include "kernel/io_priority.h"
@@ -43,6 +44,7 @@ struct Io {
   int64_t result = 0;               // out: bytes, or -errno
   int64_t done_bytes = 0;           // what earlier rounds have moved, for a unit that goes on where it stopped
   iovec single = {};                // storage for `vectors` where one is enough
+  FileGate* gate = nullptr;         // of its file; nullptr: the number is the caller's to guard
   uint32_t cancel_wish = 0;         // (@) 1: its cancellation was asked for; see is_cancel_wanted
   base::ListLink<Io> flight_link;   // backend: its units in flight
 };
@@ -56,6 +58,28 @@ inline bool is_cancel_wanted(Io& io) {
 inline void want_cancel(Io& io) {
   std::atomic_ref<uint32_t>(io.cancel_wish).store(1, std::memory_order_release);  // E-ticket
 }
+
+// Holds the unit's gate for the length of a scope: around what names its number.
+class NumberUse {
+ public:
+  explicit NumberUse(const Io& io) : gate_(io.gate), before_(t_held_gate) {
+    if (gate_ == nullptr) return;
+    t_held_gate = gate_;
+    is_allowed_ = gate_->enter();
+  }
+  ~NumberUse() {
+    if (gate_ != nullptr && is_allowed_) gate_->leave();
+    t_held_gate = before_;
+  }
+  bool is_allowed() const { return is_allowed_; }
+  NumberUse(const NumberUse&) = delete;
+  NumberUse& operator=(const NumberUse&) = delete;
+
+ private:
+  FileGate* gate_;
+  const FileGate* before_;
+  bool is_allowed_ = true;
+};
 
 // A unit has moved `bytes` and goes on behind them.
 inline void advance(Io* io, int64_t bytes) {

@@ -53,14 +53,38 @@ int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
 io_uring_sqe* IoUring::next_entry() {
   io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
   while (entry == nullptr) {
-    kernel::t_system_calls++;
-    if (is_broken_ || is_final(io_uring_submit(ring_.get()))) {
+    if (is_broken_ || is_final(submit(false, false))) {
       is_broken_ = true;
       return &discarded_;  // never submitted: salvage() finds that the unit was not carried out
     }
     entry = io_uring_get_sqe(ring_.get());
   }
   return entry;
+}
+
+// Enters the kernel with what has been prepared, holding the gates of its files: when it has been taken, their numbers have been
+// looked up. What is shut out has its number taken away.
+int IoUring::submit(bool may_block, bool may_reap) {
+  io_uring* ring = ring_.get();
+  FileGate* held[kernel::Ring::kSubmissionEntries];
+  unsigned held_count = 0;
+  const io_uring_sq& queue = ring->sq;
+  // relaxed: the kernel moves it only in this thread's calls
+  for (unsigned i = std::atomic_ref<unsigned>(*queue.khead).load(std::memory_order_relaxed); i != queue.sqe_tail; i++) {
+    io_uring_sqe& entry = queue.sqes[i & queue.ring_mask];
+    if (entry.user_data == kWakeTag || (entry.user_data & kCancelBit) != 0) continue;
+    FileGate* gate = reinterpret_cast<Io*>(static_cast<uintptr_t>(entry.user_data))->gate;
+    if (gate == nullptr) continue;
+    if (gate->enter()) {
+      held[held_count++] = gate;
+    } else {
+      entry.fd = -1;
+    }
+  }
+  kernel::t_system_calls++;
+  int error = !may_reap ? io_uring_submit(ring) : may_block ? io_uring_submit_and_wait(ring, 1) : io_uring_submit_and_get_events(ring);
+  while (held_count > 0) held[--held_count]->leave();
+  return error;
 }
 
 void IoUring::start(Io* io) {
@@ -103,6 +127,7 @@ Cancellation* IoUring::take_answered_cancel() {
 bool IoUring::finish(Io* io, int result) {
   flight_.remove(io);
   in_flight_--;
+  if (result == -EBADF && io->gate != nullptr && io->gate->is_shut()) result = -ECANCELED;
   if (is_bounded(io)) {
     bounded_in_flight_--;
     io->result = total_result(*io, result);
@@ -132,9 +157,8 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
       io_uring_sqe_set_data64(entry, kWakeTag);
       is_wake_armed_ = true;
     }
-    kernel::t_system_calls++;
     // -EINTR, -EBUSY and -EAGAIN leave everything in place: the next round submits and reaps again.
-    int error = may_block ? io_uring_submit_and_wait(ring, 1) : io_uring_submit_and_get_events(ring);
+    int error = submit(may_block, true);
     if (is_final(error)) is_broken_ = true;
     bool is_woken = false;
     unsigned head;

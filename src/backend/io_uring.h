@@ -46,6 +46,7 @@ class IoUring final : public Backend {
 
  private:
   io_uring_sqe* next_entry();
+  int submit(bool may_block, bool may_reap);
   bool finish(Io* io, int result);
   Io* take_unsubmitted();
 

@@ -15,6 +15,8 @@ using kernel::FileKind;
 using kernel::MutexLock;
 
 int64_t perform(const Io& io) {
+  const NumberUse use(io);
+  if (!use.is_allowed()) return -ECANCELED;
   int64_t result = -EINVAL;
   // All of the program's signals are blocked here, so -EINTR can only come from a file system's own wait: try again.
   do {
@@ -33,6 +35,8 @@ int64_t perform(const Io& io) {
       case Opcode::kDataSync: result = kernel::sync_file(io.fd, true); break;
       case Opcode::kPoll: result = kernel::poll_now(io.fd, io.poll_events); break;
     }
+    // A handler on this very thread may have closed it.
+    if (result == -EINTR && io.gate != nullptr && io.gate->is_shut()) result = -ECANCELED;
   } while (result == -EINTR);
   return result;
 }
@@ -54,6 +58,8 @@ void Threads::start(Io* io) {
 
 bool Threads::start_without_blocking(Io* io) {
   if (!io->try_nowait) return false;
+  const NumberUse use(*io);
+  if (!use.is_allowed()) return false;
   int64_t result;
   InlineAnswer answer =
       read_inline(io->fd, {io->vectors, io->vector_count, io->left_bytes, io->offset, io->rw_flags}, &result);
@@ -116,16 +122,24 @@ void Threads::end_stream() {
 
 int64_t Threads::perform_stream(Io& io) {
   StreamTransfer transfer(&io);
-  StreamTransfer::Step step = transfer.step(StreamTransfer::Wake::kBegin);
+  StreamTransfer::Step step = take_step(&transfer, io, StreamTransfer::Wake::kBegin);
   while (step == StreamTransfer::Step::kWait) {
     const int error = wait(io.fd, transfer.wait());
     if (error == -ECANCELED) return total_result(io, -ECANCELED);
-    step = transfer.step(error != -ETIMEDOUT           ? StreamTransfer::Wake::kReady
-                         : transfer.wait().is_time_up() ? StreamTransfer::Wake::kTimeUp
-                                                        : StreamTransfer::Wake::kLook);
+    step = take_step(&transfer, io,
+                     error != -ETIMEDOUT            ? StreamTransfer::Wake::kReady
+                     : transfer.wait().is_time_up() ? StreamTransfer::Wake::kTimeUp
+                                                    : StreamTransfer::Wake::kLook);
   }
   if (step == StreamTransfer::Step::kEnded) return transfer.result();
-  return begin_plain_call(io) ? transfer.call() : total_result(io, -ECANCELED);
+  const NumberUse use(io);
+  return use.is_allowed() && begin_plain_call(io) ? transfer.call() : total_result(io, -ECANCELED);
+}
+
+StreamTransfer::Step Threads::take_step(StreamTransfer* transfer, const Io& io, StreamTransfer::Wake wake) {
+  const NumberUse use(io);
+  // Shut: the call is not made, either.
+  return use.is_allowed() ? transfer->step(wake) : StreamTransfer::Step::kCall;
 }
 
 // As kernel::AioPoll::wait; -ETIMEDOUT also when it is time to look again.

@@ -41,6 +41,7 @@ class Threads final : public Backend {
  private:
   static constexpr int64_t kLookNs = 5'000'000;
   int64_t perform_stream(Io& io);
+  static StreamTransfer::Step take_step(StreamTransfer* transfer, const Io& io, StreamTransfer::Wake wake);
   int wait(int fd, const StreamWait& what) AIOX_EXCLUDES(mutex_);
   int64_t perform_poll(const Io& io);
   bool begin_stream(Io* io) AIOX_EXCLUDES(mutex_);

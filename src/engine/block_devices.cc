@@ -128,7 +128,9 @@ int BlockDevices::find_handle(FileQueue* file) {
     }
   }
   if (!has_table_ || handle_count_ == kHandlesMax) return -1;
+  if (!file->gate.enter()) return -1;
   const int fd = kernel::open_again(file->fd(), O_DIRECT);
+  file->gate.leave();
   if (fd < 0) return -1;
   handles_[handle_count_].file = file;
   handles_[handle_count_].fd = fd;

@@ -12,6 +12,9 @@ namespace {
 constexpr int64_t kCloseSliceNs = 2'000'000;
 constexpr int64_t kStreamLookNs = 200'000;
 constexpr int64_t kPlainCallBeginsNs = 500'000'000;
+constexpr int64_t kHandlerLookNs = 100'000;
+constexpr int64_t kNoProgressNs = 20'000'000;
+constexpr int64_t kCallBeginsNs = 100'000'000;
 
 // Sleeps until the worker has answered; then the ticket is the asker's again.
 void wait_for_answer(CancelTicket& ticket) {
@@ -149,13 +152,63 @@ void Engine::status_flags_changing(int fd, int flags) {
   descriptors_closing(fd, fd);
 }
 
+// A handler has interrupted the engine itself, perhaps under the file's lock, and closes: it takes no lock. As long as other
+// threads get on with what was submitted it waits for them. What is left then is shut out: it ends with ECANCELED, or has its
+// file already (in the kernel's direct lane, or in a call that has had its time to begin).
+void Engine::abandon(FileQueue* file) {
+  std::atomic<uint32_t> never{0};
+  const bool is_stream = !kernel::is_seekable(file->kind());
+  file->abandon();
+  const int64_t idle_max_ns = is_stream ? 0 : kNoProgressNs;
+  uint32_t seen = file->outstanding();
+  int64_t since_ns = kernel::monotonic_now_ns();
+  while (file->outstanding() != 0) {
+    const int64_t now_ns = kernel::monotonic_now_ns();
+    if (file->outstanding() != seen || file->gate.is_held_by_others()) since_ns = now_ns;
+    seen = file->outstanding();
+    if (now_ns - since_ns >= idle_max_ns) break;
+    kernel::futex_wait_until(never, 0, now_ns + kHandlerLookNs);
+  }
+  file->gate.shut();
+  const int64_t deadline_ns = kernel::monotonic_now_ns() + kCallBeginsNs;
+  while ((file->gate.is_held_by_others() || file->is_signalling()) && kernel::monotonic_now_ns() < deadline_ns) {
+    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kHandlerLookNs);
+  }
+  FileQueue* top = abandoned_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
+  do {
+    file->abandoned_next = top;
+  } while (!abandoned_.compare_exchange_weak(top, file, std::memory_order_acq_rel));  // E-deferred
+}
+
+void Engine::settle_abandoned_slow() {
+  Inside inside;
+  FileQueue* file = abandoned_.exchange(nullptr, std::memory_order_acq_rel);  // E-deferred
+  while (file != nullptr) {
+    FileQueue* next = file->abandoned_next;
+    if (!kernel::is_seekable(file->kind())) {
+      CancelMatch everything;
+      everything.is_any_context = true;
+      cancel_all(file, everything, false);
+    }
+    block_devices.release(file);
+    const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
+    if (figures != 0) recorder.leave_file(figures - 1);
+    file->detach();  // from here on whoever ends its last request gives it back
+    files.retire(file);
+    file = next;
+  }
+}
+
 void Engine::descriptors_closing(int first, int last) {
-  if (t_inside != 0) return;  // a handler has interrupted the engine itself
   for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
     // A child of vfork has this memory, and descriptors of its own to close.
     if (kernel::raw_syscall(SYS_getpid) != process_id_) return;
     FileQueue* file = files.remove(fd);
     if (file == nullptr) continue;
+    if (t_inside != 0) {
+      abandon(file);
+      continue;
+    }
     {
       Inside inside;
       file->detach();

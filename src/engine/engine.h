@@ -12,6 +12,7 @@
 #include "engine/counters.h"
 #include "engine/direct_lane.h"
 #include "engine/file_table.h"
+#include "engine/inside.h"
 #include "engine/list_group.h"
 #include "engine/notifier.h"
 #include "engine/reaper.h"
@@ -106,7 +107,10 @@ class Engine {
   void group_release(ListGroup* group);
 
   // Ends what the direct lane has ready. For pollers. Signal-safe: yes.
-  void poll_direct() { direct.poll(ReapBy::kWaiter); }
+  void poll_direct() {
+    direct.poll(ReapBy::kWaiter);
+    settle_abandoned();
+  }
   // Whether a waiter for `token`'s request will see it end by reaping the direct lane itself. A hint. Signal-safe: yes.
   bool is_self_reaped(Token token);
   // Whether all requests in flight are such. Signal-safe: yes.
@@ -146,6 +150,13 @@ class Engine {
   // `first`..`last` are about to be closed: requests submitted before end or are cancelled before this returns, and
   // later ones cannot be confused with them (invariant 6). Signal-safe: yes.
   void descriptors_closing(int first, int last);
+
+  // What handlers closed that could not wait is cancelled, and given back. Thread: any but a ring's worker with something in
+  // flight; inside_max: how often Inside who may take locks here is.
+  void settle_abandoned(uint32_t inside_max = 0) {
+    if (abandoned_.load(std::memory_order_acquire) == nullptr) [[likely]] return;  // E-deferred
+    if (t_inside <= inside_max) settle_abandoned_slow();
+  }
 
   // The flags of `fd` are about to be set. If that changes how its I/O is done, requests submitted before end before this
   // returns. Signal-safe: yes.
@@ -241,6 +252,8 @@ class Engine {
   static bool has_direct_in_flight(FileQueue* file);
   void wait_until_idle(FileQueue* file);
   void end_stream_requests(FileQueue* file);
+  void abandon(FileQueue* file);
+  void settle_abandoned_slow();
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
   void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);
@@ -266,6 +279,7 @@ class Engine {
   void record_ended(const Request* request, int64_t result);
   uint64_t in_flight() const;
 
+  std::atomic<FileQueue*> abandoned_{nullptr};  // (@) E-deferred: a stack, by FileQueue::abandoned_next
   const long process_id_ = kernel::raw_syscall(SYS_getpid);
   NodeArena node_arena_;
   kernel::Mutex node_mu_;

@@ -86,13 +86,14 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   inline_writes.reset();
   direct_reads.reset();
   direct_writes.reset();
+  gate.open();
   is_detached_.store(false, std::memory_order_release);  // E-signal
   is_attached_ = true;
 }
 
 FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMask* wake) {
   MutexLock lock(mu_);
-  if (!is_attached_ || fd_ != request->io.fd) return Enqueued::kStale;
+  if (!is_attached_ || is_detached() || fd_ != request->io.fd) return Enqueued::kStale;
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   // E-writes: a later read of the same thread must find the count raised.
   if (request->io.opcode == Opcode::kWrite) count(outstanding_writes_, 1);

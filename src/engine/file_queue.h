@@ -149,6 +149,15 @@ class FileQueue {
   // The same, with a choice.
   Enqueued enqueue(Request* request, Start start, ServiceMask* wake) AIOX_EXCLUDES(mu_);
 
+  // Held while its number is looked up for an accepted request.
+  backend::FileGate gate;
+  // Closed by a handler that could not wait: nothing is taken in any more, and what has not begun ends with ECANCELED.
+  // Signal-safe: yes.
+  void abandon() { is_detached_.store(true, std::memory_order_seq_cst); }  // E-signal
+  uint32_t outstanding() const { return outstanding_.load(std::memory_order_acquire); }
+  bool is_signalling() const { return signalling_.load(std::memory_order_seq_cst) != 0; }  // E-signal
+  FileQueue* abandoned_next = nullptr;  // Engine::abandoned_
+
   // ---- The direct lane of this file: whether it is there, how much it takes at once, whether it pays. ----
   bool can_go_direct() const { return can_go_direct_; }
   bool bypasses_cache() const { return bypasses_cache_; }

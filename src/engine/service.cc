@@ -182,6 +182,7 @@ void Worker::run() {
   const int64_t idle_ns = static_cast<int64_t>(engine->config.idle_timeout_ms) * 1'000'000;
   Io* done[kBatchMax];
   for (;;) {
+    if (backend_->in_flight() == 0) engine->settle_abandoned();
     serve_cancellations();
     bool has_more = fill();
     if (backend_->in_flight() == 0) {

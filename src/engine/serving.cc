@@ -100,7 +100,8 @@ Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
     bool can_try = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
     backend::InlineAnswer answer = backend::InlineAnswer::kWouldBlock;
     const backend::InlineTransfer transfer = {io.vectors, io.vector_count, io.left_bytes, io.offset, io.rw_flags};
-    if (can_try) answer = backend::read_inline(io.fd, transfer, &result);
+    const backend::NumberUse use(io);
+    if (can_try && use.is_allowed()) answer = backend::read_inline(io.fd, transfer, &result);
     if (answer == backend::InlineAnswer::kPartly) {
       request->has_begun = true;
       backend::advance(&io, result);

@@ -61,7 +61,11 @@ int Engine::submit(const Submission& submission) {
   if (notifier.is_stranded()) notifier.retry_stranded();
   if (direct.has_deferred()) direct.finish_deferred(ReapBy::kSubmitter);
   int error = 0;
-  FileQueue* file = files.find_or_attach(submission.fd, config.is_cache_bypassed, prepare_file, &error);
+  FileQueue* file = files.find(submission.fd);
+  if (file == nullptr) [[unlikely]] {
+    settle_abandoned(1);
+    file = files.find_or_attach(submission.fd, config.is_cache_bypassed, prepare_file, &error);
+  }
   if (recorder.is_on()) [[unlikely]] record_begin(file);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   bool is_transfer = backend::is_transfer(submission.opcode);
@@ -445,6 +449,7 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
   backend::Io& io = request->io;
   request->file.store(file, std::memory_order_release);  // E-token
   io.file_kind = file->kind();
+  io.gate = &file->gate;
   request->serial = SerialId::kNone;
   request->has_range = false;
   request->extends_from = Request::kNoExtension;

@@ -52,6 +52,7 @@ Waiter::Waiter(Engine* engine, bool is_cancellable)
 bool Waiter::is_in_child() const { return Engine::current_epoch() != epoch_; }
 
 int Waiter::wait(int64_t deadline_ns) {
+  engine_->settle_abandoned();
   int error = kGoOn;
   if (deadline_ns == 0) {
     // It is only asked, not waited for.

@@ -2,8 +2,11 @@
 // requests queued: those queued before go to the old file, all of them; those after to the new one; no byte crosses.
 // (The C library looks the number up when a request runs: there, bytes go to the wrong file.)
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "native.h"
@@ -200,3 +203,78 @@ GUEST_PROPERTY(native_number_reused_after_fclose_reaches_the_right_file) { hand_
 GUEST_PROPERTY(native_number_reused_after_syscall_reaches_the_right_file) { hand_over_native(by_number_of_close); }
 GUEST_PROPERTY(native_number_of_a_direct_file_reused_after_close) { hand_over_native(by_close, O_DIRECT); }
 GUEST_PROPERTY(native_number_of_a_direct_file_reused_by_dup2) { hand_over_native(by_dup2, O_DIRECT); }
+
+// A handler that closes, as those that rotate a log do, and strikes in the middle of other AIO: it must not wait for what the
+// interrupted code holds, and what was queued must not reach what it opens.
+namespace {
+
+constexpr unsigned kQueued = 24;
+constexpr size_t kQueuedBytes = 128 * 1024;
+
+volatile sig_atomic_t g_log = -1, g_socket = -1, g_handled = 0;
+const char* g_next_path = nullptr;
+
+void replace_log_and_socket(int) {
+  const int saved_errno = errno;
+  const int log = g_log, socket = g_socket;
+  close(log);
+  if (open(g_next_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) != log) _exit(1);
+  dup2(log, socket);
+  g_handled = 1;
+  errno = saved_errno;
+}
+
+void close_in_handlers_for(double seconds) {
+  const std::string paths[2] = {scratch_path("log"), scratch_path("next")};
+  g_next_path = paths[1].c_str();
+  const int other = pattern_file(64 * kBlockBytes);
+  struct sigaction action {};
+  action.sa_handler = replace_log_and_socket;
+  action.sa_flags = SA_RESTART;
+  CHECK(sigaction(SIGALRM, &action, nullptr) == 0);
+  std::vector<std::unique_ptr<Request>> writes;
+  for (unsigned i = 0; i < kQueued; ++i) writes.push_back(std::make_unique<Request>(kQueuedBytes));
+  Request busy(kBlockBytes), waiting(8);
+  timespec begin{}, now{};
+  clock_gettime(CLOCK_MONOTONIC, &begin);
+  do {
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    waiting.read(pair[0], 0);
+    g_socket = pair[0];
+    g_log = open(paths[0].c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CHECK(g_log >= 0);
+    const int keeper = open(paths[0].c_str(), O_RDONLY | O_CLOEXEC);
+    for (unsigned i = 0; i < kQueued; ++i) {
+      writes[i]->fill('L');
+      writes[i]->write(g_log, 2 * i * kQueuedBytes);
+    }
+    g_handled = 0;
+    const itimerval once = {{0, 0}, {0, 100 + long(random_below(1500))}};
+    setitimer(ITIMER_REAL, &once, nullptr);
+    while (g_handled == 0) {
+      busy.read(other, random_below(64) * kBlockBytes);
+      busy.wait_for_all();
+      busy.check_pattern();
+    }
+    for (unsigned i = 0; i < kQueued; ++i) {
+      const int error = writes[i]->wait();
+      CHECK(error == 0 || error == ECANCELED);
+      char byte = 0;
+      if (error == 0) CHECK(pread(keeper, &byte, 1, off_t((2 * i + 1) * kQueuedBytes - 1)) == 1 && byte == 'L');
+    }
+    CHECK(waiting.wait() == ECANCELED);
+    struct stat status {};
+    CHECK(fstat(g_log, &status) == 0 && status.st_size == 0);
+    for (int fd : {int(g_log), pair[0], pair[1], keeper}) close(fd);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+  } while (double(now.tv_sec - begin.tv_sec) + 1e-9 * double(now.tv_nsec - begin.tv_nsec) < seconds);
+  for (const std::string& path : paths) unlink(path.c_str());
+}
+
+}  // namespace
+
+GUEST_PROPERTY(numbers_closed_in_a_handler_are_not_written_to) {
+  if (!is_answered_by_aiox()) skip("the C library does not hold this property");
+  close_in_handlers_for(1.5);
+}

@@ -1,0 +1,44 @@
+// file_gate.h - whether a descriptor's number may still be looked up for the requests of a file.
+//
+// Who carries out a request holds the gate for the length of the system call that names the number. A close that cannot wait
+// for the requests to end (a signal handler's, which struck the engine) shuts the gate and waits until it is held no more: what
+// has not begun then ends with ECANCELED, and does not reach the file that has the number next. A close that can wait needs
+// no gate: there is nothing left when it returns.
+//
+// Thread: any. Signal-safe: yes. Blocks: no.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace aiox::backend {
+
+class FileGate;
+
+// What this thread holds: a handler on it must not wait for that.
+inline thread_local const FileGate* t_held_gate = nullptr;
+
+class FileGate {
+ public:
+  // False: it is shut.
+  bool enter() {
+    // E-gate: one word, so that either we see that it is shut, or whoever shuts it sees us.
+    if ((word_.fetch_add(1, std::memory_order_acq_rel) & kShut) == 0) [[likely]] return true;
+    leave();
+    return false;
+  }
+  void leave() { word_.fetch_sub(1, std::memory_order_acq_rel); }  // E-gate
+  void shut() { word_.fetch_or(kShut, std::memory_order_acq_rel); }  // E-gate
+  bool is_shut() const { return (word_.load(std::memory_order_acquire) & kShut) != 0; }
+  bool is_held_by_others() const {
+    return (word_.load(std::memory_order_acquire) & ~kShut) > (t_held_gate == this ? 1u : 0u);  // E-gate
+  }
+  // For another file; nobody holds it.
+  void open() { word_.fetch_and(~kShut, std::memory_order_acq_rel); }
+
+ private:
+  static constexpr uint32_t kShut = uint32_t{1} << 31;
+  std::atomic<uint32_t> word_{0};  // (@) E-gate
+};
+
+}  // namespace aiox::backend

@@ -5,6 +5,7 @@
 
 #include "base/probes.h"
 #include "engine/service.h"
+#include "kernel/eventfd.h"
 #include "kernel/file_io.h"
 
 namespace aiox::engine {
@@ -646,8 +647,17 @@ bool FileQueue::differs(int status_flags) const { return ((status_flags ^ status
 void FileQueue::signal(uint32_t life) {
   // E-signal: we say that we are at it, then look whether it is detached; close detaches it, then waits for who is at it.
   signalling_.fetch_add(1, std::memory_order_seq_cst);
-  if (!is_detached_.load(std::memory_order_seq_cst) && this->life() == life) kernel::add_to_eventfd(fd_);
+  if (!is_detached_.load(std::memory_order_seq_cst) && this->life() == life) add_signal();
   if (signalling_.fetch_sub(1, std::memory_order_seq_cst) == 1 && is_detached()) kernel::futex_wake(signalling_);
+}
+
+// Two that found room for one would have one of them wait for it: who is at it adds for all.
+void FileQueue::add_signal() {
+  // E-signal: acq_rel, so that the event of each is in its ring before the eventfd tells of it.
+  if (to_add_.fetch_add(1, std::memory_order_acq_rel) != 0) return;
+  do {
+    kernel::add_to_eventfd(fd_);
+  } while (to_add_.fetch_sub(1, std::memory_order_acq_rel) != 1);
 }
 
 void FileQueue::wait_until_unsignalled() {

@@ -253,6 +253,7 @@ class FileQueue {
   bool is_admissible(const Request* request) const AIOX_REQUIRES(mu_);
   void admit_one(Request* request) AIOX_REQUIRES(mu_);
   void admit_last(Request* last) AIOX_REQUIRES(mu_);
+  void add_signal();
   void admit() AIOX_REQUIRES(mu_);
   void make_runnable(Request* request) AIOX_REQUIRES(mu_);
   void start_serial(SerialRun& run) AIOX_REQUIRES(mu_);
@@ -292,6 +293,7 @@ class FileQueue {
   bool is_epoll_ = false;
   std::atomic<uint32_t> life_{0};                              // (@) E-signal
   std::atomic<uint32_t> signalling_{0};                        // (@) E-signal; futex word
+  std::atomic<uint32_t> to_add_{0};                            // (@) E-signal: what the eventfd is yet to be told
   std::atomic<uint32_t> direct_chunk_bytes_{kDirectChunkMax};  // (@) a figure
   std::atomic<uint32_t> mean_duration_ns_{UINT32_MAX};         // (@) a figure
 

@@ -72,11 +72,6 @@ inline int64_t poll_now(int fd, unsigned events) {
   return count < 0 ? count : static_cast<uint16_t>(entry.revents);
 }
 
-inline void add_to_eventfd(int fd) {
-  const uint64_t one = 1;
-  raw_syscall(SYS_write, fd, as_argument(&one), sizeof one);
-}
-
 inline int64_t sync_file(int fd, bool data_only) { return raw_syscall(data_only ? SYS_fdatasync : SYS_fsync, fd); }
 
 }  // namespace aiox::kernel

@@ -402,6 +402,37 @@ AIOX_CASE("RESFD with EFD_SEMAPHORE gives one per event") {
   EXPECT_EQ(take(event), 0u);
 }
 
+// As many requests as there is room for and more: the kernel's completion fills the count up and never waits.
+void resfd_at_the_top(int flags, eventfd_t room) {
+  constexpr eventfd_t kMost = UINT64_MAX - 1;  // of write(2)
+  Context context;
+  const int event = eventfd(0, EFD_CLOEXEC | flags);
+  eventfd_write(event, kMost - room);
+  const int file = open_temp_file();
+  char memory[512] = {};
+  for (eventfd_t i = 0; i < room + 3; ++i) {
+    iocb block = i % 2 == 0 ? pwrite_block(file, memory, 512) : pread_block(file, memory, 512);
+    io_set_eventfd(&block, event);
+    note("a request whose eventfd is full");
+    EXPECT_EQ(run(context, block), 512);
+  }
+  pollfd entry = {event, POLLIN, 0};
+  while (poll(&entry, 1, 1000) == 1 && (entry.revents & POLLERR) == 0) sleep_ms(1);  // it comes after its event
+  eventfd_t value = 0;
+  EXPECT_EQ(eventfd_read(event, &value), 0);
+  EXPECT_EQ(value, UINT64_MAX);
+  iocb block = pread_block(file, memory, 512);
+  io_set_eventfd(&block, event);
+  EXPECT_EQ(run(context, block), 512);
+  while (poll(&entry, 1, 1000) != 1) {
+  }
+  EXPECT_EQ(eventfd_read(event, &value), 0);
+  EXPECT_EQ(value, 1u);
+}
+
+AIOX_CASE("RESFD: an eventfd with no room is filled up, and nothing waits for it") { resfd_at_the_top(0, 0); }
+AIOX_CASE("RESFD: an eventfd with room for two more, EFD_NONBLOCK, is filled up") { resfd_at_the_top(EFD_NONBLOCK, 2); }
+
 AIOX_CASE("RESFD: when the eventfd is readable the event is there") {
   Context context;
   const int event = eventfd(0, EFD_CLOEXEC);

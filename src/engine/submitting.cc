@@ -80,6 +80,9 @@ int Engine::submit(const Submission& submission) {
     result = kernel::poll_now(submission.fd, submission.poll_events);
     if (result != 0) return complete_at_once(submission, result);
     if (start_poll(submission)) return 0;
+    // What knows no waiting is ready for some things, and never for others. Some files of /proc and /sys know it: only the
+    // kernel can tell, and only it waits for them, since a file's queue is not to be held up for ever.
+    if (kernel::is_seekable(file->kind())) return -EINVAL;
   }
   // The kernel's AIO says so of a socket; read and write, by which aiox does it, take no offset.
   if (submission.context != nullptr && is_transfer && submission.offset != 0 && file->kind() == kernel::FileKind::kSocket) {

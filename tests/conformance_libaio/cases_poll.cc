@@ -1,8 +1,10 @@
 // cases_poll.cc - IO_CMD_POLL, io_cancel, and completion by eventfd.
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -101,6 +103,31 @@ AIOX_CASE("a poll of a pipe whose writer is gone tells POLLHUP") {
   close(pipe.write_fd);
   iocb block = poll_block(pipe.read_fd, POLLIN);
   EXPECT_EQ(run(context, block), POLLHUP);
+}
+
+AIOX_CASE("a poll for what a file of /proc tells of waits for it; what knows no waiting is refused") {
+  Context context;
+  iocb file = poll_block(open_temp_file(), POLLPRI), text = poll_block(open("/proc/version", O_RDONLY | O_CLOEXEC), POLLPRI);
+  expect_refused(context, file, EINVAL);
+  expect_refused(context, text, EINVAL);
+  const bool may_mount = unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+  const int mounts = open("/proc/self/mounts", O_RDONLY | O_CLOEXEC);
+  iocb block = poll_block(mounts, POLLPRI);
+  if (!against_kernel() && !has_direct_lane()) return expect_refused(context, block, EINVAL);
+  EXPECT_EQ(submit(context, block), 1);
+  sleep_ms(5);
+  expect_no_event(context);
+  if (may_mount && mount("aiox", "/mnt", "tmpfs", 0, nullptr) == 0) {
+    EXPECT(tells(reap_result(context, block), POLLPRI | POLLERR));
+    EXPECT_EQ(umount("/mnt"), 0);
+    iocb again = poll_block(mounts, POLLPRI);
+    EXPECT(tells(run(context, again), POLLPRI | POLLERR));  // it has happened already
+    EXPECT_EQ(submit(context, block), 1);
+  }
+  io_event unused;
+  EXPECT_EQ(cancel(context, &block, &unused), -EINPROGRESS);
+  EXPECT_EQ(reap_result(context, block), 0);
+  EXPECT_EQ(close(mounts), 0);
 }
 
 AIOX_CASE("a poll is for once, and takes nothing") {

@@ -119,9 +119,7 @@ StreamTransfer::Step StreamTransfer::begin_terminal() {
 }
 
 StreamTransfer::Step StreamTransfer::begin_other() {
-  // Neither read nor write, or opened for the other only: said at once. This moves nothing.
-  const int64_t error = kernel::raw_syscall(is_read_ ? SYS_readv : SYS_writev, io_->fd, 0, 0);
-  if (error < 0) return end(error);
+  if (const int error = kernel::transfer_refusal(io_->fd, is_read_)) return end(error);
   const ObjectKind object = kernel::object_kind(io_->fd);
   wait_.is_own_poll_needed = object == ObjectKind::kSignals;
   if (object == ObjectKind::kCounters) return Step::kCall;  // its poll is not about reading

@@ -30,7 +30,6 @@ void name_kernel_file(int fd, FileTraits* traits) {
   snprintf(path, sizeof path, "/proc/thread-self/fd/%d", fd);
   long length = raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(path), as_argument(name), sizeof name - 1);
   traits->is_eventfd = length < 0 || strcmp(name, "anon_inode:[eventfd]") == 0;
-  traits->is_epoll = strcmp(name, "anon_inode:[eventpoll]") == 0;
 }
 
 FileKind kind_of(int fd, uint16_t mode) {

@@ -70,6 +70,10 @@ ObjectKind object_kind(int fd) {
   return ObjectKind::kAnyOther;
 }
 
+int transfer_refusal(int fd, bool is_read) {
+  return static_cast<int>(raw_syscall(is_read ? SYS_readv : SYS_writev, fd, 0, 0));  // of no vectors
+}
+
 uint64_t queued_bytes(int fd) {
   int count = 0;
   return raw_syscall(SYS_ioctl, fd, FIONREAD, as_argument(&count)) == 0 && count > 0 ? static_cast<uint64_t>(count) : 0;

@@ -32,6 +32,9 @@ enum class ObjectKind : uint8_t {
 };
 ObjectKind object_kind(int fd);
 
+// -EINVAL: the file knows no reading, or no writing, at all. -EBADF: it was not opened for it. 0: neither. Moves nothing.
+int transfer_refusal(int fd, bool is_read);
+
 // Bytes that a read would find now (FIONREAD); 0 also where that is not known.
 uint64_t queued_bytes(int fd);
 

@@ -10,6 +10,7 @@
 #include "kernel/file_io.h"
 #include "kernel/io_priority.h"
 #include "kernel/privileges.h"
+#include "kernel/stream_options.h"
 
 namespace aiox::shim {
 
@@ -79,7 +80,10 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
     return -EOPNOTSUPP;
   }
   if (!(is_read ? file->can_read() : file->can_write())) return -EBADF;
-  if (file->is_directory() || file->is_epoll() || (file->is_eventfd() && !is_read)) return -EINVAL;
+  if (file->is_directory() || (file->is_eventfd() && !is_read)) return -EINVAL;
+  if (file->kind() == kernel::FileKind::kOther) {  // epoll, pidfd, writes to a timerfd ...
+    if (const int error = kernel::transfer_refusal(submission->fd, is_read)) return error;
+  }
   submission->offset = block.aio_offset;
   int error = 0;
   if (block.aio_lio_opcode == IOCB_CMD_PREADV || block.aio_lio_opcode == IOCB_CMD_PWRITEV) {

@@ -14,6 +14,7 @@
 #include "base/intrusive_list.h"
 #include "kernel/descriptor.h"
 #include "kernel/io_priority.h"
+#include "kernel/memory.h"
 
 namespace aiox::backend {
 
@@ -32,6 +33,7 @@ struct Io {
   Opcode opcode = Opcode::kRead;
   kernel::FileKind file_kind = kernel::FileKind::kRegular;
   bool try_nowait = false;          // a read that the page cache may well answer: try that first
+  bool is_poll_first = false;       // in a ring: it only waits there until it can be carried out
   bool is_shared = false;           // several requests answer to this unit (engine::SharedIo)
   int fd = -1;
   int priority = kernel::kNoIoPriority;  // kernel::io_priority() of who submitted it
@@ -99,6 +101,12 @@ inline void advance(Io* io, int64_t bytes) {
 // Whether it is one that may wait for ever, and whose wait can be cancelled.
 inline bool is_stream(const Io& io) {
   return io.opcode == Opcode::kPoll || (is_transfer(io.opcode) && !kernel::is_seekable(io.file_kind));
+}
+
+// Whether carrying it out copies to or from memory that is not there now: that may take as long as a device, or a thread of
+// the program, takes to provide it.
+inline bool may_fault(const Io& io) {
+  return is_transfer(io.opcode) && !kernel::is_resident(io.vectors, io.vector_count, io.left_bytes);
 }
 
 // The answer to the whole of a unit whose last round ended with `result`. -EAGAIN stays: that round was not carried out.

@@ -1,5 +1,6 @@
 #include "backend/io_uring.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -90,8 +91,12 @@ int IoUring::submit(bool may_block, bool may_reap) {
 void IoUring::start(Io* io) {
   io_uring_sqe* entry = next_entry();
   uint64_t offset = io->file_kind == kernel::FileKind::kSocket ? 0 : static_cast<uint64_t>(io->offset);
+  // The ring's thread copies, for all that are in the ring: not to where the copy may have to wait.
+  io->is_poll_first = !io->is_shared && io->opcode != Opcode::kPoll && is_stream(*io) && may_fault(*io);
   if (io->opcode == Opcode::kPoll) {
     io_uring_prep_poll_add(entry, io->fd, io->poll_events);
+  } else if (io->is_poll_first) {
+    io_uring_prep_poll_add(entry, io->fd, io->opcode == Opcode::kRead ? POLLIN : POLLOUT);
   } else if (is_sync(io->opcode)) {
     io_uring_prep_fsync(entry, io->fd, io->opcode == Opcode::kDataSync ? IORING_FSYNC_DATASYNC : 0);
   } else if (io->file_kind == kernel::FileKind::kSocket && io->vector_count == 1 && io->left_bytes > 0) {
@@ -131,6 +136,10 @@ bool IoUring::finish(Io* io, int result) {
   if (is_bounded(io)) {
     bounded_in_flight_--;
     io->result = total_result(*io, result);
+    return true;
+  }
+  if (io->is_poll_first && result >= 0) {
+    io->result = total_result(*io, -EAGAIN);  // it can go on now, elsewhere
     return true;
   }
   if (result == -EINTR) result = -ECANCELED;  // an io-wq worker's blocking call, ended by our cancellation

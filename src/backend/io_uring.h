@@ -12,12 +12,15 @@ namespace aiox::backend {
 
 class IoUring final : public Backend {
  public:
+  // Files' units in flight. Beyond the ring's entries the kernel keeps completions until there is room (NODROP): what one
+  // file may have in flight is bounded by the engine, so that slow storage leaves room for others.
+  static constexpr unsigned kBoundedMax = 4096;
+
   // Sets up the ring on the calling thread. 0, or -errno with *step naming what was refused.
   int open(std::atomic<uint32_t>* wake_word, const char** step);
 
   unsigned room() const override {
-    return bounded_in_flight_ < kernel::Ring::kCompletionEntries ? kernel::Ring::kCompletionEntries - bounded_in_flight_
-                                                                 : 0;
+    return bounded_in_flight_ < kBoundedMax ? kBoundedMax - bounded_in_flight_ : 0;
   }
   unsigned in_flight() const override { return in_flight_; }
   void start(Io* io) override;

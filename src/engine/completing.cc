@@ -36,7 +36,8 @@ void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads,
       continue;
     }
     if (services[id].schedule(file, may_start_threads)) continue;
-    if (!may_start_threads && reaper.summon(id)) continue;
+    // Without a reaper it is left to a worker that is in a call: better late than this thread in a stranger's call.
+    if (!may_start_threads && (reaper.summon(id, file->fd()) || services[id].has_worker())) continue;
     serve_in_this_thread(id, may_start_threads);
   }
 }

@@ -283,14 +283,16 @@ bool DirectLane::start_poll(Request* request) {
 bool DirectLane::end_poll(Request* request) { return ring_.cancel(&request->poll_block); }
 
 // Wakes the leader, or has it not go to sleep: an event that is nobody's.
-void DirectLane::nudge(int fd) {
+bool DirectLane::nudge(int fd) {
   iocb block = {};
   block.aio_data = kNudge;
   block.aio_lio_opcode = IOCB_CMD_POLL;
   block.aio_buf = POLLIN | POLLOUT;  // what a file that knows no polling is always ready for; without it the kernel says EINVAL
   block.aio_fildes = static_cast<uint32_t>(fd);
   iocb* list[] = {&block};
-  if (has_ring_.load(std::memory_order_acquire) && ring_.submit(list, 1) == 1) ring_.cancel(&block);
+  if (!has_ring_.load(std::memory_order_acquire) || ring_.submit(list, 1) != 1) return false;
+  ring_.cancel(&block);
+  return true;
 }
 
 void DirectLane::look() {

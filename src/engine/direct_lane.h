@@ -116,8 +116,8 @@ class DirectLane {
   int sleep(int64_t deadline_ns, const uint64_t* signal_mask = nullptr);
   // The same, for so long at most (kNoTimeout: no limit).
   int sleep_for(int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
-  // Wakes the leader from its sleep. fd: any that is open. Thread: any. Signal-safe: yes.
-  void nudge(int fd);
+  // Wakes the leader from its sleep. fd: any that is open. False: the kernel did not take it. Thread: any. Signal-safe: yes.
+  bool nudge(int fd);
   // Takes events that lay about since the last look: nobody comes by for them. Thread: the reaper.
   void look();
   // Events taken, ever. A figure.

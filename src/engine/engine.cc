@@ -116,6 +116,7 @@ bool Engine::prepare_file(FileQueue* queue) {
   for (Service& service : engine->services) {
     if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
     service.reserve_node();
+    queue->shares[static_cast<unsigned>(service.id())] = service.share();
   }
   if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
   engine->reaper.reserve_node();

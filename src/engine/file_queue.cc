@@ -64,6 +64,7 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   kind_ = traits.kind;
   opened_direct_ = (traits.status_flags & O_DIRECT) != 0;
   knows_nowait_ = traits.knows_nowait;
+  may_read_inline_.store(knows_nowait_ && !opened_direct_, std::memory_order_relaxed);  // relaxed: not reachable yet
   bypasses_cache_ = may_bypass && kind_ == kernel::FileKind::kBlockDevice && !opened_direct_ &&
                     (traits.status_flags & O_APPEND) == 0;
   can_go_direct_ = bypasses_cache_ || (opened_direct_ && knows_nowait_ && kernel::is_seekable(kind_));
@@ -231,10 +232,46 @@ ServiceMask FileQueue::take_wake_mask() {
   ServiceMask mask = 0;
   for (unsigned service = 0; service < kServiceCount; service++) {
     if (runnable_[service].empty() || is_scheduled_[service] || (withheld_ & 1u << service) != 0) continue;
+    if (!has_share(service)) continue;  // the end of one of its own comes by here again
     is_scheduled_[service] = true;
     mask = static_cast<ServiceMask>(mask | 1u << service);
   }
   return mask;
+}
+
+void FileQueue::stop_reading_inline() {
+  MutexLock lock(mu_);
+  // The end of what is outstanding has it tried again.
+  if (!order_.empty()) may_read_inline_.store(false, std::memory_order_relaxed);  // relaxed: a hint
+}
+
+bool FileQueue::has_share(unsigned service) const {
+  if (shares[service] == nullptr) return true;
+  const bool is_ring = service == static_cast<unsigned>(ServiceId::kRing);
+  return shares[service]->has_room(in_hand_[service]) && (!is_ring || in_hand_[service] < ring_window_);
+}
+
+bool FileQueue::try_take_share(unsigned service) {
+  bool is_extra = false;
+  if (!has_share(service)) return false;
+  if (shares[service] != nullptr && !shares[service]->try_take(in_hand_[service], &is_extra)) return false;
+  in_hand_[service]++;
+  if (is_extra) extras_[service]++;
+  return true;
+}
+
+// Whichever of a file's ends: an extra is given back as long as it has one, so that it keeps the one that is its own.
+void FileQueue::give_back_share(Request* request) {
+  if (!request->has_share) return;
+  request->has_share = false;
+  const unsigned service = static_cast<unsigned>(request->service);
+  in_hand_[service]--;
+  if (request->service == ServiceId::kRing) {
+    ring_window_ = in_hand_[service] == 0 ? WorkerShare::kFirstWindow : ring_window_ + 1;
+  }
+  if (extras_[service] == 0) return;
+  extras_[service]--;
+  shares[service]->give_back_extra();
 }
 
 // Somewhere among the figures, and nowhere else: what is done here does not go by it.
@@ -249,6 +286,7 @@ void FileQueue::begin_flight(Request* request, Worker* worker) {
   count(waiting_count_, -1);
   note_waiting(-1);
   request->worker = worker;
+  request->has_share = false;
   request->lane = worker != nullptr ? stats::Lane::kThreads : stats::Lane::kWaiter;
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
 }
@@ -258,10 +296,13 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
   MutexLock lock(mu_);
   RequestList& runnable = runnable_[static_cast<unsigned>(service)];
   unsigned count = 0;
-  while (count < units_max) {
+  bool has_more_share = true;
+  while (count < units_max && !runnable.empty()) {
+    has_more_share = try_take_share(static_cast<unsigned>(service));
+    if (!has_more_share) break;
     Request* request = runnable.pop_front();
-    if (request == nullptr) break;
     begin_flight(request, worker);
+    request->has_share = true;
     SharedIo* shared = nullptr;
     if (request->serial == SerialId::kWrites) {
       shared = merge_writes(request, worker, shared_pool);
@@ -273,7 +314,7 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
     }
     units[count++] = shared != nullptr ? &shared->io : &request->io;
   }
-  *more = !runnable.empty();
+  *more = !runnable.empty() && has_more_share && has_share(static_cast<unsigned>(service));
   is_scheduled_[static_cast<unsigned>(service)] = *more;
   return count;
 }
@@ -473,6 +514,7 @@ void FileQueue::unlink(Request* request) {
   order_.remove(request);
   request->is_listed.store(0, std::memory_order_release);  // E-token
   count(outstanding_, -1);  // E-writes
+  if (!may_read_inline()) may_read_inline_.store(knows_nowait_ && !opened_direct_, std::memory_order_relaxed);  // relaxed: a hint
   leave_direct(request);
   admitted_.remove(request);
   if (request->io.opcode == Opcode::kWrite) count(outstanding_writes_, -1);  // E-writes
@@ -485,6 +527,7 @@ void FileQueue::unlink(Request* request) {
 void FileQueue::remove_ended(Request* request) {
   request->ticket = nullptr;
   request->worker = nullptr;
+  give_back_share(request);
   unlink(request);
   if (request->serial == SerialId::kNone) return;
   SerialRun& run = serials_[static_cast<unsigned>(request->serial)];
@@ -521,6 +564,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   note_waiting(1);
   leave_direct(request);
   request->worker = nullptr;
+  give_back_share(request);
   request->service = service;
   AIOX_PROBE3(route, request->control_block, fd_, planned_lane(request, Enqueued::kQueued));
   make_runnable(request);

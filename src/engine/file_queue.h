@@ -21,6 +21,7 @@
 #include "engine/lane_memory.h"
 #include "engine/pool.h"
 #include "engine/request.h"
+#include "engine/worker_share.h"
 #include "kernel/mutex.h"
 
 namespace aiox::engine {
@@ -85,6 +86,7 @@ class FileQueue {
   static constexpr unsigned kPassedMax = 128;
   static constexpr uint64_t kMergedBytesMax = 1 << 20;
   static constexpr uint32_t kQuickNs = 20'000;
+  static constexpr uint32_t kStalledMin = 32;    // outstanding requests of which none ends
   static constexpr uint32_t kOvertakenMax = 64;  // outstanding requests that an overtaking read looks at
 
   static constexpr uint32_t kDirectChunkMax = 1 << 20;   // bytes; 256 pages are what one bio holds (BIO_MAX_VECS)
@@ -97,6 +99,12 @@ class FileQueue {
   int fd() const { return fd_; }
   kernel::FileKind kind() const { return kind_; }
   bool opened_direct() const { return opened_direct_; }
+  // Whether it pays to try reads inside the call. Not while many are under way and none has ended since one was tried in vain:
+  // the kernel waits for room in the device's queue even where it was asked not to wait.
+  bool may_read_inline() const { return may_read_inline_.load(std::memory_order_relaxed); }  // relaxed: a hint
+  void note_missed_read() {
+    if (outstanding_.load(std::memory_order_relaxed) >= kStalledMin) stop_reading_inline();  // relaxed: a hint
+  }
   bool knows_nowait() const { return knows_nowait_; }
   // What the descriptor was opened for.
   bool can_read() const { return can_read_; }
@@ -241,6 +249,7 @@ class FileQueue {
   stats::Cell* waiting_figure = nullptr;  // where what waits here is counted as well; nullptr: nowhere (set by its creator)
   // stats::Recorder::enter_file and one more; 0: not asked for yet.
   std::atomic<uint32_t> file_figures{0};  // (@) a figure
+  WorkerShare* shares[kServiceCount] = {};  // how much of each service it may take up; nullptr: no bound (set by its creator)
   bool has_ready_nodes = false;        // the ready queues have a node for this queue (set once, by its creator)
 
  private:
@@ -259,6 +268,10 @@ class FileQueue {
   void release_barrier() AIOX_REQUIRES(mu_);
   void begin_flight(Request* request, Worker* worker) AIOX_REQUIRES(mu_);
   void note_waiting(int change) AIOX_REQUIRES(mu_);
+  void stop_reading_inline() AIOX_EXCLUDES(mu_);
+  bool has_share(unsigned service) const AIOX_REQUIRES(mu_);
+  bool try_take_share(unsigned service) AIOX_REQUIRES(mu_);
+  void give_back_share(Request* request) AIOX_REQUIRES(mu_);
   SharedIo* merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) AIOX_REQUIRES(mu_);
   static SharedIo* begin_chain(Request* first, const RequestList& waiting, Pool<SharedIo>& pool);
   SharedIo* chain_runnable(Request* first, RequestList& runnable, Worker* worker, Pool<SharedIo>& pool)
@@ -279,6 +292,7 @@ class FileQueue {
   kernel::FileKind kind_ = kernel::FileKind::kRegular;
   bool opened_direct_ = false;
   bool knows_nowait_ = false;
+  std::atomic<bool> may_read_inline_{false};  // (@) a hint; changed under mu_
   bool can_go_direct_ = false;
   bool bypasses_cache_ = false;
   uint32_t offset_alignment_bytes_ = 512;
@@ -307,6 +321,9 @@ class FileQueue {
   ServiceMask withheld_ AIOX_GUARDED_BY(mu_) = 0;   // services that are not told of what is runnable
   bool is_ticking_ AIOX_GUARDED_BY(mu_) = false;    // somebody calls tick
   bool was_withheld_since_tick_ AIOX_GUARDED_BY(mu_) = false;
+  uint32_t in_hand_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};  // units that workers of the service carry out
+  uint32_t extras_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};   // of them those that its WorkerShare counts
+  uint32_t ring_window_ AIOX_GUARDED_BY(mu_) = WorkerShare::kFirstWindow;  // how many of them a ring may: more as they end
   uint32_t idle_waiters_ AIOX_GUARDED_BY(mu_) = 0;
   uint32_t direct_in_flight_ AIOX_GUARDED_BY(mu_) = 0;
   base::IntrusiveList<Request, &Request::order_link> order_ AIOX_GUARDED_BY(mu_);

@@ -77,15 +77,15 @@ void Reaper::kick() {
   }
 }
 
-bool Reaper::summon(unsigned service) {
+bool Reaper::summon(unsigned service, int fd) {
   const uint32_t bit = 1u << service;
-  if (!is_alive()) return false;
+  // E-reaper: we store the summons, then look where it is; it says that it sleeps, or is gone, then looks for summonses.
   summons_.fetch_or(bit, std::memory_order_seq_cst);
-  if (is_asleep_.load(std::memory_order_seq_cst) && is_asleep_.exchange(false, std::memory_order_seq_cst)) {
-    engine_->wait_slots.wake(slot_);
-    return true;
-  }
-  // It may be asleep in the ring, where nobody can wake it, or gone. If the summons is still there, it is taken back.
+  bool is_told = is_alive();
+  if (is_told) kick();
+  if (is_told && is_in_ring_.load(std::memory_order_seq_cst)) is_told = engine_->direct.nudge(fd);
+  if (is_told) return true;
+  // If the summons is still there, it is taken back.
   return (summons_.fetch_and(~bit, std::memory_order_seq_cst) & bit) == 0;
 }
 
@@ -185,8 +185,13 @@ void Reaper::lead() {
     const bool is_stranded = engine_->notifier.is_stranded();
     if (is_stranded) engine_->notifier.retry_stranded();
     const bool is_looking = is_stranded || engine_->block_devices.is_alive();
-    error = lane.sleep(kernel::monotonic_now_ns() + (is_ticking ? kTickNs : is_looking ? kLookNs : idle_ns));
+    is_in_ring_.store(true, std::memory_order_seq_cst);  // E-reaper
+    if (summons_.load(std::memory_order_seq_cst) == 0) {
+      error = lane.sleep(kernel::monotonic_now_ns() + (is_ticking ? kTickNs : is_looking ? kLookNs : idle_ns));
+    }
+    is_in_ring_.store(false, std::memory_order_seq_cst);
     is_away_.store(false, std::memory_order_seq_cst);
+    serve_summons();
     if (is_ticking || is_looking) error = 0;
     lane.reap(ReapBy::kReaper);
   }

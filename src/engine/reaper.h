@@ -45,8 +45,9 @@ class Reaper {
 
   // Makes it look: something was deferred. Signal-safe: yes.
   void kick();
-  // Asks it to start a worker of that service, or to serve in its place. False: there is no reaper. Signal-safe: yes.
-  bool summon(unsigned service);
+  // Asks it to start a worker of that service, or to serve in its place. fd: any that is open. False: there is no reaper, or
+  // it cannot be woken. Signal-safe: yes.
+  bool summon(unsigned service, int fd);
 
  private:
   static constexpr int64_t kTickNs = 1'000'000;
@@ -66,6 +67,7 @@ class Reaper {
   uint32_t slot_ = 0;                      // the thread's own; written, under start_mu_, before is_alive_
   std::atomic<bool> is_alive_{false};      // (@) E-reaper
   std::atomic<bool> is_asleep_{false};     // (@) E-reaper: on its slot
+  std::atomic<bool> is_in_ring_{false};    // (@) E-reaper: asleep in the direct lane's ring, or about to be
   std::atomic<bool> is_lane_unwatched_{false};  // (@) E-reaper: longer than a look, on its slot
   int64_t look_ns_ = kLookNs;              // the thread's
   uint64_t lane_seen_ = 0;                 // the thread's: DirectLane::consumed at the last look

@@ -123,6 +123,7 @@ struct Request {
   static constexpr uint64_t kNoExtension = UINT64_MAX;
   std::atomic<QueuePlace> place{QueuePlace::kNone};  // (@) E-token; changed under (q): which list run_link is in
   Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
+  bool has_share = false;                           // (q) counted in FileQueue::in_hand_: the first of its unit
   Request* deferred_next = nullptr;                 // (o) DirectLane::deferred_
   CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation
   base::ListLink<Request> order_link;               // (q) all of the file, in call order

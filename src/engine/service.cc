@@ -17,6 +17,7 @@ using kernel::MutexLock;
 namespace {
 
 constexpr unsigned kBatchMax = 64;
+constexpr uint32_t kRingUnitsPerFile = 128;
 
 constexpr int64_t kStrandedRetryNs = 10'000'000;
 constexpr int64_t kThreadEndPollNs = 1'000'000;
@@ -33,6 +34,8 @@ bool Service::open(Engine* engine, ServiceId id, uint32_t workers_max) {
   engine_ = engine;
   id_ = id;
   workers_max_.store(workers_max, std::memory_order_relaxed);  // relaxed: before any worker
+  if (id == ServiceId::kRing) share_.open(kRingUnitsPerFile, WorkerShare::kUnlimited);
+  if (id == ServiceId::kThreads) share_.open(WorkerShare::kUnlimited, workers_max / 2);
   if (!NodeArena::current->ensure(2 * ReadyQueue::kNodeBytes)) return false;
   ready_ = new (ready_storage_) ReadyQueue();
   return true;
@@ -58,8 +61,10 @@ bool Service::summon(bool may_start) {
       if (wake_idle()) return true;
       continue;  // somebody else woke it; look again what has become of it
     }
-    uint64_t alive = Census::alive(census);
-    if (may_start && alive < workers_max_.load(std::memory_order_acquire) && start_worker()) return true;
+    const bool has_place = Census::alive(census) < workers_limit();
+    // All that live are in calls that may take their time, and another may be started: not by this thread.
+    if (has_place && !may_start) return false;
+    if (has_place && start_worker()) return true;
     census = census_.load(std::memory_order_acquire);
     // A blocked one comes back to the queue, unless it is a stream that it waits for: that may be for ever.
     if (id_ == ServiceId::kStreams && may_start) return Census::alive(census) > Census::blocked(census);
@@ -91,7 +96,7 @@ bool Service::start_worker() {
   {
     MutexLock lock(mu_);
     uint64_t census = census_.load(std::memory_order_acquire);
-    if (Census::alive(census) >= workers_max_.load(std::memory_order_acquire)) {
+    if (Census::alive(census) >= workers_limit()) {
       engine_->workers.free(worker);
       return false;
     }
@@ -258,21 +263,33 @@ void Worker::adopt_priority(int priority) {
 
 void Worker::start(Io* io) {
   adopt_priority(io->priority);
+  Engine* engine = service_->engine();
   if (has_ring()) {
     if (backend::is_stream(*io) && backend::waits_by_own_rules(*io)) {
-      service_->engine()->reroute(request_of(io), ServiceId::kStreams, true);
+      engine->reroute(request_of(io), ServiceId::kStreams, true);
+      return;
+    }
+    // The ring's thread copies for all that are in the ring: what may have to wait for its memory goes to one of its own.
+    if (!io->is_shared && kernel::is_seekable(io->file_kind) && backend::may_fault(*io)) {
+      engine->reroute(request_of(io), ServiceId::kThreads, true);
       return;
     }
     backend_->start(io);
     return;
   }
-  Engine* engine = service_->engine();
   if (!is_counted_ && backend::is_stream(*io)) {
     // A stream may keep the caller for ever. EAGAIN is what aio_read may answer when there is no thread to be had.
     engine->complete(request_of(io), -EAGAIN, false, this);
     return;
   }
-  if (threads_.start_without_blocking(io)) return;
+  if (io->try_nowait && request_of(io)->file.load(std::memory_order_relaxed)->may_read_inline()) {  // relaxed: ours
+    const bool is_blocked = is_counted_ && backend::may_fault(*io);
+    if (is_blocked) service_->enter_blocked();
+    const bool is_done = threads_.start_without_blocking(io);
+    if (is_blocked) service_->leave_blocked();
+    if (is_done) return;
+    request_of(io)->file.load(std::memory_order_relaxed)->note_missed_read();  // relaxed: ours
+  }
   if (io->try_nowait && engine->config.backend == BackendChoice::kAuto && engine->is_ring_usable()) {
     // Not in the page cache after all: a ring waits for the device better than a thread does.
     io->try_nowait = false;

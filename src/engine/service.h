@@ -103,7 +103,8 @@ class Service {
   void reserve_node() { ready_->reserve(); }
 
   // The file has work for this service (its is_scheduled_ is set). Wakes a worker or, with may_start, starts one.
-  // False: there is no worker that will come; the caller must serve. Thread: any.
+  // False: no worker will come at once, since all are in calls that may block, and one is to be started: with may_start
+  // none can be had and the caller must serve; else the reaper is to be told. Thread: any.
   bool schedule(FileQueue* file, bool may_start) AIOX_EXCLUDES(mu_);
 
   // As schedule, for what stands in the ready queue already. Thread: any that may start threads.
@@ -116,7 +117,15 @@ class Service {
   void push(FileQueue* file);
 
   // The ring cannot be had: the workers of this service make blocking calls, so more of them are needed.
-  void become_threads(uint32_t workers_max) { workers_max_.store(workers_max, std::memory_order_release); }
+  void become_threads(uint32_t workers_max) {
+    share_.open(WorkerShare::kUnlimited, workers_max / 2);
+    workers_max_.store(workers_max, std::memory_order_release);
+  }
+
+  WorkerShare* share() { return &share_; }
+
+  // Whether there is a worker, be it in a call that may block: it will look at the ready queue in the end.
+  bool has_worker() const { return Census::alive(census_.load(std::memory_order_acquire)) > 0; }
 
   Engine* engine() const { return engine_; }
   ServiceId id() const { return id_; }
@@ -136,6 +145,8 @@ class Service {
     static uint64_t awake(uint64_t word) { return alive(word) - idle(word) - blocked(word); }
   };
   bool summon(bool may_start) AIOX_EXCLUDES(mu_);
+  // How many workers there may be.
+  uint64_t workers_limit() const { return uint64_t{workers_max_.load(std::memory_order_acquire)} + share_.extras(); }
   // A worker is about to make a call that may block: whatever is ready must find somebody else.
   void enter_blocked();
   void leave_blocked() { census_.fetch_sub(Census::kBlocked, std::memory_order_acq_rel); }  // E-idle
@@ -156,6 +167,7 @@ class Service {
 
   alignas(64) std::atomic<uint64_t> census_{0};  // (@) E-idle; see Census
   std::atomic<uint32_t> workers_max_{0};
+  WorkerShare share_;
 
   kernel::Mutex mu_;
   base::IntrusiveList<Worker, &Worker::idle_link> idle_ AIOX_GUARDED_BY(mu_);  // last in, first out: the warm one

@@ -97,7 +97,7 @@ Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
   backend::Io& io = request->io;
   int64_t result;
   if (how == Serve::kTry) {
-    bool can_try = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
+    bool can_try = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct() && !backend::may_fault(io);
     backend::InlineAnswer answer = backend::InlineAnswer::kWouldBlock;
     const backend::InlineTransfer transfer = {io.vectors, io.vector_count, io.left_bytes, io.offset, io.rw_flags};
     const backend::NumberUse use(io);

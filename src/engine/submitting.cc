@@ -281,11 +281,11 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
   if (!backend::is_transfer(submission.opcode) || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
   // Nor nothing: pwritev2 of nothing never reaches the file, which may have something to say of it.
   if (submission.length_bytes - 1 >= backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
-  if (!file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
+  const bool is_read = submission.opcode == Opcode::kRead;
+  if (is_read ? !file->may_read_inline() : !file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
   if (bypasses_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes, submission.offset)) {
     return InlineOutcome::kNotForIt;
   }
-  const bool is_read = submission.opcode == Opcode::kRead;
   // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
   const bool is_synced = file->syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0;
   if (!is_read && (is_synced || !file->inline_writes.should_try())) return InlineOutcome::kNotForIt;
@@ -313,7 +313,9 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
   switch (answer) {
     case backend::InlineAnswer::kDone: return InlineOutcome::kDone;
     case backend::InlineAnswer::kPartly: return InlineOutcome::kPartly;
-    default: return is_read ? InlineOutcome::kMissed : InlineOutcome::kNotForIt;
+    default:
+      if (is_read) file->note_missed_read();
+      return is_read ? InlineOutcome::kMissed : InlineOutcome::kNotForIt;
   }
 }
 
@@ -399,6 +401,7 @@ Request* Engine::make_request(const Submission& submission) {
   backend::Io& io = request->io;
   io.opcode = submission.opcode;
   io.is_shared = false;
+  io.is_poll_first = false;
   io.fd = submission.fd;
   // As pread and pwrite clamp; a ring's entries have no room for more either.
   io.left_bytes = submission.length_bytes < kernel::kTransferBytesMax ? submission.length_bytes : kernel::kTransferBytesMax;

@@ -44,6 +44,29 @@ void* map_page_wiped_on_fork(bool* is_wiped) {
   return address;
 }
 
+bool is_resident(const iovec* vectors, unsigned count, size_t size_bytes) {
+  constexpr size_t kPagesPerCall = 256;
+  unsigned char pages[kPagesPerCall];
+  const uintptr_t page_bytes = page_size_bytes();
+  for (unsigned i = 0; i < count && size_bytes > 0; i++) {
+    const size_t length = vectors[i].iov_len < size_bytes ? vectors[i].iov_len : size_bytes;
+    size_bytes -= length;
+    uintptr_t begin = reinterpret_cast<uintptr_t>(vectors[i].iov_base) & ~(page_bytes - 1);
+    const uintptr_t end = reinterpret_cast<uintptr_t>(vectors[i].iov_base) + length;
+    while (length > 0 && begin < end) {
+      size_t page_count = (end - begin + page_bytes - 1) / page_bytes;
+      if (page_count > kPagesPerCall) page_count = kPagesPerCall;
+      const long error = raw_syscall(SYS_mincore, static_cast<long>(begin), static_cast<long>(page_count * page_bytes),
+                                     as_argument(pages));
+      for (size_t page = 0; error == 0 && page < page_count; page++) {
+        if ((pages[page] & 1) == 0) return false;
+      }
+      begin += page_count * page_bytes;
+    }
+  }
+  return true;
+}
+
 size_t page_size_bytes() {
   return static_cast<size_t>(sysconf(_SC_PAGESIZE));  // libc answers from the auxiliary vector: no system call
 }

@@ -5,6 +5,8 @@
 // Thread: any. Blocks: no. Returns nullptr when the kernel refuses; errno kept.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstddef>
 
 namespace aiox::kernel {
@@ -20,5 +22,9 @@ void drop_memory(void* address, size_t size_bytes);
 void* map_page_wiped_on_fork(bool* is_wiped);
 
 size_t page_size_bytes();
+
+// Whether what the vectors hold, up to `size_bytes`, is in memory: a copy there waits for no page. No where a page was never
+// touched, lies in swap or a file, or is another thread's to provide (userfaultfd). Yes where nothing is mapped.
+bool is_resident(const iovec* vectors, unsigned count, size_t size_bytes);
 
 }  // namespace aiox::kernel

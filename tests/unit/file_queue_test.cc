@@ -242,6 +242,47 @@ TEST_CASE("a read does not look at any number of writes to overtake them") {
   CHECK_FALSE(bench.queue().may_overtake_writes(1 << 30, 4096));
 }
 
+TEST_CASE("a file has one worker for certain, and more only while the share of all files lasts") {
+  WorkerShare share;
+  share.open(WorkerShare::kUnlimited, 3);
+  Bench hung, other;
+  hung.queue().shares[0] = hung.queue().shares[1] = other.queue().shares[1] = &share;
+  std::vector<Request*> waiting;
+  for (int i = 0; i < 8; i++) waiting.push_back(hung.add_read(4096 * i, 4096));
+  CHECK(hung.take_all().size() == 4);
+  CHECK(share.extras() == 3);
+  Request* first = other.add_read(0, 4096);
+  other.add_read(4096, 4096);
+  CHECK(other.take_all().size() == 1);
+  other.finish(first);
+  CHECK(other.take_all().size() == 1);
+  // The end of its own lets the next begin.
+  hung.finish(waiting[0]);
+  CHECK(hung.take_all().size() == 1);
+  for (int i = 1; i < 5; i++) hung.finish(waiting[i]);
+  CHECK(hung.take_all().size() == 3);
+  for (int i = 5; i < 8; i++) hung.finish(waiting[i]);
+  CHECK(share.extras() == 0);
+}
+
+TEST_CASE("a file has no more in flight in a service than its bound, and gives it back where it is rerouted") {
+  WorkerShare share;
+  share.open(2, WorkerShare::kUnlimited);
+  Bench bench;
+  bench.queue().shares[static_cast<unsigned>(ServiceId::kRing)] = &share;
+  std::vector<Request*> reads;
+  for (int i = 0; i < 3; i++) {
+    reads.push_back(bench.add(Opcode::kRead, 4096 * i, 4096, SerialId::kNone, ServiceId::kRing));
+  }
+  CHECK(bench.take_all(ServiceId::kRing).size() == 2);
+  CancelTicket* ticket = nullptr;
+  ServiceMask wake = bench.queue().reroute(reads[0], ServiceId::kThreads, &ticket);
+  CHECK(wake == (1u << static_cast<unsigned>(ServiceId::kRing) | 1u << static_cast<unsigned>(ServiceId::kThreads)));
+  CHECK(bench.take_all(ServiceId::kRing).size() == 1);
+  CHECK(bench.take_all(ServiceId::kThreads).size() == 1);
+  for (Request* read : reads) bench.finish(read);
+}
+
 TEST_CASE("reads of one file run side by side, overlapping or not") {
   Bench bench;
   bench.add_read(0, 4096);

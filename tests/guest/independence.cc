@@ -1,0 +1,224 @@
+// independence.cc - one file that hangs keeps no other waiting, whichever way the other is waited for.
+//
+// What hangs is held by the test (slow_file.h, userfaultfd), so nothing depends on how slow a device is. A request that
+// does wait for a stranger waits until kHung is over, when the test lets go and fails.
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "guest.h"
+#include "native.h"
+#include "slow_device.h"
+#include "slow_file.h"
+
+using namespace guest;
+using aiox_test::SlowFile;
+using aiox_test::SlowOp;
+
+namespace {
+
+constexpr double kHung = 8.0;  // seconds: no neighbour on the disk takes as long
+
+double now_s() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
+
+void suspend(const aiocb* block, long limit_ns) {
+  const aiocb* list[] = {block};
+  const timespec limit = {0, limit_ns};
+  aio_suspend(list, 1, &limit);
+}
+
+using Wait = void (*)(Request& request);
+constexpr Wait kEveryWait[] = {
+    [](Request& request) { suspend(&request.block, 100'000'000); },
+    [](Request& request) { suspend(&request.block, 1'000'000); },
+    [](Request&) {},  // aio_error alone
+};
+
+void expect_soon(Request& request, const char* what, Wait wait) {
+  const double begin = now_s();
+  while (!request.is_done()) {
+    if (now_s() - begin > kHung) FAIL("%s waits for a stranger (%s)", what, wait == kEveryWait[0] ? "long" : wait == kEveryWait[1] ? "short" : "polled");
+    wait(request);
+  }
+  CHECK(aio_return(&request.block) == ssize_t(request.size_bytes));
+}
+
+void expect_soon(Request& request, const char* what) { expect_soon(request, what, kEveryWait[1]); }
+
+// A page that is not there until it is provided.
+class MissingPage {
+ public:
+  MissingPage() : fd_(int(syscall(SYS_userfaultfd, O_CLOEXEC))) {
+    if (fd_ < 0) skip("no userfaultfd");
+    uffdio_api api{};
+    api.api = UFFD_API;
+    CHECK(ioctl(fd_, UFFDIO_API, &api) == 0);
+    address = static_cast<char*>(mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    CHECK(address != MAP_FAILED);
+    uffdio_register range{};
+    range.range = {reinterpret_cast<uintptr_t>(address), kBytes};
+    range.mode = UFFDIO_REGISTER_MODE_MISSING;
+    CHECK(ioctl(fd_, UFFDIO_REGISTER, &range) == 0);
+  }
+  void provide() {
+    uffdio_zeropage zero{};
+    zero.range = {reinterpret_cast<uintptr_t>(address), kBytes};
+    CHECK(ioctl(fd_, UFFDIO_ZEROPAGE, &zero) == 0);
+  }
+  static constexpr size_t kBytes = 4096;
+  char* address;
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+GUEST_PROPERTY(a_request_begins_while_another_file_hangs_however_it_is_waited_for) {
+  SlowFile slow;
+  int hung = slow.open(O_RDWR), other = pattern_file(1 << 20), quick = memfd_create("quick", MFD_CLOEXEC);
+  Request sync;
+  sync.block.aio_fildes = hung;
+  slow.hold(SlowOp::kFsync);
+  CHECK(aio_fsync(O_SYNC, &sync.block) == 0);
+  slow.wait_for_arrival(SlowOp::kFsync, 1);
+  for (Wait wait : kEveryWait) {
+    for (unsigned round = 0; round < 50; ++round) {
+      Request write, read, memory;
+      write.fill(1);
+      write.write(other, 0);
+      expect_soon(write, "a write", wait);
+      drop_cache(other);
+      read.read(other, 4096 * (1 + round));
+      expect_soon(read, "a cold read", wait);
+      memory.fill(1);
+      memory.write(quick, 0);
+      expect_soon(memory, "a write to memory", wait);
+    }
+  }
+  slow.release(SlowOp::kFsync);
+  CHECK(sync.wait() == 0);
+}
+
+// What a waiter releases goes to workers, though it may start none and all that live are in calls.
+GUEST_PROPERTY(what_a_waiter_releases_begins_while_another_file_hangs) {
+  if (!supports_direct()) skip("no O_DIRECT");
+  SlowFile slow;
+  int hung = slow.open(O_RDWR), direct = pattern_file(1 << 20, O_DIRECT);
+  Request sync;
+  sync.block.aio_fildes = hung;
+  slow.hold(SlowOp::kFsync);
+  CHECK(aio_fsync(O_SYNC, &sync.block) == 0);
+  slow.wait_for_arrival(SlowOp::kFsync, 1);
+  for (unsigned round = 0; round < 50; ++round) {
+    Request write, flush(0);
+    write.fill(1);
+    write.write(direct, 0);
+    flush.block.aio_fildes = direct;
+    CHECK(aio_fsync(O_SYNC, &flush.block) == 0);
+    expect_soon(write, "a direct write", kEveryWait[round % 3]);
+    expect_soon(flush, "an fsync behind a direct write", kEveryWait[round % 3]);
+  }
+  slow.release(SlowOp::kFsync);
+  CHECK(sync.wait() == 0);
+}
+
+GUEST_PROPERTY(one_hung_file_does_not_take_all_workers) {
+  constexpr unsigned kCount = 200;
+  SlowFile slow;
+  int hung = slow.open(O_RDWR), other = pattern_file(1 << 20);
+  CHECK(ftruncate(hung, SlowFile::kFileBytes) == 0);
+  slow.hold(SlowOp::kRead);
+  std::vector<std::unique_ptr<Request>> reads;
+  for (unsigned i = 0; i < kCount; ++i) {
+    reads.push_back(std::make_unique<Request>(512));
+    reads[i]->read(hung, 512 * i);
+  }
+  sleep_ms(100);
+  CHECK(slow.arrived(SlowOp::kRead) > 1);  // they do run side by side
+  Request write, flush(0), read;
+  write.fill(1);
+  write.write(other, 0);
+  expect_soon(write, "a write");
+  flush.block.aio_fildes = other;
+  CHECK(aio_fsync(O_SYNC, &flush.block) == 0);
+  expect_soon(flush, "an fsync");
+  drop_cache(other);
+  read.read(other, 8192);
+  expect_soon(read, "a cold read");
+  slow.release(SlowOp::kRead);
+  for (auto& request : reads) CHECK(request->wait() == 0);
+}
+
+// Reads of a device that has none cached: in a ring, where there is one.
+GUEST_PROPERTY(streams_do_not_wait_while_a_device_hangs) {
+  constexpr unsigned kCount = 300;
+  SlowDevice device;
+  int direct = device.open_direct(), pipe_ends[2];
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", direct);
+  int buffered = open(path, O_RDONLY | O_CLOEXEC);
+  CHECK(buffered >= 0 && pipe(pipe_ends) == 0);
+  posix_fadvise(buffered, 0, 0, POSIX_FADV_RANDOM);
+  device.hold();
+  std::vector<std::unique_ptr<Request>> reads;
+  for (unsigned i = 0; i < kCount; ++i) {
+    reads.push_back(std::make_unique<Request>(512));
+    reads[i]->read(buffered, 512 * ((7 * i) % 2048));
+  }
+  sleep_ms(50);
+  Request read(4);
+  read.read(pipe_ends[0], 0);
+  CHECK(write(pipe_ends[1], "data", 4) == 4);
+  expect_soon(read, "a pipe's read");
+  device.release();
+  for (auto& request : reads) CHECK(request->wait() == 0);
+}
+
+// A copy into memory that is not there waits for whoever provides it: alone.
+GUEST_PROPERTY(a_buffer_that_is_not_there_keeps_no_other_waiting) {
+  MissingPage page;
+  int slow_pipe[2], fast_pipe[2], slow_socket[2], fast_socket[2], file = pattern_file(1 << 20), other = pattern_file(1 << 20);
+  CHECK(pipe(slow_pipe) == 0 && pipe(fast_pipe) == 0);
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, slow_socket) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, fast_socket) == 0);
+  signal(SIGRTMIN, SIG_IGN);
+  const int slow[] = {slow_pipe[0], slow_socket[0], file}, fast[] = {fast_pipe[0], fast_socket[0], other};
+  CHECK(write(slow_pipe[1], "slow", 4) == 4 && write(slow_socket[1], "slow", 4) == 4);
+  aiocb waiting[3] = {};
+  for (unsigned i = 0; i < 3; ++i) {
+    waiting[i].aio_fildes = slow[i];
+    waiting[i].aio_buf = page.address + 8 * i;
+    waiting[i].aio_nbytes = 4;
+    waiting[i].aio_sigevent.sigev_notify = SIGEV_SIGNAL;  // files: a worker makes the copy
+    waiting[i].aio_sigevent.sigev_signo = SIGRTMIN;
+    CHECK(aio_read(&waiting[i]) == 0);
+  }
+  sleep_ms(50);
+  for (unsigned round = 0; round < 20; ++round) {
+    CHECK(write(fast_pipe[1], "fast", 4) == 4 && write(fast_socket[1], "fast", 4) == 4);
+    for (unsigned i = 0; i < 3; ++i) {
+      Request read(4);
+      read.block.aio_sigevent.sigev_notify = round % 2 ? SIGEV_SIGNAL : SIGEV_NONE;
+      read.block.aio_sigevent.sigev_signo = SIGRTMIN;
+      read.read(fast[i], 512 * round);
+      expect_soon(read, i == 0 ? "a pipe's read" : i == 1 ? "a socket's read" : "a file's read");
+    }
+  }
+  for (aiocb& block : waiting) CHECK(aio_error(&block) == EINPROGRESS);
+  page.provide();
+  for (aiocb& block : waiting) {
+    while (aio_error(&block) == EINPROGRESS) suspend(&block, 100'000'000);
+    CHECK(aio_return(&block) == 4);
+  }
+  CHECK(memcmp(page.address, "slow", 4) == 0 && memcmp(page.address + 8, "slow", 4) == 0);
+}

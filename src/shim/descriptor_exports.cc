@@ -9,10 +9,13 @@
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 
-#include <cstdio>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdio>
+
 #include "kernel/raw_syscall.h"
+#include "shim/closes_seen.h"
 #include "shim/descriptors.h"
 
 extern "C" {
@@ -23,9 +26,39 @@ int _IO_fclose(FILE* stream);      // libc's fclose
 
 using namespace aiox;
 
+namespace aiox::shim {
+
+constinit thread_local uint32_t t_closes_seen = 0;
+
+}  // namespace aiox::shim
+
 AIOX_EXPORT int close(int fd) {
+  shim::t_closes_seen++;
   shim::before_close(fd);
   return __close(fd);
+}
+
+// The above under a name that is certainly this library's: &close is the program's, whoever defines that.
+extern "C" int aiox_own_close(int fd) __attribute__((alias("close"), visibility("hidden")));
+
+bool shim::are_closes_seen() {
+  enum : uint32_t { kUnknown, kSeen, kUnseen };
+  static constinit std::atomic<uint32_t> answer{kUnknown};
+  uint32_t known = answer.load(std::memory_order_relaxed);  // relaxed: whoever asks first gets the same answer
+  if (known == kUnknown) {
+    int (*volatile bound)(int) = &close;
+    known = bound == &aiox_own_close ? kSeen : kUnseen;
+    if (known == kUnseen) {
+      // Another library is in front. It may pass on to this one what it is asked: bad descriptors, too.
+      const int saved_errno = errno;
+      const uint32_t before = t_closes_seen;
+      bound(-1);
+      errno = saved_errno;
+      if (t_closes_seen != before) known = kSeen;
+    }
+    answer.store(known, std::memory_order_relaxed);  // relaxed: as above
+  }
+  return known == kSeen;
 }
 
 AIOX_EXPORT int dup2(int from, int to) noexcept {

@@ -6,6 +6,8 @@
 
 #include "engine/engine.h"
 #include "engine/inside.h"
+#include "kernel/raw_syscall.h"
+#include "shim/closes_seen.h"
 #include "shim/events_wait.h"
 #include "shim/iocb_checks.h"
 
@@ -97,6 +99,19 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
   return error;
 }
 
+// ---- Contexts of the kernel's ----
+
+long get_events_of_kernel(aio_context_t context, long min_count, long count, io_event* events, const timespec* timeout,
+                          const sigset_t* mask, size_t mask_bytes) {
+  const struct {
+    const sigset_t* mask;
+    size_t mask_bytes;
+  } masking = {mask, mask_bytes};
+  return kernel::raw_syscall(mask != nullptr ? SYS_io_pgetevents : SYS_io_getevents, static_cast<long>(context), min_count,
+                             count, kernel::as_argument(events), kernel::as_argument(timeout),
+                             mask != nullptr ? kernel::as_argument(&masking) : 0);
+}
+
 // ---- Leaving ----
 
 // The kernel's io_submit has done a buffered write when it returns, and its exit waits for the others: a program that ends
@@ -115,9 +130,14 @@ void register_exit() {
 
 }  // namespace
 
+// What is no context of the engine's may be one of the kernel's: the program made it in a way that is not watched, or
+// setup_context left it to the kernel.
+
 long setup_context(unsigned events, aio_context_t* context) {
   if (context == nullptr) return -EFAULT;
   if (*context != 0 || events == 0) return -EINVAL;
+  // A number may be another file's before the engine gets to it. The kernel holds the file from io_submit on.
+  if (!are_closes_seen()) return kernel::raw_syscall(SYS_io_setup, events, kernel::as_argument(context));
   if (events > engine::CompletionRing::kEventsMax) return -EINVAL;
   if (engine::t_inside != 0) return -EAGAIN;
   Engine* engine = Engine::get();
@@ -132,7 +152,7 @@ long setup_context(unsigned events, aio_context_t* context) {
 
 long destroy_context(aio_context_t address) {
   Caller caller(address);
-  if (caller.context() == nullptr) return -EINVAL;
+  if (caller.context() == nullptr) return kernel::raw_syscall(SYS_io_destroy, static_cast<long>(address));
   if (engine::t_inside != 0) return -EAGAIN;
   int error = caller.engine()->destroy_context(caller.context());
   if (error == 0) caller.forget();
@@ -143,7 +163,9 @@ long submit_blocks(aio_context_t address, long count, iocb** list) {
   if (count < 0) return -EINVAL;
   Caller caller(address);
   Context* context = caller.context();
-  if (context == nullptr) return -EINVAL;
+  if (context == nullptr) {
+    return kernel::raw_syscall(SYS_io_submit, static_cast<long>(address), count, kernel::as_argument(list));
+  }
   if (count == 0) return 0;
   if (engine::t_inside != 0) return -EAGAIN;
   if (list == nullptr) return -EFAULT;
@@ -160,11 +182,14 @@ long submit_blocks(aio_context_t address, long count, iocb** list) {
   return accepted > 0 ? accepted : error;
 }
 
-long cancel_block(aio_context_t address, iocb* control_block, io_event*) {
+long cancel_block(aio_context_t address, iocb* control_block, io_event* result) {
+  Caller caller(address);
+  if (caller.context() == nullptr) {
+    return kernel::raw_syscall(SYS_io_cancel, static_cast<long>(address), kernel::as_argument(control_block),
+                               kernel::as_argument(result));
+  }
   if (control_block == nullptr) return -EFAULT;
   if (control_block->aio_key != 0) return -EINVAL;
-  Caller caller(address);
-  if (caller.context() == nullptr) return -EINVAL;
   if (engine::t_inside != 0) return -EAGAIN;
   const int fd = static_cast<int>(control_block->aio_fildes);
   switch (caller.engine()->cancel(caller.context(), fd, control_block)) {
@@ -175,10 +200,11 @@ long cancel_block(aio_context_t address, iocb* control_block, io_event*) {
 
 long get_events(aio_context_t address, long min_count, long count, io_event* events, const timespec* timeout,
                 const sigset_t* mask, size_t mask_bytes) {
-  if (mask != nullptr && mask_bytes != sizeof(uint64_t)) return -EINVAL;
   Caller caller(address);
   Context* context = caller.context();
-  if (context == nullptr || min_count < 0 || min_count > count) return -EINVAL;
+  if (context == nullptr) return get_events_of_kernel(address, min_count, count, events, timeout, mask, mask_bytes);
+  if (mask != nullptr && mask_bytes != sizeof(uint64_t)) return -EINVAL;
+  if (min_count < 0 || min_count > count) return -EINVAL;
   context->note_call(min_count > 0);
   uint32_t taken = take_events(context, events, count);
   const engine::DirectLane& lane = caller.engine()->direct;

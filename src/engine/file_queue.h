@@ -113,6 +113,7 @@ class FileQueue {
   // Whether these status flags have its I/O done in another way than those it was opened with.
   bool differs(int status_flags) const;
   bool is_eventfd() const { return is_eventfd_; }
+  bool is_file_stream() const { return is_file_stream_; }
   // The same number may be another file's later: this one's life.
   uint32_t life() const { return life_.load(std::memory_order_acquire); }
   // Adds one to the eventfd, if it is still the one of that life. Thread: any. Signal-safe: yes.
@@ -303,6 +304,7 @@ class FileQueue {
   bool can_write_ = false;
   bool is_directory_ = false;
   bool is_eventfd_ = false;
+  bool is_file_stream_ = false;
   std::atomic<uint32_t> life_{0};                              // (@) E-signal
   std::atomic<uint32_t> signalling_{0};                        // (@) E-signal; futex word
   std::atomic<uint32_t> to_add_{0};                            // (@) E-signal: what the eventfd is yet to be told

@@ -45,15 +45,15 @@ FileKind kind_of(int fd, uint16_t mode) {
 }
 
 bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
-}  // namespace
 
-bool knows_nowait(int fd) {
-  // Far behind the end of any file: nothing is read, no access time changes. The flag is checked before the offset.
+// What a read with RWF_NOWAIT says, far behind the end of any file: nothing is read, no access time changes. The flag is
+// checked before the offset.
+int64_t try_nowait(int fd) {
   char byte;
   iovec vector = {&byte, 1};
-  const int64_t answer = read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait);
-  return answer != -EOPNOTSUPP && answer != -ESPIPE;
+  return read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait);
 }
+}  // namespace
 
 bool can_be_duplicated(int from, int to) {
   rlimit limit = {};
@@ -93,7 +93,12 @@ int file_traits(int fd, FileTraits* traits) {
   if ((status.stx_mode & S_IFMT) == 0) name_kernel_file(fd, traits);
   traits->status_flags = status_flags(fd);
   if (traits->status_flags < 0) return traits->status_flags;
-  traits->knows_nowait = is_seekable(traits->kind) && knows_nowait(fd);
+  const int64_t answer = is_seekable(traits->kind) ? try_nowait(fd) : -EOPNOTSUPP;
+  traits->knows_nowait = answer != -EOPNOTSUPP && answer != -ESPIPE;
+  if (answer == -ESPIPE) {  // it looks like a file, and has no offsets: trace_pipe, a FUSE stream
+    traits->kind = FileKind::kOther;
+    traits->is_file_stream = true;
+  }
   const bool has_alignment = (status.stx_mask & STATX_DIOALIGN) != 0 && is_power_of_two(status.stx_dio_offset_align) &&
                              is_power_of_two(status.stx_dio_mem_align);
   if (has_alignment) {

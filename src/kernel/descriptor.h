@@ -22,16 +22,15 @@ inline bool is_seekable(FileKind kind) { return kind == FileKind::kRegular || ki
 // matter: fcntl(F_SETFL) may change them at any time.
 int status_flags(int fd);
 
-// Whether reads of this seekable file know RWF_NOWAIT (FMODE_NOWAIT in the kernel). Where they do not (FUSE, some network
-// file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told: of a file opened for
-// writing only. False where reads take no offset, of a file that looks as if they did (a FUSE stream).
-bool knows_nowait(int fd);
-
 // What is asked once, when a file meets aiox for the first time.
 struct FileTraits {
   FileKind kind = FileKind::kRegular;
   int status_flags = 0;
+  // Whether reads of this seekable file know RWF_NOWAIT (FMODE_NOWAIT in the kernel). Where they do not (FUSE, some network
+  // file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told: of a file opened for
+  // writing only.
   bool knows_nowait = false;
+  bool is_file_stream = false;  // of FileKind::kOther: a regular file by its type, without offsets
   bool is_directory = false;
   bool is_eventfd = false;
   uint32_t transfer_bytes_max = 0;   // of one request to a block device (BLKSECTGET); 0: not a device, or it does not say

@@ -101,7 +101,7 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
 
 int prepare_sync(FileQueue* file, const iocb& block, Submission* submission) {
   if (block.aio_buf != 0 || block.aio_offset != 0 || block.aio_nbytes != 0 || block.aio_rw_flags != 0) return -EINVAL;
-  if (!kernel::is_seekable(file->kind())) return -EINVAL;  // it has no fsync
+  if (!kernel::is_seekable(file->kind()) && !file->is_file_stream()) return -EINVAL;  // it has no fsync
   submission->opcode = block.aio_lio_opcode == IOCB_CMD_FSYNC ? Opcode::kSync : Opcode::kDataSync;
   return 0;
 }

@@ -15,11 +15,13 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "case_runner.h"
 #include "channels.h"
 #include "file_kinds.h"
 #include "requests.h"
+#include "slow_file.h"
 
 namespace conformance {
 namespace {
@@ -280,6 +282,30 @@ AIOX_CASE("a file of /proc that knows write but no pwrite is written, however it
     EXPECT(read_exactly(reading, name.size()) == name);
     close(reading);
     close(fd);
+  }
+}
+
+AIOX_CASE("a file without offsets is written and read in the order of the calls, where the last one ended") {
+  aiox_test::SlowFile file;
+  file.be_without_offsets();
+  constexpr int kCount = 8;
+  for (const int flags : {O_WRONLY, O_RDWR}) {
+    const int writing = file.open(flags), reading = file.open(O_RDONLY);
+    std::vector<std::string> pieces;
+    std::vector<aiocb> writes, reads;
+    char in[kCount][100];
+    for (int i = 0; i < kCount; ++i) pieces.push_back(pattern(100, static_cast<unsigned>(i + flags)));
+    for (int i = 0; i < kCount; ++i) writes.push_back(make_write(writing, pieces[static_cast<size_t>(i)].data(), 100, 7));
+    for (int i = 0; i < kCount; ++i) reads.push_back(make_read(reading, in[i], 100, 7));
+    for (aiocb& write : writes) submit(write);
+    for (aiocb& write : writes) EXPECT_EQ(result_of(write), 100);
+    for (aiocb& read : reads) submit(read);
+    for (int i = 0; i < kCount; ++i) {
+      EXPECT_EQ(result_of(reads[static_cast<size_t>(i)]), 100);
+      EXPECT(pieces[static_cast<size_t>(i)].compare(0, 100, in[i], 100) == 0);
+    }
+    close(writing);
+    close(reading);
   }
 }
 

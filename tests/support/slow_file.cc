@@ -39,6 +39,7 @@ struct SlowFile::Shared {
   std::atomic<int> arrived[kOpCount];
   std::atomic<std::uint32_t> write_cap;
   std::atomic<std::int64_t> fail_offset;
+  std::atomic<std::uint32_t> open_flags;  // more of them
   std::atomic<std::uint32_t> event_count;
   SlowEvent events[kEventsMax];
 };
@@ -58,8 +59,9 @@ struct Held {
 class Server {
  public:
   Server(int fd, std::atomic<bool>* held, std::atomic<int>* arrived, std::atomic<std::uint32_t>* write_cap,
-         std::atomic<std::int64_t>* fail_offset, std::atomic<std::uint32_t>* event_count, SlowEvent* events)
-      : fd_(fd), held_(held), arrived_(arrived), write_cap_(write_cap), fail_offset_(fail_offset),
+         std::atomic<std::int64_t>* fail_offset, std::atomic<std::uint32_t>* open_flags,
+         std::atomic<std::uint32_t>* event_count, SlowEvent* events)
+      : fd_(fd), held_(held), arrived_(arrived), write_cap_(write_cap), fail_offset_(fail_offset), open_flags_(open_flags),
         event_count_(event_count), events_(events), content_(SlowFile::kFileBytes, '\0') {}
 
   void run() {
@@ -174,7 +176,7 @@ class Server {
       }
       case FUSE_OPEN: {
         fuse_open_out out{};
-        out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+        out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | *open_flags_;
         reply(header, 0, &out, sizeof out);
         break;
       }
@@ -227,6 +229,7 @@ class Server {
   std::atomic<int>* const arrived_;
   std::atomic<std::uint32_t>* const write_cap_;
   std::atomic<std::int64_t>* const fail_offset_;
+  std::atomic<std::uint32_t>* const open_flags_;
   std::atomic<std::uint32_t>* const event_count_;
   SlowEvent* const events_;
   std::string content_;
@@ -270,7 +273,7 @@ SlowFile::SlowFile() {
 
 void SlowFile::serve(int fuse_fd) {
   Server server(fuse_fd, shared_->held, shared_->arrived, &shared_->write_cap, &shared_->fail_offset,
-                &shared_->event_count, shared_->events);
+                &shared_->open_flags, &shared_->event_count, shared_->events);
   server.run();
 }
 
@@ -280,6 +283,7 @@ int SlowFile::open(int flags) {
   return fd;
 }
 
+void SlowFile::be_without_offsets() { shared_->open_flags = FOPEN_NONSEEKABLE; }
 void SlowFile::hold(SlowOp op) { shared_->held[index_of(op)] = true; }
 void SlowFile::release(SlowOp op) { shared_->held[index_of(op)] = false; }
 int SlowFile::arrived(SlowOp op) const { return shared_->arrived[index_of(op)]; }

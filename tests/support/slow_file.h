@@ -34,6 +34,9 @@ class SlowFile {
   // A descriptor on the file; reads and writes go past the page cache.
   int open(int flags);
 
+  // Opened from now on it has no offsets (FOPEN_NONSEEKABLE): it is read and written where the last call ended.
+  void be_without_offsets();
+
   // From now on operations of this kind are not answered, until release().
   void hold(SlowOp op);
   void release(SlowOp op);

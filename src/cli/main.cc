@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "aiox/aiox.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
+#include "cli/text/terminal.h"
 
 namespace {
 
@@ -41,7 +43,7 @@ std::string in_words(const CLI::Error& error) {
 int complain(const CLI::App& app, const CLI::Error& error) {
   const auto used = app.get_subcommands();
   const std::string name = used.empty() ? "aiox" : "aiox " + used.front()->get_name();
-  fmt::print(stderr, "{}: {}\n{} --help shows what there is.\n", name, in_words(error), name);
+  aiox::cli::say("{}: {}\n{} --help shows what there is.\n", name, in_words(error), name);
   return name == "aiox run" ? aiox::cli::kExitRunFailed : aiox::cli::kExitUsage;
 }
 
@@ -66,9 +68,9 @@ int run_command(int argc, char** argv) {
   } catch (const CLI::RequiredError& error) {
     if (!app.get_subcommands().empty()) return complain(app, error);  // one of the subcommand's own
     if (argc > 1) {
-      fmt::print(stderr, "aiox: \"{}\" is no command of aiox.\naiox --help shows what there is.\n", argv[1]);
+      aiox::cli::say("aiox: \"{}\" is no command of aiox.\naiox --help shows what there is.\n", argv[1]);
     } else {
-      fmt::print(stderr, "{}", app.help());
+      aiox::cli::say("{}", app.help());
     }
     return aiox::cli::kExitUsage;
   } catch (const CLI::Error& error) {
@@ -80,16 +82,20 @@ int run_command(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  aiox::cli::keep_standard_numbers();
   int error = 0;
   int status = 0;
   try {
     status = run_command(argc, argv);
   } catch (const std::system_error& problem) {  // what fmt throws when a line cannot be written
     error = problem.code().value();
+  } catch (const std::exception& problem) {  // after what was made on the way has been taken down
+    aiox::cli::say("aiox: {}\n", problem.what());
+    return aiox::cli::kExitFailed;
   }
   // An answer that did not arrive is none.
   if (error == 0 && std::fflush(stdout) != 0) error = errno;
   if (error == 0) return status;
-  fmt::print(stderr, "aiox: writing the answer: {}\n", std::strerror(error));
+  aiox::cli::say("aiox: writing the answer: {}\n", std::strerror(error));
   return status != 0 ? status : 1;
 }

@@ -45,6 +45,9 @@ int join_shared_segment(int id, size_t size_bytes_min, SharedSegment* segment) {
   const long error = raw_syscall(SYS_shmctl, id, IPC_STAT, as_argument(&status));
   if (error < 0) return static_cast<int>(error);
   if (status.shm_segsz < size_bytes_min) return -EINVAL;
+  // Its number came from outside: what another user has made could be changed by that user at any moment.
+  const uid_t maker = status.shm_perm.cuid;
+  if (maker != 0 && maker != static_cast<uid_t>(raw_syscall(SYS_geteuid))) return -EPERM;
   return attach(id, status.shm_segsz, segment);
 }
 

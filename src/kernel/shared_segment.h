@@ -17,7 +17,7 @@ struct SharedSegment {
 // Zeroed, for the process's own user only. 0, or -errno with *step naming the call.
 int make_shared_segment(size_t size_bytes, SharedSegment* segment, const char** step);
 
-// Attaches an existing one of at least that size. 0 or -errno.
+// Attaches an existing one of at least that size, made by the process's own user or by root. 0 or -errno.
 int join_shared_segment(int id, size_t size_bytes_min, SharedSegment* segment);
 void leave_shared_segment(const SharedSegment& segment);
 

@@ -101,9 +101,11 @@ bool Recorder::join_segment(int segment_id, uint64_t key) {
   kernel::SharedSegment segment;
   if (kernel::join_shared_segment(segment_id, sizeof(SegmentHeader), &segment) != 0) return false;
   auto* header = static_cast<SegmentHeader*>(segment.address);
+  // What others can change is asked once: how many places there are follows from the size, which the kernel knows.
   if (is_segment(header, segment.size_bytes) && header->key == key) {
+    const size_t places = (segment.size_bytes - sizeof(SegmentHeader)) / sizeof(ProcessFigures);
     const uint32_t place = header->taken.fetch_add(1, kFigure);
-    if (place < header->process_count) {
+    if (place < places) {
       begin_process(figures_of(header, place));
       return true;
     }

@@ -118,6 +118,8 @@ struct ProcessFigures {  // aligned as its last member is
   ThreadFigures threads[kThreads];
 };
 
+inline constexpr uint32_t kProcessesMax = 4096;  // of one segment
+
 struct alignas(4096) SegmentHeader {
   static constexpr uint64_t kMagic = 0x3153544154534958;  // "XISTATS1"
   static constexpr uint32_t kVersion = 1;
@@ -153,7 +155,7 @@ inline void begin_segment(SegmentHeader* header, uint32_t process_count, uint64_
 inline bool is_segment(SegmentHeader* header, size_t size_bytes) {
   if (size_bytes < sizeof(SegmentHeader)) return false;
   if (std::atomic_ref<uint64_t>(header->magic).load(std::memory_order_acquire) != SegmentHeader::kMagic) return false;
-  return header->version == SegmentHeader::kVersion && header->process_count <= 4096 &&
+  return header->version == SegmentHeader::kVersion && header->process_count <= kProcessesMax &&
          header->size_bytes == segment_bytes(header->process_count) && header->size_bytes <= size_bytes;
 }
 

@@ -71,7 +71,7 @@ Examples:
   aiox bench diff --all --threshold 10 before.json after.json)";
 
 [[noreturn]] void fail(const std::string& message, int status = 1) {
-  fmt::print(stderr, "aiox bench: {}\n", message);
+  say("aiox bench: {}\n", message);
   throw Exit{status};
 }
 
@@ -127,7 +127,7 @@ void run(const CLI::App& command, Options options, const std::string& words) {
   if (!is_measured) {
     std::string last;
     for (const Row& row : report.rows) {
-      if (row.unavailable != last) fmt::print(stderr, "aiox bench: {}: {}\n", row.engine, row.unavailable);
+      if (row.unavailable != last) say("aiox bench: {}: {}\n", row.engine, row.unavailable);
       last = row.unavailable;
     }
     throw Exit{kExitFailed};
@@ -150,7 +150,7 @@ Report load(const std::string& path) {
   try {
     return report_from_json(read_file(path));
   } catch (const std::exception& error) {
-    fmt::print(stderr, "aiox bench diff: {}: {}; give a file that aiox bench --output has written\n", path,
+    say("aiox bench diff: {}: {}; give a file that aiox bench --output has written\n", path,
                error.what());
     throw Exit{kExitUsage};
   }
@@ -160,7 +160,7 @@ void run_diff(const DiffOptions& options) {
   const Report before = load(options.first);
   const Report after = load(options.second);
   const auto complain = [](const std::string& message) {
-    fmt::print(stderr, "aiox bench diff: {}\n", message);
+    say("aiox bench diff: {}\n", message);
     throw Exit{kExitUsage};
   };
   if (const auto different = different_work(before, after); !different.empty()) {

@@ -50,7 +50,7 @@ void throw_if_interrupted() {
   if (g_signal == 0) return;
   const int signal = g_signal;
   // In place of the progress line, and of the ^C that the terminal shows.
-  fmt::print(stderr, "{}aiox bench: interrupted ({}); what it made is removed\n",
+  say("{}aiox bench: interrupted ({}); what it made is removed\n",
              is_terminal(STDERR_FILENO) ? "\r\x1b[K" : "",
              signal == SIGINT    ? "Ctrl-C"
              : signal == SIGTERM ? "SIGTERM"

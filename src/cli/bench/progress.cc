@@ -25,18 +25,18 @@ std::string minutes_seconds(double seconds) {
 
 }  // namespace
 
-Progress::Progress(double runs_expected) : is_shown_(is_terminal(STDERR_FILENO)), runs_expected_(runs_expected) {}
+Progress::Progress(double runs_expected) : is_shown_(can_place_cursor(STDERR_FILENO)), runs_expected_(runs_expected) {}
 Progress::~Progress() { clear(); }
 
 void Progress::clear() {
-  if (is_shown_ && shown_ns_ != 0) fmt::print(stderr, "\r\x1b[K");
+  if (is_shown_ && shown_ns_ != 0) say_styled("\r\x1b[K");
   std::fflush(stderr);
 }
 
 void Progress::show(const std::string& text) {
   shown_ns_ = now_ns();
   const auto columns = static_cast<std::size_t>(terminal_size(STDERR_FILENO).columns);
-  fmt::print(stderr, "\r\x1b[K{}", text.substr(0, columns > 1 ? columns - 1 : columns));
+  say_styled("\r\x1b[K" + shown_text(text.substr(0, columns > 1 ? columns - 1 : columns)));
   std::fflush(stderr);
 }
 

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/doctor/doctor.h"
 #include "cli/exit.h"
+#include "cli/text/terminal.h"
 
 namespace aiox::cli {
 namespace {
@@ -45,7 +46,7 @@ struct Question {
 };
 
 [[noreturn]] void complain(const std::string& message) {
-  fmt::print(stderr, "aiox doctor: {}\naiox doctor --help shows what there is.\n", message);
+  say("aiox doctor: {}\naiox doctor --help shows what there is.\n", message);
   throw Exit{kExitUsage};
 }
 

@@ -373,9 +373,9 @@ int examine_path(const std::string& path, bool as_json) {
   findings.storage = look_at_storage(path);
   const bool shows_progress = is_terminal(STDERR_FILENO);
   findings.rows = try_requests(findings.storage, [shows_progress](const std::string& title) {
-    if (shows_progress) fmt::print(stderr, "\r\x1b[Ktrying: {}", title);
+    if (shows_progress) say("\r\x1b[Ktrying: {}", title);
   });
-  if (shows_progress) fmt::print(stderr, "\r\x1b[K");
+  if (shows_progress) say("\r\x1b[K");
   for (const Row& row : findings.rows) {
     if (!findings.storage.direct) findings.storage.direct = row.direct;
   }

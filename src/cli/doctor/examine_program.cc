@@ -23,6 +23,7 @@
 #include "cli/program/library_search.h"
 #include "cli/program/preload.h"
 #include "cli/program/reach.h"
+#include "cli/text/terminal.h"
 
 namespace aiox::cli::doctor {
 namespace {
@@ -59,7 +60,7 @@ struct Verdict {
 };
 
 [[noreturn]] void fail(const std::string& message) {
-  fmt::print(stderr, "aiox doctor: {}\n", message);
+  say("aiox doctor: {}\n", message);
   throw Exit{kSomethingDoesNotWork};
 }
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/exit.h"
+#include "cli/text/terminal.h"
 #include "cli/text/units.h"
 
 namespace aiox::cli::doctor {
@@ -26,13 +27,12 @@ using Config = ::aiox_config;
   rlimit space{};
   ::getrlimit(RLIMIT_AS, &space);
   if (error == -EAGAIN && space.rlim_cur != RLIM_INFINITY) {
-    fmt::print(
-        stderr,
+    say(
         "aiox doctor: the library has no memory to start with, so AIO calls are answered EAGAIN: the address space of "
         "this process is limited to {}. Raise it (ulimit -v unlimited) or set a smaller AIOX_QUEUE_MAX.\n",
         bytes_text(static_cast<double>(space.rlim_cur)));
   } else {
-    fmt::print(stderr, "aiox doctor: the library does not answer: {}\n", std::strerror(-error));
+    say("aiox doctor: the library does not answer: {}\n", std::strerror(-error));
   }
   throw Exit{kExitFailed};
 }

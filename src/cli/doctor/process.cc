@@ -17,6 +17,7 @@
 #include "cli/doctor/machine.h"
 #include "cli/exit.h"
 #include "cli/program/elf_image.h"
+#include "cli/text/terminal.h"
 
 namespace aiox::cli::doctor {
 namespace {
@@ -131,7 +132,7 @@ Process look_at_process(long pid) {
   const std::string status = read_all(folder + "/status");
   if (status.empty()) {
     const bool is_proc_there = ::access("/proc/self/status", R_OK) == 0;
-    fmt::print(stderr, "aiox doctor: {}\n",
+    say("aiox doctor: {}\n",
                is_proc_there ? fmt::format("there is no process {} (ps lists them)", pid)
                              : std::string("/proc is not mounted here, so other processes cannot be looked at"));
     throw Exit{kSomethingDoesNotWork};

@@ -46,30 +46,30 @@ std::string Report::wrapped(const std::string& text, std::size_t indent) const {
   return out;
 }
 
-void Report::heading(const std::string& text) { fmt::print("{}\n", styled(text, Style::kBold, has_colours_)); }
+void Report::heading(const std::string& text) { fmt::print("{}\n", styled(shown_text(text), Style::kBold, has_colours_)); }
 
 void Report::entry(const std::string& label, const std::string& text, Style style) {
   text_column_ = kLabelColumns;
-  fmt::print("{:<{}}{}\n", label, kLabelColumns, styled(wrapped(text, text_column_), style, has_colours_));
+  fmt::print("{:<{}}{}\n", shown_text(label), kLabelColumns, styled(wrapped(shown_text(text), text_column_), style, has_colours_));
 }
 
 void Report::entry(const std::string& label, const std::string& state, Style style, const std::string& text) {
   text_column_ = kLabelColumns + kStateColumns;
   const std::string gap(text.empty() ? 0 : std::max<std::size_t>(kStateColumns, state.size() + 1) - state.size(), ' ');
-  fmt::print("{:<{}}{}{}{}\n", label, kLabelColumns, styled(state, style, has_colours_), gap,
-             wrapped(text, text_column_));
+  fmt::print("{:<{}}{}{}{}\n", shown_text(label), kLabelColumns, styled(shown_text(state), style, has_colours_), gap,
+             wrapped(shown_text(text), text_column_));
 }
 
 void Report::more(const std::string& text) {
-  fmt::print("{}{}\n", std::string(text_column_, ' '), wrapped(text, text_column_));
+  fmt::print("{}{}\n", std::string(text_column_, ' '), wrapped(shown_text(text), text_column_));
 }
 
 void Report::item(const std::string& text, Style style) {
-  fmt::print("- {}\n", styled(wrapped(text, 2), style, has_colours_));
+  fmt::print("- {}\n", styled(wrapped(shown_text(text), 2), style, has_colours_));
 }
 
 void Report::paragraph(const std::string& text, Style style) {
-  fmt::print("{}\n", styled(wrapped(text, 0), style, has_colours_));
+  fmt::print("{}\n", styled(wrapped(shown_text(text), 0), style, has_colours_));
 }
 
 void Report::lines(const std::string& text) { fmt::print("{}", text); }

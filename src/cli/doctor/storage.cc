@@ -18,6 +18,7 @@
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/machine.h"
 #include "cli/exit.h"
+#include "cli/text/terminal.h"
 
 namespace aiox::cli::doctor {
 namespace {
@@ -25,7 +26,7 @@ namespace {
 constexpr unsigned kTerminalMajors[] = {4, 5, 136, 137, 138, 139, 140, 141, 142, 143};
 
 [[noreturn]] void fail(const std::string& path, int error) {
-  fmt::print(stderr, "aiox doctor: {}: {}\n", path, std::strerror(error));
+  say("aiox doctor: {}: {}\n", path, std::strerror(error));
   throw Exit{kSomethingDoesNotWork};
 }
 

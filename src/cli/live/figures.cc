@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/text/terminal.h"
 #include "stats/ticks.h"
 
 namespace aiox::cli {
@@ -345,14 +346,6 @@ std::vector<FileTraffic> busiest(const Figures& figures, std::size_t most) {
   });
   if (files.size() > most) files.resize(most);
   return files;
-}
-
-std::string shown_text(const std::string& text) {
-  std::string shown = text;
-  for (char& c : shown) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return shown;
 }
 
 std::string shown_name(const FileTraffic& file) {

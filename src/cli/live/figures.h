@@ -77,9 +77,8 @@ const char* name_of(stats::Kind kind);
 std::string error_name(std::size_t error);
 // The files with operations, the busiest first, at most so many.
 std::vector<FileTraffic> busiest(const Figures& figures, std::size_t most);
-// What a file is called on a terminal: no control characters; its device and number where it has no name.
+// What a file is called on a terminal; its device and number where it has no name.
 std::string shown_name(const FileTraffic& file);
-std::string shown_text(const std::string& text);
 
 // seconds: what the rates are per; 0: no rates.
 nlohmann::ordered_json to_json(const Figures& figures, double seconds);

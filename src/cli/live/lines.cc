@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/text/terminal.h"
 #include "cli/text/units.h"
 
 namespace aiox::cli {
@@ -88,8 +89,9 @@ std::string row_line(const std::vector<Column>& columns, const std::vector<std::
   for (std::size_t i = 0; i < columns.size() && i < cells.size(); ++i) {
     if (columns[i].drop >= dropped_from) continue;
     if (!line.empty()) line += ' ';
-    line += columns[i].is_left ? fmt::format("{:<{}.{}}", cells[i], columns[i].width, columns[i].width)
-                               : fmt::format("{:>{}}", cells[i], columns[i].width);
+    const std::string cell = shown_text(cells[i]);
+    line += columns[i].is_left ? fmt::format("{:<{}.{}}", cell, columns[i].width, columns[i].width)
+                               : fmt::format("{:>{}}", cell, columns[i].width);
   }
   line.erase(line.find_last_not_of(' ') + 1);
   return line;

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cli/exit.h"
+#include "cli/text/terminal.h"
 #include "stats/ticks.h"
 
 namespace aiox::cli {
@@ -78,7 +79,7 @@ void handle(int signal, void (*handler)(int)) {
 
 Screen::Screen() {
   if (!is_terminal(STDIN_FILENO) || ::tcgetattr(STDIN_FILENO, &g_before) != 0) {
-    fmt::print(stderr, "aiox top: standard input is no terminal, so there are no keys: give --count N, or --json\n");
+    say("aiox top: standard input is no terminal, so there are no keys: give --count N, or --json\n");
     throw Exit{kExitFailed};
   }
   for (const int signal : kEnding) handle(signal, note_ending);

@@ -1,6 +1,6 @@
 // segments.h - finds the statistics of other processes: System V shared memory that the library has made (stats/segment.h),
-// attached read-only for as long as somebody here looks at it. What is in them is another user's, where root looks: nothing
-// that is read there decides how far is read.
+// attached read-only for as long as it is looked at here. What is in them is another user's, where root looks: nothing that is
+// read there decides how far is read, and they are believed only about processes of the user who made them.
 #pragma once
 
 #include <sys/types.h>
@@ -29,12 +29,19 @@ class Segment {
   const stats::ProcessFigures& figures(std::uint32_t index) const { return *stats::figures_of(header_, index); }
   // Places in use: of processes, some of which may have ended.
   std::uint32_t process_count() const;
+  // Who has made it: the kernel says so, not the segment.
+  uid_t maker() const { return maker_; }
 
  private:
-  Segment(stats::SegmentHeader* header, std::uint32_t places) : header_(header), places_(places) {}
+  Segment(stats::SegmentHeader* header, std::uint32_t places, uid_t maker)
+      : header_(header), places_(places), maker_(maker) {}
   stats::SegmentHeader* header_;
   std::uint32_t places_;  // by its size
+  uid_t maker_;
 };
+
+// What the program of those figures is called: it need not end in a zero byte.
+std::string program_name(const stats::ProcessFigures& figures);
 
 // A process that keeps statistics.
 struct Process {

@@ -22,6 +22,7 @@
 #include "cli/live/interval.h"
 #include "cli/live/lines.h"
 #include "cli/live/watch.h"
+#include "cli/text/terminal.h"
 #include "stats/ticks.h"
 
 namespace aiox::cli {
@@ -58,7 +59,7 @@ struct Options {
 
 [[noreturn]] void fail(const std::string& message) {
   std::fflush(stdout);
-  fmt::print(stderr, "aiox stat: {}\n", message);
+  say("aiox stat: {}\n", message);
   throw Exit{kExitFailed};
 }
 
@@ -117,7 +118,6 @@ std::optional<bool> has_library(pid_t pid) {
   const std::string proc = fmt::format("/proc/{}", pid);
   std::string name;
   std::getline(std::ifstream(proc + "/comm"), name);
-  name = shown_text(name);
   const auto is_loaded = has_library(pid);
   const bool is_others = ::stat(proc.c_str(), &status) == 0 && status.st_uid != ::geteuid() && ::geteuid() != 0;
   if (is_forbidden || (is_others && !is_loaded)) {

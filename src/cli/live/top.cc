@@ -66,8 +66,7 @@ std::vector<Column> columns() {
 }
 
 std::string row(const Observation& seen, int width = 0) {
-  std::vector<std::string> cells = {fmt::format("{}", seen.process.id), shown_text(seen.user),
-                                    shown_text(seen.process.name)};
+  std::vector<std::string> cells = {fmt::format("{}", seen.process.id), seen.user, seen.process.name};
   const auto rates = rate_cells(seen);
   cells.insert(cells.end(), rates.begin(), rates.end());
   return row_line(columns(), cells, width);
@@ -105,7 +104,7 @@ std::vector<std::string> nothing_lines(std::size_t forbidden) {
 
 void finish_output() {
   if (std::fflush(stdout) == 0) return;
-  fmt::print(stderr, "aiox top: cannot write: {}\n", std::strerror(errno));
+  say("aiox top: cannot write: {}\n", std::strerror(errno));
   throw Exit{kExitFailed};
 }
 
@@ -161,7 +160,7 @@ class Top {
   int run() {
     const TerminalSize room = terminal_size(STDOUT_FILENO);
     if (room.columns < kColumnsMin || room.rows < kRowsMin) {
-      fmt::print(stderr, "aiox top: the terminal is too small: {} by {}, and it takes {} by {}\n", room.columns, room.rows,
+      say("aiox top: the terminal is too small: {} by {}, and it takes {} by {}\n", room.columns, room.rows,
                  kColumnsMin, kRowsMin);
       throw Exit{kExitFailed};
     }
@@ -261,11 +260,11 @@ class Top {
 
 void top(const Options& options) {
   if (::access("/proc/sysvipc/shm", R_OK) != 0) {
-    fmt::print(stderr, "aiox top: /proc/sysvipc/shm: {}: without it the statistics of processes cannot be found\n",
+    say("aiox top: /proc/sysvipc/shm: {}: without it the statistics of processes cannot be found\n",
                std::strerror(errno));
     throw Exit{kExitFailed};
   }
-  if (options.as_json || options.count > 0 || !is_terminal(STDOUT_FILENO)) {
+  if (options.as_json || options.count > 0 || !can_place_cursor(STDOUT_FILENO)) {
     print_batches(options);
     return;
   }

@@ -48,8 +48,16 @@ constexpr unsigned kNativeMachine = EM_NONE;  // not told apart
 
 constexpr unsigned char kNativeOrder = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
 
-// A table beyond this is not a program's: the file is broken, or made to waste memory.
-constexpr std::uint64_t kTableBytesMax = std::uint64_t{256} << 20;
+// More than any program has: the file is broken, or made to waste memory or time.
+constexpr std::uint64_t kBytesMax = std::uint64_t{256} << 20;    // read of one file, in all
+constexpr std::uint64_t kBytesMin = std::uint64_t{4} << 20;      // and of a small one, whose parts may be read twice
+constexpr std::uint64_t kReadCost = 512;                         // what a small read counts for
+constexpr std::uint64_t kTextBytesMax = std::uint64_t{64} << 20; // of names that are kept, in all
+constexpr std::size_t kNameBytesMax = 4096;                      // PATH_MAX
+constexpr std::size_t kSymbolsMax = std::size_t{1} << 20;
+constexpr std::size_t kLibrariesMax = 1024;
+constexpr std::size_t kDirectoriesMax = 64;
+constexpr std::size_t kVersionsMax = 4096;
 
 // The name that the note of aiox's libraries goes by.
 constexpr char kNoteName[] = "aiox";
@@ -64,6 +72,7 @@ class File {
       error_ = S_ISDIR(status.st_mode) ? "is a directory" : "is not a regular file";
     } else {
       bytes_ = static_cast<std::uint64_t>(status.st_size);
+      left_ = std::min(std::max(2 * std::min(bytes_, kBytesMax), kBytesMin), kBytesMax);
     }
   }
   ~File() {
@@ -74,12 +83,15 @@ class File {
 
   const std::string& error() const { return error_; }
 
-  // Values from there on; none at all where the file ends before them.
+  // Values from there on; none at all where the file ends before them, or too much of it has been read already.
   template <typename Value>
   std::vector<Value> values(std::uint64_t offset, std::uint64_t count) const {
-    if (count > kTableBytesMax / sizeof(Value)) return {};
+    if (count > kBytesMax / sizeof(Value)) return {};
     const std::uint64_t bytes = count * sizeof(Value);
     if (offset > bytes_ || bytes > bytes_ - offset) return {};
+    const std::uint64_t cost = std::max(bytes, kReadCost);
+    if (cost > left_) return {};
+    left_ -= cost;
     std::vector<Value> found(count);
     auto* to = reinterpret_cast<char*>(found.data());
     for (std::uint64_t done = 0; done < bytes;) {
@@ -93,6 +105,7 @@ class File {
  private:
   int fd_;
   std::uint64_t bytes_ = 0;
+  mutable std::uint64_t left_ = 0;  // that may still be read
   std::string error_;
 };
 
@@ -111,7 +124,7 @@ std::string machine_name(unsigned machine, unsigned char elf_class) {
 
 std::vector<std::string> directories_of(const std::string& list) {
   std::vector<std::string> found;
-  for (std::size_t at = 0; at <= list.size();) {
+  for (std::size_t at = 0; at <= list.size() && found.size() < kDirectoriesMax;) {
     const std::size_t end = std::min(list.find(':', at), list.size());
     if (end > at) found.push_back(list.substr(at, end - at));
     at = end + 1;
@@ -139,7 +152,7 @@ class Reader {
 
  private:
   std::string text_at(std::uint64_t offset, std::uint64_t bytes) const {
-    const auto text = file_.values<char>(offset, bytes);
+    const auto text = file_.values<char>(offset, std::min<std::uint64_t>(bytes, kNameBytesMax));
     return std::string(text.begin(), std::find(text.begin(), text.end(), '\0'));
   }
 
@@ -168,11 +181,24 @@ class Reader {
     return 0;
   }
 
-  std::string string_at(std::uint64_t index) const {
-    if (index >= strings_.size()) return {};
-    const auto from = strings_.begin() + static_cast<std::ptrdiff_t>(index);
-    return std::string(from, std::find(from, strings_.end(), '\0'));
+  // Empty, too, where the names of the file are longer or more than those of any program.
+  std::string name_in(const std::vector<char>& strings, std::uint64_t index) const {
+    if (index >= strings.size()) return {};
+    const char* from = strings.data() + index;
+    const std::size_t length = ::strnlen(from, std::min<std::uint64_t>(strings.size() - index, kNameBytesMax));
+    if (length == kNameBytesMax || length > text_left_) return {};
+    text_left_ -= length;
+    return std::string(from, length);
   }
+
+  // A name once more, as long as there is room.
+  std::string kept(const std::string& name) const {
+    if (name.size() > text_left_) return {};
+    text_left_ -= name.size();
+    return name;
+  }
+
+  std::string string_at(std::uint64_t index) const { return name_in(strings_, index); }
 
   void read_notes(const Segment& segment, ElfImage* image) const {
     const auto bytes = file_.values<char>(segment.p_offset, segment.p_filesz);
@@ -195,7 +221,7 @@ class Reader {
     strings_ = values_at<char>(dynamic_value(DT_STRTAB), dynamic_value(DT_STRSZ));
     for (const Dynamic& entry : dynamic_) {
       if (entry.d_tag == DT_NULL) break;
-      if (entry.d_tag == DT_NEEDED) image->needed.push_back(string_at(entry.d_un.d_val));
+      if (entry.d_tag == DT_NEEDED && image->needed.size() < kLibrariesMax) image->needed.push_back(string_at(entry.d_un.d_val));
       if (entry.d_tag == DT_SONAME) image->soname = string_at(entry.d_un.d_val);
       if (entry.d_tag == DT_RPATH) image->rpath = directories_of(string_at(entry.d_un.d_val));
       if (entry.d_tag == DT_RUNPATH) image->runpath = directories_of(string_at(entry.d_un.d_val));
@@ -203,14 +229,14 @@ class Reader {
     const auto symbols = values_at<Symbol>(dynamic_value(DT_SYMTAB), symbol_count());
     const auto versions = values_at<std::uint16_t>(dynamic_value(DT_VERSYM), symbols.size());
     const auto needs = versions_needed();
-    for (std::size_t i = 1; i < symbols.size(); ++i) {
+    for (std::size_t i = 1; i < symbols.size() && image->symbols.size() < kSymbolsMax; ++i) {
       const Symbol& symbol = symbols[i];
       ElfSymbol found;
       found.name = string_at(symbol.st_name);
       found.is_imported = symbol.st_shndx == SHN_UNDEF;
       const auto need = i < versions.size() ? needs.find(versions[i] & 0x7fff) : needs.end();
-      if (need != needs.end()) found.version = need->second.first;
-      if (need != needs.end()) found.from_library = need->second.second;
+      if (need != needs.end()) found.version = kept(need->second.first);
+      if (need != needs.end()) found.from_library = kept(need->second.second);
       if (!found.name.empty()) image->symbols.push_back(std::move(found));
     }
   }
@@ -248,17 +274,19 @@ class Reader {
   std::map<unsigned, std::pair<std::string, std::string>> versions_needed() const {
     std::map<unsigned, std::pair<std::string, std::string>> found;
     std::uint64_t at = dynamic_value(DT_VERNEED);
-    for (std::uint64_t left = dynamic_value(DT_VERNEEDNUM); left > 0; --left) {
+    std::size_t seen = 0;
+    for (std::uint64_t left = dynamic_value(DT_VERNEEDNUM); left > 0 && seen < kVersionsMax; --left) {
       const auto need = values_at<Elf64_Verneed>(at, 1);  // the same in both classes
       if (need.empty()) break;
       std::uint64_t aux_at = at + need[0].vn_aux;
-      for (unsigned i = 0; i < need[0].vn_cnt; ++i) {
+      for (unsigned i = 0; i < need[0].vn_cnt && seen < kVersionsMax; ++i, ++seen) {
         const auto aux = values_at<Elf64_Vernaux>(aux_at, 1);
         if (aux.empty()) break;
         found[aux[0].vna_other & 0x7fffu] = {string_at(aux[0].vna_name), string_at(need[0].vn_file)};
         if (aux[0].vna_next == 0) break;
         aux_at += aux[0].vna_next;
       }
+      ++seen;
       if (need[0].vn_next == 0) break;
       at += need[0].vn_next;
     }
@@ -276,9 +304,9 @@ class Reader {
       const auto strings = file_.values<char>(sections[section.sh_link].sh_offset, sections[section.sh_link].sh_size);
       for (const Symbol& symbol : file_.values<Symbol>(section.sh_offset, section.sh_size / sizeof(Symbol))) {
         const bool is_function = (symbol.st_info & 0xf) == STT_FUNC && symbol.st_shndx != SHN_UNDEF;
-        if (!is_function || symbol.st_name >= strings.size()) continue;
-        const auto from = strings.begin() + symbol.st_name;
-        image->local_functions.emplace_back(from, std::find(from, strings.end(), '\0'));
+        if (!is_function || image->local_functions.size() >= kSymbolsMax) continue;
+        std::string name_of_function = name_in(strings, symbol.st_name);
+        if (!name_of_function.empty()) image->local_functions.push_back(std::move(name_of_function));
       }
     }
   }
@@ -288,6 +316,7 @@ class Reader {
   std::vector<Segment> segments_;
   std::vector<Dynamic> dynamic_;
   std::vector<char> strings_;
+  mutable std::uint64_t text_left_ = kTextBytesMax;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "cli/exit.h"
+#include "cli/text/terminal.h"
 
 namespace aiox::cli {
 namespace {
@@ -57,7 +58,7 @@ PreloadLibrary look_for_preload_library() {
 std::string find_preload_library(const std::string& command, int failure_status) {
   const PreloadLibrary library = look_for_preload_library();
   if (library.problem.empty()) return library.path;
-  fmt::print(stderr, "{}: {}\n", command, library.problem);
+  say("{}: {}\n", command, library.problem);
   throw Exit{failure_status};
 }
 

@@ -8,12 +8,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <utility>
 
 namespace aiox::cli {
 namespace {
 
 constexpr std::size_t kScriptsMax = 4;  // the kernel's own bound on "#!" that leads to "#!"
+constexpr std::size_t kFirstLineMax = 4096;  // the kernel looks at 256 bytes of it
 
 bool is_executable_file(const std::string& path) {
   struct stat status{};
@@ -32,9 +34,14 @@ std::optional<std::string> gains_privileges(const std::string& path) {
 
 // The one that the first line names; empty for what is no script.
 std::string interpreter_of(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};  // opening a FIFO would wait
   std::ifstream in(path, std::ios::binary);
+  char first[kFirstLineMax] = {};
+  in.read(first, sizeof first - 1);
+  std::istringstream beginning(std::string(first, static_cast<std::size_t>(in.gcount())));
   std::string line;
-  if (in.get() != '#' || in.get() != '!' || !std::getline(in, line)) return {};
+  if (beginning.get() != '#' || beginning.get() != '!' || !std::getline(beginning, line)) return {};
   const std::size_t begin = line.find_first_not_of(" \t");
   if (begin == std::string::npos) return {};
   const std::size_t end = std::min(line.find_first_of(" \t\r", begin), line.size());

@@ -17,6 +17,7 @@
 #include "cli/run/child.h"
 #include "cli/run/settings.h"
 #include "cli/run/summary.h"
+#include "cli/text/terminal.h"
 
 namespace aiox::cli {
 namespace {
@@ -67,10 +68,10 @@ void warn_when_out_of_reach(const std::string& program) {
   const auto image = read_elf_image(binary, &error);
   if (const auto reason = out_of_reach(binary, image)) {
     const std::string by = interpreters.empty() ? "" : fmt::format("is run by {}, which ", binary);
-    fmt::print(stderr, "aiox run: warning: {} {}{}, so LD_PRELOAD does not reach it: it runs without aiox.\n", *path, by,
+    say("aiox run: warning: {} {}{}, so LD_PRELOAD does not reach it: it runs without aiox.\n", *path, by,
                *reason);
   } else if (interpreters.empty() && is_certainly_without_aio(*path, image)) {
-    fmt::print(stderr, "aiox run: warning: neither {} nor its libraries import an AIO call (aio_*, lio_listio, io_submit, "
+    say("aiox run: warning: neither {} nor its libraries import an AIO call (aio_*, lio_listio, io_submit, "
                "syscall): there is nothing for aiox to do.\n", *path);
   }
 }
@@ -82,9 +83,9 @@ struct Options {
 
 [[noreturn]] void complain_of_start(const std::vector<std::string>& words, int error) {
   if (error == ENOENT && words[0].find('/') == std::string::npos) {
-    fmt::print(stderr, "aiox run: {}: not found in PATH\n", words[0]);
+    say("aiox run: {}: not found in PATH\n", words[0]);
   } else {
-    fmt::print(stderr, "aiox run: {}: {}\n", words[0], std::strerror(error));
+    say("aiox run: {}: {}\n", words[0], std::strerror(error));
   }
   throw Exit{error == ENOENT ? kExitNotFound : kExitNotExecutable};
 }
@@ -92,7 +93,7 @@ struct Options {
 [[noreturn]] void run_with_summary(const std::vector<std::string>& words, const Options& options) {
   if (!options.json_path.empty()) {
     if (const std::string wrong = check_summary_path(options.json_path); !wrong.empty()) {
-      fmt::print(stderr, "aiox run: --summary-json: {}: {}\n", options.json_path, wrong);
+      say("aiox run: --summary-json: {}: {}\n", options.json_path, wrong);
       throw Exit{kExitRunFailed};
     }
   }
@@ -107,7 +108,7 @@ struct Options {
 
 void run(const std::vector<std::string>& words, const Options& options) {
   if (words.empty()) {
-    fmt::print(stderr, "aiox run: which program? For example: aiox run -- fio job.fio\n");
+    say("aiox run: which program? For example: aiox run -- fio job.fio\n");
     throw Exit{kExitRunFailed};
   }
   const std::string library = find_preload_library("aiox run", kExitRunFailed);

@@ -34,7 +34,7 @@ constexpr std::size_t kFilesShown = 10;
 constexpr std::size_t kSizesShown = 3;
 
 [[noreturn]] void fail(const std::string& message) {
-  fmt::print(stderr, "aiox run: {}\n", message);
+  say("aiox run: {}\n", message);
   throw Exit{kExitRunFailed};
 }
 
@@ -52,7 +52,7 @@ Collected collect(const std::shared_ptr<const Segment>& segment) {
     const stats::ProcessFigures& figures = segment->figures(i);
     if (figures.is_live.load(std::memory_order_acquire) == 0) continue;
     all.total.add(read_figures(figures));
-    all.processes.push_back({figures.process_id, 0, figures.name, 0, i, segment});
+    all.processes.push_back({figures.process_id, 0, program_name(figures), 0, i, segment});
   }
   return all;
 }
@@ -97,7 +97,8 @@ void print_asked(const Figures& total, bool has_colours) {
                    has_bytes ? bytes_text(static_cast<double>(total.asked_bytes[kind])) : "",
                    has_bytes ? sizes_text(total, kind) : ""});
   }
-  fmt::print(stderr, "{}depth {:.1f} on average, {} at most\n\n", table.text(has_colours), total.depth_mean(), total.depth_max);
+  say_styled(table.text(has_colours));
+  say("depth {:.1f} on average, {} at most\n\n", total.depth_mean(), total.depth_max);
 }
 
 void print_lanes(const Figures& total, double seconds, bool has_colours) {
@@ -110,7 +111,7 @@ void print_lanes(const Figures& total, double seconds, bool has_colours) {
                    fmt::format("{:.1f}%", part(one.operations, all.operations)), bytes_text(static_cast<double>(one.bytes)),
                    count_text(seconds > 0 ? static_cast<double>(one.operations) / seconds : 0)});
   }
-  fmt::print(stderr, "{}\n", table.text(has_colours));
+  say_styled(table.text(has_colours) + "\n");
 }
 
 void print_latencies(const Figures& total, bool has_colours) {
@@ -123,7 +124,7 @@ void print_latencies(const Figures& total, bool has_colours) {
     table.add_row({name_of(id), duration_text(total.latency_ns(id, 50)), duration_text(total.latency_ns(id, 99)),
                    duration_text(total.latency_ns(id, 99.9)), duration_text(total.latency_ns(id, 100))});
   }
-  if (has_any) fmt::print(stderr, "{}\n", table.text(has_colours));
+  if (has_any) say_styled(table.text(has_colours) + "\n");
 }
 
 void print_rest(const Figures& total) {
@@ -131,15 +132,15 @@ void print_rest(const Figures& total) {
   for (std::size_t i = 0; i < stats::kErrors; ++i) {
     if (total.errors[i] > 0) errors += fmt::format("{} {}, ", i == 0 ? "others" : error_name(i), total.errors[i]);
   }
-  fmt::print(stderr, "errors        {}{} cancelled, {} refused with EAGAIN\n", errors.empty() ? "none, " : errors,
+  say("errors        {}{} cancelled, {} refused with EAGAIN\n", errors.empty() ? "none, " : errors,
              total.cancelled, total.refused);
   const std::uint64_t ended = total.served_in_all().operations;
   if (ended > 0) {
-    fmt::print(stderr, "system calls  {:.2f} per operation, {} by aiox in all\n",
+    say("system calls  {:.2f} per operation, {} by aiox in all\n",
                static_cast<double>(total.system_calls) / static_cast<double>(ended), total.system_calls);
   }
-  fmt::print(stderr, "threads       {} started by aiox, {} at the same time at most\n", total.threads_started, total.threads_max);
-  if (total.in_flight > 0) fmt::print(stderr, "unfinished    {} operations\n", total.in_flight);
+  say("threads       {} started by aiox, {} at the same time at most\n", total.threads_started, total.threads_max);
+  if (total.in_flight > 0) say("unfinished    {} operations\n", total.in_flight);
 }
 
 void print_files(const Figures& total, bool has_colours) {
@@ -149,7 +150,7 @@ void print_files(const Figures& total, bool has_colours) {
     table.add_row({fmt::format("{}", file.traffic.operations), bytes_text(static_cast<double>(file.traffic.bytes)),
                    shown_name(file)});
   }
-  if (!files.empty()) fmt::print(stderr, "\n{}", table.text(has_colours));
+  if (!files.empty()) say_styled("\n" + table.text(has_colours));
 }
 
 // As it is, or whole: written beside it and moved there. What is no file (a pipe, a terminal) is written to.
@@ -194,24 +195,24 @@ Summary::Summary() {
 void Summary::print(const Outcome& outcome, const std::string& program) const {
   const Collected all = collect(segment_);
   const bool has_colours = cli::has_colours(STDERR_FILENO);
-  fmt::print(stderr, "\naiox: {}: {} in {}", shown_text(program), end_text(outcome), duration_text(outcome.seconds * 1e9));
+  say("\naiox: {}: {} in {}", program, end_text(outcome), duration_text(outcome.seconds * 1e9));
   if (all.total.operations_asked() == 0) {
-    fmt::print(stderr, "; aiox was never asked for anything.\n"
+    say("; aiox was never asked for anything.\n"
                "Either it made no AIO request, or the loader did not bring aiox to it, or the memory for statistics was not to be "
                "had there:\n--verbose prints a line at the first request of a process.\n");
     return;
   }
-  fmt::print(stderr, ", {} process{} with AIO\n\n", all.processes.size(), all.processes.size() == 1 ? "" : "es");
+  say(", {} process{} with AIO\n\n", all.processes.size(), all.processes.size() == 1 ? "" : "es");
   print_asked(all.total, has_colours);
   print_lanes(all.total, outcome.seconds, has_colours);
   print_latencies(all.total, has_colours);
   print_rest(all.total);
   print_files(all.total, has_colours);
   if (const std::size_t left = alive(all); left > 0) {
-    fmt::print(stderr, "\nnote: {} of the processes still run{}; their figures so far are in this.\n", left, left == 1 ? "s" : "");
+    say("\nnote: {} of the processes still run{}; their figures so far are in this.\n", left, left == 1 ? "s" : "");
   }
   if (all.without_place > 0) {
-    fmt::print(stderr, "\nnote: {} processes beyond the first {} are not in this.\n", all.without_place, kProcessesMax);
+    say("\nnote: {} processes beyond the first {} are not in this.\n", all.without_place, kProcessesMax);
   }
 }
 

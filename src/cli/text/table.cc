@@ -24,6 +24,7 @@ Table::Table(std::vector<std::string> headings) : headings_(std::move(headings))
 
 void Table::add_row(std::vector<Cell> cells) {
   cells.resize(headings_.size(), Cell(""));
+  for (Cell& cell : cells) cell.text = shown_text(cell.text);
   rows_.push_back(std::move(cells));
 }
 

@@ -37,6 +37,12 @@ expect 1 'would destroy.*--overwrite' short --engine psync --rw randwrite --file
 [ "$(cksum <precious)" = "$before" ] || complain "a file that was there is written to"
 expect 0 'psync' "$aiox" bench --runtime 20ms --rounds 1 --engine psync --filename precious
 [ "$(cksum <precious)" = "$before" ] || complain "a file that was there is changed by reading"
+# A name need not be UTF-8; and without a standard output the end is a message, not a wait.
+name=$(printf 'name\377')
+head -c 4194304 /dev/zero >"$name"
+expect 0 'psync' "$aiox" bench --runtime 20ms --rounds 1 --engine psync --filename "$name" --output name.json
+grep -q '"psync"' name.json || complain "no report of a file whose name is no UTF-8"
+expect 1 'cannot print the report' timeout 20 sh -c '"$1" bench --size 4m --runtime 20ms --ramp_time 0 --rounds 1 --engine psync >&-' - "$aiox"
 expect 1 'has 1 MiB only' short --engine psync --filename precious --size 2m
 expect 1 'less than one block' "$aiox" bench --engine psync --filename precious --bs 2m
 expect 0 'psync' short --engine psync --rw randwrite --filename precious --size 1m --overwrite

@@ -1,8 +1,8 @@
 #!/bin/sh
-# segment.sh AIOX WORK REFUSE - the shared memory of the statistics: for the same user only, without a descriptor, gone with
+# segment.sh AIOX WORK REFUSE FORGE - the shared memory of the statistics: for the same user only, without a descriptor, gone with
 # its process however that ends, not a child's; and a program that cannot have it does its I/O all the same.
 set -u
-aiox=$1 program=$2 refuse=$3
+aiox=$1 program=$2 refuse=$3 forge=$4
 # shellcheck source=tests/cli/live/common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -25,6 +25,18 @@ else
   echo "not tried: another user's look, since this is not root"
 fi
 expect 0 '^ +[0-9.]+k? ' "$aiox" stat "$pid" 1 1
+# What another user's memory says of it is not believed, neither shown nor in place of what is true.
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+  true_pid=$pid
+  start setpriv --reuid 65534 --regid 65534 --clear-groups "$forge" "$true_pid" FORGED
+  start setpriv --reuid 65534 --regid 65534 --clear-groups "$forge" "$true_pid" FORGED 5000
+  expect 0 "^ *$true_pid root +live_work" "$aiox" top --count 1
+  ! printf '%s' "$out" | grep -q FORGED || fail "a forged row is shown: $out"
+  # Its maker's own: nothing of it that cannot be.
+  expect 0 'process' setpriv --reuid 65534 --regid 65534 --clear-groups "$aiox" top --count 1
+  kill -9 "$pid"
+  pid=$true_pid
+fi
 kill -9 "$pid"
 gone "$pid"
 

@@ -38,6 +38,36 @@ if [ -n "${AIOX_TEST_SANITIZE:-}" ]; then
   # A sanitized library cannot be preloaded; what is above does not start a program with it.
   echo "SKIP: aiox run, since a sanitized library cannot be preloaded"
 else
+  # Warnings that cannot be written keep no program from its start, and no file of ours gets a standard number.
+  # shellcheck disable=SC2188,SC2129
+  for place in '2>/dev/full' '2>&-' '>&-' '<&-' '>/dev/full 2>&1' '<&- >&- 2>&-'; do
+    rm -f "$work/started"
+    expect 7 '' timeout 20 sh -c "exec \"$aiox\" run -- sh -c ': >\"$work/started\"; exit 7' $place"
+    [ -e "$work/started" ] || { echo "FAILED: $place keeps the program from its start"; failures=$((failures + 1)); }
+    expect 0 '' timeout 20 sh -c "exec \"$aiox\" run -- true $place"
+  done
+  expect 0 '^0 1 $' timeout 20 sh -c '"$1" run -- sh -c "for n in 0 1 2; do [ -e /proc/\$\$/fd/\$n ] && printf \"%s \" \$n; done; echo" 2>&-' - "$aiox"
+  # A FIFO is no program, and nothing waits for what may be written to it.
+  mkfifo -m 755 "$work/fifo"
+  expect 126 'denied' timeout 20 "$aiox" run "$work/fifo"
+  # A file made to waste memory and time: names without end, named again and again.
+  python3 - "$work/hostile" <<'END'
+import struct, sys
+strings, symbols, names = b'A' * (1 << 20), 20000, b'\0.symtab\0.strtab\0.shstrtab\0'
+table = struct.pack('<IBBHQQ', 0, 0x12, 0, 1, 0x1000, 16) * symbols
+at_strings, at_table = 120, 120 + len(strings)
+at_names = at_table + len(table)
+at_sections = at_names + len(names)
+def section(name, kind, offset, size, link=0):
+    return struct.pack('<IIQQQQIIQQ', name, kind, 0, 0, offset, size, link, 0, 1, 24 if kind == 2 else 0)
+with open(sys.argv[1], 'wb') as out:
+    out.write(b'\x7fELF\2\1\1' + b'\0' * 9 + struct.pack('<HHIQQQIHHHHHH', 2, 62, 1, 0x1000, 64, at_sections, 0, 64, 56, 1, 64, 4, 3))
+    out.write(struct.pack('<IIQQQQQQ', 1, 5, 0, 0, 0, at_sections, at_sections, 4096) + strings + table + names)
+    out.write(section(0, 0, 0, 0) + section(1, 2, at_table, len(table), 2) + section(9, 3, at_strings, len(strings)) + section(17, 3, at_names, len(names)))
+END
+  chmod +x "$work/hostile"
+  (ulimit -v 2000000; expect 1 'statically linked|another kind of processor' timeout 20 "$aiox" doctor --program "$work/hostile"; exit "$failures") || failures=$((failures + 1))
+
   expect 3 '' "$aiox" run -- sh -c 'exit 3'
   expect 143 '' "$aiox" run -- sh -c 'kill -TERM $$'
   expect 0 '^--verbose --backend$' "$aiox" run sh -c 'echo "$@"' -- --verbose --backend

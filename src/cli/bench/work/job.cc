@@ -84,7 +84,8 @@ Outcome outcome_from(const Json& json) {
 
 }  // namespace
 
-std::string to_line(const Job& job) { return Json(job).dump() + "\n"; }
+// A name of a file need not be UTF-8; it is for messages only, the file itself comes as a descriptor.
+std::string to_line(const Job& job) { return Json(job).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 Job job_from(const std::string& line) { return Json::parse(line).get<Job>(); }
 
@@ -99,7 +100,6 @@ std::string to_line(const Answer& answer) {
   } else {
     json["outcome"] = in_json(answer.outcome);
   }
-  // A name of a file need not be UTF-8.
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

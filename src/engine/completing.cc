@@ -205,10 +205,18 @@ void Engine::reroute(Request* request, ServiceId service, bool may_start_threads
     return;
   }
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: ours
+  const bool may_wait_for_ever = waits_for_data(request->io);
   CancelTicket* ticket = nullptr;
   ServiceMask wake = file->reroute(request, service, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, -EINPROGRESS);
   schedule(file, wake, may_start_threads);
+  if (!may_wait_for_ever || !file->is_detached()) return;
+  // Its close waits for it as for a file's, and would wait for ever.
+  CancelSweep sweep;
+  file->cancel_one(request, generation, &sweep, &wake);
+  schedule(file, wake, may_start_threads);
+  finish_sweep(file, &sweep);
 }
 
 void Engine::release_hold(Request* request) {

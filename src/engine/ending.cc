@@ -88,6 +88,11 @@ void Engine::cancel_all(FileQueue* file, const CancelMatch& match, bool may_star
   }
 }
 
+bool Engine::has_waiting_reads(FileQueue* file) {
+  Inside inside;
+  return file->has_waiting_reads();
+}
+
 bool Engine::has_direct_in_flight(FileQueue* file) {
   Inside inside;
   return file->has_direct_in_flight();
@@ -121,9 +126,11 @@ void Engine::wait_until_idle(FileQueue* file) {
 // Cancels everything on a stream, and sees to it that nothing is left that could still look its number up: what has begun
 // ends, or is in a plain call (a terminal's, a device's), which may never end and has its file by then. That it has it shows
 // where it sleeps in that call.
-void Engine::end_stream_requests(FileQueue* file) {
+// False: some are.
+bool Engine::end_stream_requests(FileQueue* file) {
   CancelMatch everything;
   everything.is_any_context = true;
+  everything.is_stream_reads_only = kernel::is_seekable(file->kind());
   using PlainCall = backend::Threads::PlainCall;
   PlainCall before[FileQueue::kPlainCallsMax], now[FileQueue::kPlainCallsMax];
   unsigned before_count = 0, now_count = 0;
@@ -131,7 +138,7 @@ void Engine::end_stream_requests(FileQueue* file) {
   for (int64_t waited_ns = 0;; waited_ns += kStreamLookNs) {
     Inside inside;
     cancel_all(file, everything, false);
-    if (file->wait_until_idle(waited_ns == 0 ? 0 : kernel::monotonic_now_ns() + kStreamLookNs)) return;
+    if (file->wait_until_idle(waited_ns == 0 ? 0 : kernel::monotonic_now_ns() + kStreamLookNs)) return true;
     if (!file->plain_calls(before, &before_count)) continue;
     bool has_file = true;
     for (unsigned i = 0; i < before_count; i++) {
@@ -141,7 +148,7 @@ void Engine::end_stream_requests(FileQueue* file) {
     // What was seen is that very call, if it is still under way.
     if (!has_file || !file->plain_calls(now, &now_count) || now_count != before_count) continue;
     for (unsigned i = 0; i < now_count; i++) has_file = has_file && now[i] == before[i];
-    if (has_file) return;
+    if (has_file) return false;
   }
 }
 
@@ -202,7 +209,7 @@ void Engine::settle_abandoned_slow() {
 void Engine::descriptors_closing(int first, int last) {
   for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
     // A child of vfork has this memory, and descriptors of its own to close.
-    if (kernel::raw_syscall(SYS_getpid) != process_id_) return;
+    if (!process_mark_.is_own_process()) return;
     FileQueue* file = files.remove(fd);
     if (file == nullptr) continue;
     if (t_inside != 0) {
@@ -214,12 +221,12 @@ void Engine::descriptors_closing(int first, int last) {
       file->detach();
     }
     file->wait_until_unsignalled();
-    if (kernel::is_seekable(file->kind())) {
+    // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
+    const bool is_seekable = kernel::is_seekable(file->kind());
+    const bool is_idle = (is_seekable && !has_waiting_reads(file)) || end_stream_requests(file);
+    if (is_seekable && is_idle) {
       wait_until_idle(file);
       block_devices.release(file);
-    } else {
-      // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
-      end_stream_requests(file);
     }
     const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
     if (figures != 0) recorder.leave_file(figures - 1);

@@ -19,6 +19,7 @@
 #include "engine/service.h"
 #include "engine/vector_store.h"
 #include "engine/wait_slots.h"
+#include "kernel/process_mark.h"
 #include "stats/recorder.h"
 
 namespace aiox::engine {
@@ -250,8 +251,9 @@ class Engine {
   void add_foreign(Request* request);
   void remove_foreign(Request* request);
   static bool has_direct_in_flight(FileQueue* file);
+  static bool has_waiting_reads(FileQueue* file);
   void wait_until_idle(FileQueue* file);
-  void end_stream_requests(FileQueue* file);
+  bool end_stream_requests(FileQueue* file);
   void abandon(FileQueue* file);
   void settle_abandoned_slow();
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
@@ -280,7 +282,7 @@ class Engine {
   uint64_t in_flight() const;
 
   std::atomic<FileQueue*> abandoned_{nullptr};  // (@) E-deferred: a stack, by FileQueue::abandoned_next
-  const long process_id_ = kernel::raw_syscall(SYS_getpid);
+  const kernel::ProcessMark process_mark_;
   NodeArena node_arena_;
   kernel::Mutex node_mu_;
   std::atomic<bool> is_open_for_contexts_{false};  // (@) set under node_mu_

@@ -739,6 +739,14 @@ bool FileQueue::plain_calls(backend::Threads::PlainCall* calls, unsigned* count)
   return true;
 }
 
+bool FileQueue::has_waiting_reads() {
+  MutexLock lock(mu_);
+  for (const Request* request = order_.front(); request != nullptr; request = order_.next(request)) {
+    if (waits_for_data(request->io)) return true;
+  }
+  return false;
+}
+
 bool FileQueue::has_direct_in_flight() {
   MutexLock lock(mu_);
   return direct_in_flight_ > 0;

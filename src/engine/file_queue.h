@@ -66,15 +66,20 @@ struct CancelSweep {
   unsigned running_count = 0;         // in flight and not to be cancelled
 };
 
+// Whether it may wait for ever for what somebody else has to give.
+inline bool waits_for_data(const backend::Io& io) { return backend::is_stream(io) && io.opcode == backend::Opcode::kRead; }
+
 // Which requests of a file are to be cancelled.
 struct CancelMatch {
   bool is_any_context = false;          // also those of contexts other than:
   const Context* context = nullptr;     // nullptr: of none
   const void* control_block = nullptr;  // nullptr: of any
+  bool is_stream_reads_only = false;    // only reads that wait as a stream's do
   int fd = -1;                          // whose the queue must still be; -1: the caller keeps it from being another's
   bool fits(const Request* request) const {
     return (is_any_context || request->context == context) &&
-           (control_block == nullptr || request->control_block == control_block);
+           (control_block == nullptr || request->control_block == control_block) &&
+           (!is_stream_reads_only || waits_for_data(request->io));
   }
 };
 
@@ -239,6 +244,8 @@ class FileQueue {
   // Sleeps until nothing is outstanding, or until the time: false.
   bool wait_until_idle(int64_t deadline_ns) AIOX_EXCLUDES(mu_);
   bool has_direct_in_flight() AIOX_EXCLUDES(mu_);
+  // Whether reads stand here that wait for data: also of what looked like a file until it was read (tracefs' trace_pipe).
+  bool has_waiting_reads() AIOX_EXCLUDES(mu_);
   // Of a stream, after everything has been cancelled: what is left of it are plain calls, which only its peer may end. False:
   // something else is left, which ends or begins at once.
   static constexpr unsigned kPlainCallsMax = 4;

@@ -2,11 +2,14 @@
 // requests queued: those queued before go to the old file, all of them; those after to the new one; no byte crosses.
 // (The C library looks the number up when a request runs: there, bytes go to the wrong file.)
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "native.h"
@@ -277,4 +280,40 @@ void close_in_handlers_for(double seconds) {
 GUEST_PROPERTY(numbers_closed_in_a_handler_are_not_written_to) {
   if (!is_answered_by_aiox()) skip("the C library does not hold this property");
   close_in_handlers_for(1.5);
+}
+
+// tracefs' trace_pipe is a regular file to stat, and a read of it waits for data.
+GUEST_PROPERTY(close_waits_for_no_data_of_what_looked_like_a_file) {
+  if (!is_answered_by_aiox()) skip("the C library does not hold this property");
+  const std::string mount_point = scratch_path("tracefs"), instance = mount_point + "/instances/aiox-test";
+  mkdir(mount_point.c_str(), 0700);
+  const bool is_mounted = unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                          mount("tracefs", mount_point.c_str(), "tracefs", 0, nullptr) == 0;
+  if (is_mounted) mkdir(instance.c_str(), 0700);
+  const int fd = open((instance + "/trace_pipe").c_str(), O_RDONLY | O_CLOEXEC);
+  const int mark = open((instance + "/trace_marker").c_str(), O_WRONLY | O_CLOEXEC);
+  bool is_in_time = true;
+  if (fd >= 0 && mark >= 0) {
+    Request first, second;
+    first.read(fd, 0);
+    sleep_ms(50);
+    second.read(fd, 0);
+    // Another process ends what would wait for ever.
+    const pid_t rescuer = fork_child([mark] {
+      sleep_ms(8000);
+      CHECK(write(mark, "end", 3) == 3);
+    });
+    close(fd);
+    is_in_time = kill(rescuer, SIGKILL) == 0 && first.is_done() && second.is_done();
+    int status = 0;
+    is_in_time = waitpid(rescuer, &status, 0) == rescuer && WIFSIGNALED(status) && is_in_time;
+    first.wait();
+    second.wait();
+    close(mark);
+  }
+  rmdir(instance.c_str());
+  umount2(mount_point.c_str(), MNT_DETACH);
+  rmdir(mount_point.c_str());
+  if (fd < 0) skip("no trace_pipe is to be had");
+  CHECK(is_in_time);
 }

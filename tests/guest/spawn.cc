@@ -2,6 +2,7 @@
 // lose what the parent has in flight.
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -199,4 +200,36 @@ GUEST_PROPERTY(a_daemon_uses_aio) {
     CHECK(read(ends[0], text, 4) == 4 && strcmp(text, "done") == 0);
     close(ends[0]);
   }
+}
+
+namespace {
+
+int g_ends[2];
+
+int close_ends(void*) {
+  close(g_ends[0]);
+  return 0;
+}
+
+// As process 1 of a PID namespace: so is its child, in one of its own.
+void vfork_as_process_one() {
+  CHECK(getpid() == 1 && pipe2(g_ends, O_CLOEXEC) == 0);
+  Request waiting(8);
+  waiting.read(g_ends[0], 0);
+  alignas(16) static char stack[64 * 1024];
+  const pid_t child = clone(close_ends, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_NEWPID | SIGCHLD, nullptr);
+  CHECK(child > 0);
+  expect_clean_exit(child);
+  CHECK(!waiting.is_done());
+  CHECK(write(g_ends[1], "received", 8) == 8);
+  waiting.wait_for_all();
+}
+
+}  // namespace
+
+GUEST_PROPERTY(vforked_child_in_a_pid_namespace_may_close_descriptors) {
+  expect_clean_exit(fork_child([] {
+    if (unshare(CLONE_NEWPID) != 0) skip("PID namespaces are not to be had");
+    expect_clean_exit(fork_child(vfork_as_process_one));
+  }));
 }

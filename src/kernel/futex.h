@@ -9,6 +9,7 @@
 #include <climits>
 #include <ctime>
 
+#include "kernel/clock.h"
 #include "kernel/raw_syscall.h"
 
 namespace aiox::kernel {
@@ -39,12 +40,6 @@ inline int futex_wait_until(std::atomic<uint32_t>& word, uint32_t expected, int6
 
 inline void futex_wake(std::atomic<uint32_t>& word, int sleepers_max = INT_MAX) {
   raw_syscall(SYS_futex, as_argument(&word), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, sleepers_max);
-}
-
-inline int64_t monotonic_now_ns() {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
 
 }  // namespace aiox::kernel

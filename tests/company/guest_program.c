@@ -3,14 +3,50 @@
  *
  *   guest_program [ROUNDS]   so many rounds of everything (default 2)
  *   guest_program maps       one round, then prints the names of the files that are mapped
+ *   guest_program waits      waits with limits of a tenth of a second, all of which run out
  */
 #define _GNU_SOURCE
+#include <aio.h>
+#include <errno.h>
+#include <linux/aio_abi.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "work.h"
 
+/* The real time since `begin`, by no function that another library may answer. */
+static double seconds_since(const struct timespec* begin) {
+  struct timespec now;
+  syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+  return (double)(now.tv_sec - begin->tv_sec) + 1e-9 * (double)(now.tv_nsec - begin->tv_nsec);
+}
+
+static int waits(void) {
+  alarm(20);
+  int ends[2];
+  char byte = 0;
+  CHECK(pipe(ends) == 0);
+  struct aiocb block = {.aio_fildes = ends[0], .aio_buf = &byte, .aio_nbytes = 1};
+  CHECK(aio_read(&block) == 0);
+  aio_context_t context = 0;
+  CHECK(syscall(SYS_io_setup, 4, &context) == 0);
+  struct timespec begin, limit = {0, 100000000};
+  syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &begin);
+  const struct aiocb* list[] = {&block};
+  CHECK(aio_suspend(list, 1, &limit) == -1 && errno == EAGAIN);
+  struct io_event event;
+  CHECK(syscall(SYS_io_getevents, context, 1L, 1L, &event, &limit) == 0);
+  CHECK(seconds_since(&begin) >= 0.2);
+  CHECK(write(ends[1], "x", 1) == 1);
+  CHECK(aio_suspend(list, 1, NULL) == 0 && aio_return(&block) == 1 && byte == 'x');
+  CHECK(syscall(SYS_io_destroy, context) == 0);
+  return 0;
+}
+
 int main(int count, char** words) {
+  if (count > 1 && strcmp(words[1], "waits") == 0) return waits();
   alarm(120);
   const int wants_maps = count > 1 && strcmp(words[1], "maps") == 0;
   const int rounds = wants_maps ? 1 : count > 1 ? atoi(words[1]) : 2;

@@ -47,6 +47,7 @@ struct Io {
   int64_t done_bytes = 0;           // what earlier rounds have moved, for a unit that goes on where it stopped
   iovec single = {};                // storage for `vectors` where one is enough
   FileGate* gate = nullptr;         // of its file; nullptr: the number is the caller's to guard
+  uint32_t begun_anew = 0;          // how often it waited to be begun anew (Threads::try_stream)
   uint32_t cancel_wish = 0;         // (@) 1: its cancellation was asked for; see is_cancel_wanted
   base::ListLink<Io> flight_link;   // backend: its units in flight
 };

@@ -37,6 +37,11 @@ class StreamTransfer {
   Step step(Wake wake);
   const StreamWait& wait() const { return wait_; }
   int64_t result() const { return total_result(*io_, result_); }
+  // Whether the wait is for the events alone, and nothing is lost if the transfer is begun anew when they have come.
+  bool may_begin_anew() const {
+    return wait_.deadline_ns == kernel::kNoTimeout && !wait_.is_look_needed && !wait_.is_own_poll_needed &&
+           (!is_read_ || least_bytes_ <= 1) && io_->done_bytes == 0;
+  }
   // The plain call.
   int64_t call();
 

@@ -70,6 +70,46 @@ bool Threads::start_without_blocking(Io* io) {
   return true;
 }
 
+Threads::Tried Threads::try_stream(Io* io, short* events) {
+  AIOX_ASSERT(finished_ == nullptr);
+  Tried tried = Tried::kEnded;
+  if (begin_stream(io)) {
+    tried = step_stream(io, events);
+  } else {
+    io->result = total_result(*io, -ECANCELED);
+  }
+  end_stream();
+  if (tried == Tried::kEnded) finished_ = io;
+  return tried;
+}
+
+Threads::Tried Threads::step_stream(Io* io, short* events) {
+  // It is said to be ready, again and again, and is not.
+  if (++io->begun_anew > kBegunAnewMax) return Tried::kBlocks;
+  const NumberUse use(*io);
+  if (!use.is_allowed()) return Tried::kBlocks;
+  if (io->opcode == Opcode::kPoll) {
+    if (kernel::is_seekable(io->file_kind) || (io->file_kind == FileKind::kOther && needs_own_poll(io->fd))) return Tried::kBlocks;
+    io->result = kernel::poll_now(io->fd, io->poll_events);
+    *events = static_cast<short>(io->poll_events);
+    return io->result != 0 ? Tried::kEnded : Tried::kWaits;
+  }
+  // The kernel's AIO polls no terminal, and what waits by rules of its own may take a part of its bytes and cannot begin anew.
+  if (io->file_kind == FileKind::kTerminal || waits_by_own_rules(*io)) return Tried::kBlocks;
+  // A copy that may have to wait for its memory takes a thread of its own; before there is something to copy it does not.
+  const short wanted = io->opcode == Opcode::kRead ? POLLIN : POLLOUT;
+  if (may_fault(*io) && kernel::poll_now(io->fd, wanted) != 0) return Tried::kBlocks;
+  StreamTransfer transfer(io);
+  const StreamTransfer::Step step = transfer.step(StreamTransfer::Wake::kBegin);
+  if (step == StreamTransfer::Step::kWait && transfer.may_begin_anew()) {
+    *events = transfer.wait().events;
+    return Tried::kWaits;
+  }
+  if (step != StreamTransfer::Step::kEnded) return Tried::kBlocks;
+  io->result = transfer.result();
+  return Tried::kEnded;
+}
+
 unsigned Threads::reap(Io** done, unsigned done_max, bool) {
   if (finished_ == nullptr || done_max == 0) return 0;
   done[0] = finished_;

@@ -21,6 +21,13 @@ class Threads final : public Backend {
   void start(Io* io) override;
   // Carries out what can be done without waiting for a device. False: not, or not wholly, for this unit.
   bool start_without_blocking(Io* io);
+  // Carries out of a stream's unit what can be done without waiting.
+  enum class Tried : uint8_t {
+    kEnded,   // reap gives it back
+    kWaits,   // for *events: try_stream or start when they have come
+    kBlocks,  // start is to be called, and may wait
+  };
+  Tried try_stream(Io* io, short* events);
   unsigned reap(Io** done, unsigned done_max, bool may_block) override;
   void close() override { poll_.close(); }
 
@@ -40,6 +47,8 @@ class Threads final : public Backend {
 
  private:
   static constexpr int64_t kLookNs = 5'000'000;
+  static constexpr uint32_t kBegunAnewMax = 64;
+  Tried step_stream(Io* io, short* events);
   int64_t perform_stream(Io& io);
   static StreamTransfer::Step take_step(StreamTransfer* transfer, const Io& io, StreamTransfer::Wake wake);
   int wait(int fd, const StreamWait& what) AIOX_EXCLUDES(mutex_);

@@ -81,6 +81,7 @@ bool Engine::open() {
   if (rings_max > workers_max) rings_max = workers_max;
   notifier.open(&counters, config.notifiers_max, config.idle_timeout_ms);
   block_devices.open(this);
+  stream_poller.open(this);
   return reaper.open(this) && direct.open(this) && requests.open(config.queue_max) && groups.open(config.queue_max) && shared_ios.open(1024) &&
          workers.open(2 * workers_max + config.queue_max) && files.open() &&
          services[static_cast<unsigned>(ServiceId::kRing)].open(this, ServiceId::kRing, rings_max) &&

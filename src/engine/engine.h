@@ -17,6 +17,7 @@
 #include "engine/notifier.h"
 #include "engine/reaper.h"
 #include "engine/service.h"
+#include "engine/stream_poller.h"
 #include "engine/vector_store.h"
 #include "engine/wait_slots.h"
 #include "kernel/process_mark.h"
@@ -221,6 +222,7 @@ class Engine {
   Pool<Worker> workers;
   FileTable files;
   Service services[kServiceCount];
+  StreamPoller stream_poller;
   Notifier notifier;
   DirectLane direct;
   Reaper reaper;

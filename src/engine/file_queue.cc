@@ -572,6 +572,26 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   return take_wake_mask();
 }
 
+bool FileQueue::hand_to(Request* request, Worker* worker) {
+  MutexLock lock(mu_);
+  if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight) return false;
+  request->worker = worker;
+  return true;
+}
+
+bool FileQueue::resume(Request* request, ServiceMask* wake) {
+  MutexLock lock(mu_);
+  if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight) return false;
+  change_state(request, RequestState::kInFlight, RequestState::kQueued);
+  count(waiting_count_, 1);
+  note_waiting(1);
+  request->worker = nullptr;
+  give_back_share(request);
+  make_runnable(request);
+  *wake = take_wake_mask();
+  return true;
+}
+
 // Takes a request that nobody has begun off the lists from which it could begin.
 void FileQueue::remove_queued(Request* request) {
   SerialRun* run = request->serial != SerialId::kNone ? &serials_[static_cast<unsigned>(request->serial)] : nullptr;

@@ -225,6 +225,11 @@ class FileQueue {
   // Back from in flight to runnable, for another service. *ticket: who waits for its cancellation, if anybody.
   ServiceMask reroute(Request* request, ServiceId service, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
 
+  // Another worker carries out the request in flight from now on. False: its cancellation has been asked of the present one.
+  bool hand_to(Request* request, Worker* worker) AIOX_EXCLUDES(mu_);
+  // A request that was parked is runnable again, for the same service. False: its cancellation has been asked for.
+  bool resume(Request* request, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+
   // Sees to it that no request that matches and has not begun ever will, and asks the workers of
   // the streams under way. The cancelled ones stay outstanding until finish_cancelled, so that another canceller, an
   // fsync or a close cannot be through before they are published.

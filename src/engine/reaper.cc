@@ -64,6 +64,12 @@ bool Reaper::ensure() {
   return false;
 }
 
+// How long it sleeps before it looks whether it is needed; not too often, however soon it is to retire.
+int64_t Reaper::idle_sleep_ns() const {
+  const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
+  return idle_ns > kIdleMinNs ? idle_ns : kIdleMinNs;
+}
+
 void Reaper::add_due() {
   // E-reaper: sequentially consistent on both sides: it says that it sleeps, then looks what is due; we count, then look
   // whether it sleeps.
@@ -129,7 +135,7 @@ bool Reaper::is_lane_active() {
 void Reaper::run() {
   DirectLane& lane = engine_->direct;
   WaitSlots& slots = engine_->wait_slots;
-  const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
+  const int64_t idle_ns = idle_sleep_ns();
   for (;;) {
     uint32_t seen = slots.value(slot_);
     serve_summons();
@@ -175,7 +181,7 @@ void Reaper::run() {
 // Reaps for everybody while something is due.
 void Reaper::lead() {
   DirectLane& lane = engine_->direct;
-  const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
+  const int64_t idle_ns = idle_sleep_ns();
   lane.reap(ReapBy::kReaper);
   int error = 0;
   while (due_.load(std::memory_order_seq_cst) > 0 && error != -ETIMEDOUT) {

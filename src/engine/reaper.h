@@ -51,11 +51,13 @@ class Reaper {
 
  private:
   static constexpr int64_t kTickNs = 1'000'000;
+  static constexpr int64_t kIdleMinNs = 5'000'000;
   static constexpr int64_t kLookNs = 20'000'000;
   static constexpr int64_t kLookMaxNs = 320'000'000;
   static void* thread_entry(void* reaper);
   void run();
   bool has_work() const;
+  int64_t idle_sleep_ns() const;
   bool retire();
   void serve_summons();
   void lead();

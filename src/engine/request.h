@@ -96,7 +96,8 @@ struct Request {
   EventTarget event_target;                         // (s) of a context's
   VectorStore* vectors = nullptr;                   // (s) what io.vectors lie in, if not in io; ours to free
   iocb poll_block;                                  // (s) of a poll in the direct lane: io_cancel knows it by its address
-  base::ListLink<Request> poll_link;                // Context::poll_mu_
+  base::ListLink<Request> poll_link;                // Context::poll_mu_; or StreamPoller's, while it is parked there
+  uint8_t poll_group = 0;                           // (o) StreamPoller
   bool is_extra = false;                            // (s) counted in Contexts::take_extra
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)

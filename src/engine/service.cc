@@ -296,6 +296,7 @@ void Worker::start(Io* io) {
     engine->reroute(request_of(io), ServiceId::kRing, true);
     return;
   }
+  if (service_->id() == ServiceId::kStreams && try_parking(io)) return;
   if (io->is_shared && shared_of(io)->is_chain) {
     run_chain(shared_of(io));
     return;
@@ -307,6 +308,17 @@ void Worker::start(Io* io) {
   backend_->start(io);
   if (is_timed) file->note_duration(kernel::monotonic_now_ns() - begin_ns);
   if (is_counted_) service_->leave_blocked();
+}
+
+// What does not wait is done here and now, and what must wait does so beside others. False: it takes a thread.
+bool Worker::try_parking(Io* io) {
+  short events = 0;
+  switch (threads_.try_stream(io, &events)) {
+    case backend::Threads::Tried::kEnded: return true;
+    case backend::Threads::Tried::kWaits: return service_->engine()->stream_poller.park(request_of(io), events, this);
+    case backend::Threads::Tried::kBlocks: break;
+  }
+  return false;
 }
 
 void Worker::complete(Io* io) {
@@ -380,6 +392,11 @@ void Worker::run_chain(SharedIo* shared) {
 }
 
 backend::CancelAnswer Worker::cancel(CancelTicket* ticket) {
+  if (poller_ != nullptr) {
+    ticket->is_answered = true;
+    poller_->cancel(ticket->cancellation.io);
+    return backend::CancelAnswer::kAccepted;
+  }
   if (!is_ring_) {
     backend::CancelAnswer answer = threads_.cancel(ticket->cancellation.io);
     ticket->is_answered = answer == backend::CancelAnswer::kAccepted;

@@ -13,6 +13,7 @@ namespace aiox::engine {
 
 class Engine;
 class Service;
+class StreamPoller;
 
 // One service thread. Everything without a remark belongs to that thread.
 class Worker {
@@ -20,6 +21,11 @@ class Worker {
   void open(Service* service) {
     service_ = service;
     wake_word_.store(0, std::memory_order_relaxed);  // relaxed: the thread does not run yet
+  }
+  // It is nobody: requests that wait in the poller are said to be its own.
+  void open_as_stand_in(Service* service, StreamPoller* poller) {
+    open(service);
+    poller_ = poller;
   }
   // Thread: any.
   void wake();
@@ -58,6 +64,7 @@ class Worker {
   void open_backend();
   bool fill();
   void start(backend::Io* io);
+  bool try_parking(backend::Io* io);
   void adopt_priority(int priority);
   bool prepare_to_sleep();
   void complete(backend::Io* io);
@@ -72,6 +79,7 @@ class Worker {
   bool has_ring() const { return backend_ == &ring_; }
 
   Service* service_ = nullptr;
+  StreamPoller* poller_ = nullptr;       // whose stand-in it is
   backend::Backend* backend_ = nullptr;  // ring_ or threads_
   static constexpr unsigned kAsideMax = 16;
   FileQueue* aside_[kAsideMax];          // while it serves in a caller: files that it leaves to others

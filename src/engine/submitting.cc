@@ -402,6 +402,7 @@ Request* Engine::make_request(const Submission& submission) {
   io.opcode = submission.opcode;
   io.is_shared = false;
   io.is_poll_first = false;
+  io.begun_anew = 0;
   io.fd = submission.fd;
   // As pread and pwrite clamp; a ring's entries have no room for more either.
   io.left_bytes = submission.length_bytes < kernel::kTransferBytesMax ? submission.length_bytes : kernel::kTransferBytesMax;

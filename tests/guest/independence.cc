@@ -6,6 +6,7 @@
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -221,4 +222,64 @@ GUEST_PROPERTY(a_buffer_that_is_not_there_keeps_no_other_waiting) {
     CHECK(aio_return(&block) == 4);
   }
   CHECK(memcmp(page.address, "slow", 4) == 0 && memcmp(page.address + 8, "slow", 4) == 0);
+}
+
+GUEST_PROPERTY(a_thousand_idle_streams_cost_a_few_threads) {
+  constexpr unsigned kCount = 1000;
+  rlimit files = {4 * kCount, 4 * kCount};
+  rlimit had;
+  CHECK(getrlimit(RLIMIT_NOFILE, &had) == 0);
+  if (had.rlim_cur < 3 * kCount && setrlimit(RLIMIT_NOFILE, &files) != 0) skip("too few descriptors");
+  std::vector<std::unique_ptr<Request>> reads;
+  std::vector<int> far(kCount), near(kCount);
+  for (unsigned i = 0; i < kCount; ++i) {
+    int ends[2];
+    CHECK(i % 3 == 0 ? pipe(ends) == 0 : socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    near[i] = ends[0];
+    far[i] = ends[1];
+    reads.push_back(std::make_unique<Request>(4));
+    reads[i]->read(near[i], 0);
+  }
+  sleep_ms(20);
+  CHECK(thread_count() <= 10);
+  // Each is its own still: it can be fed, cancelled, hung up and closed.
+  for (unsigned i = 0; i < kCount; ++i) {
+    if (i % 5 == 0) CHECK(write(far[i], "data", 4) == 4);
+    if (i % 5 == 1) CHECK(aio_cancel(near[i], &reads[i]->block) == AIO_CANCELED);
+    if (i % 5 == 2) close(far[i]);
+    if (i % 5 == 3) close(near[i]);
+  }
+  for (unsigned i = 0; i < kCount; ++i) {
+    if (i % 5 == 4) continue;
+    const int error = reads[i]->wait();
+    if (i % 5 == 0) CHECK(error == 0 && aio_return(&reads[i]->block) == 4 && memcmp(reads[i]->buffer, "data", 4) == 0);
+    if (i % 5 == 1 || i % 5 == 3) CHECK(error == ECANCELED);
+    if (i % 5 == 2) CHECK(error == 0 && aio_return(&reads[i]->block) == 0);
+  }
+  for (unsigned i = 4; i < kCount; i += 5) {
+    CHECK(!reads[i]->is_done());
+    CHECK(write(far[i], "more", 4) == 4);
+    CHECK(reads[i]->wait() == 0 && aio_return(&reads[i]->block) == 4 && memcmp(reads[i]->buffer, "more", 4) == 0);
+  }
+}
+
+GUEST_PROPERTY(no_idle_time_is_no_busy_waiting) {
+  CHECK(setenv("AIOX_IDLE_MS", "0", 1) == 0);
+  SlowDevice device;
+  int direct = device.open_direct(), ends[2];
+  CHECK(pipe(ends) == 0);
+  signal(SIGRTMIN, SIG_IGN);
+  device.hold();
+  Request read, stream(4);
+  read.block.aio_sigevent.sigev_notify = SIGEV_SIGNAL;
+  read.block.aio_sigevent.sigev_signo = SIGRTMIN;
+  read.read(direct, 0);
+  stream.read(ends[0], 0);
+  const double before = processor_seconds();
+  sleep_ms(600);
+  CHECK(processor_seconds() - before < 0.15);
+  device.release();
+  CHECK(read.wait() == 0);
+  CHECK(write(ends[1], "data", 4) == 4);
+  CHECK(stream.wait() == 0);
 }

@@ -96,6 +96,8 @@ void Engine::announce(Request* request, int64_t result, bool may_send_here, Wake
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
   // the status, then look for a waiter: one of the two sees the other.
   if (request->context != nullptr) {
+    if (request->is_quick) request->context->remove_quick();
+    request->is_quick = false;
     announce_event(request->context, request->event_target, request->io.fd, wakes);
   } else {
     wake_waiter(request->waiter.load(std::memory_order_seq_cst), wakes);

@@ -85,6 +85,8 @@ Config read_config() {
   config.is_inline_enabled = read_number("AIOX_INLINE", 0, 1, 1) != 0;
   config.is_direct_enabled = read_number("AIOX_DIRECT", 0, 1, 1) != 0;
   config.is_cache_bypassed = read_direct_block();
+  config.is_native_sync = read_number("AIOX_NATIVE_SYNC", 0, 1, 0) != 0;
+  config.native_copy_bytes = read_number("AIOX_NATIVE_COPY", 0, 1u << 30, config.native_copy_bytes);
   config.is_verbose = read_number("AIOX_VERBOSE", 0, 1, 0) != 0;
   config.is_stats_on = read_number("AIOX_STATS", 0, 1, 0) != 0;
   if (config.is_stats_on) read_stats_segment(&config);

@@ -64,6 +64,17 @@ class Context {
   void remove_elsewhere() { elsewhere_.fetch_sub(1, std::memory_order_seq_cst); }
   bool is_all_direct() const { return elsewhere_.load(std::memory_order_seq_cst) == 0; }
 
+  // ---- Buffered requests that the kernel's io_submit would have done: who asks for events without a wait is given so much time
+  // for them, once. ----
+  static constexpr int64_t kQuickNs = 5'000'000;
+  void add_quick() {
+    quick_until_ns_.store(kernel::monotonic_now_ns() + kQuickNs, std::memory_order_relaxed);  // relaxed: a figure
+    quick_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  void remove_quick() { quick_.fetch_sub(1, std::memory_order_seq_cst); }
+  uint32_t quick_count() const { return quick_.load(std::memory_order_seq_cst); }
+  int64_t quick_until_ns() const { return quick_until_ns_.load(std::memory_order_relaxed); }  // relaxed: a figure
+
   // ---- How the program takes its events. Figures, all of them. ----
   enum class Habit : uint8_t {
     kUnknown,
@@ -106,6 +117,8 @@ class Context {
   std::atomic<uint32_t> wanted_{0};       // (@) E-wait: events that the only waiter wants
   std::atomic<bool> is_waiter_in_lane_{false};  // (@) E-wait
   std::atomic<uint32_t> elsewhere_{0};    // (@) a figure
+  std::atomic<uint32_t> quick_{0};          // (@) E-wait: counted down between an event and its waiter's wake-up
+  std::atomic<int64_t> quick_until_ns_{0};  // (@) a figure
   std::atomic<Habit> habit_{Habit::kUnknown};
   std::atomic<uint32_t> calls_to_forget_{0};
   uint32_t id_ = 0;                       // as its ring says it; set before it is in the table

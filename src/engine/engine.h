@@ -271,6 +271,10 @@ class Engine {
   bool open_for_contexts();
   void cancel_all_of(Context* context);
   bool start_poll(const Submission& submission);
+  bool is_instant_done(const Submission& submission, int64_t* result) const;
+  bool must_end_in_call(Request* request, FileQueue* file);
+  bool try_end_in_call(Request* request, FileQueue* file);
+  void end_in_call(Request* request, FileQueue* file, uint32_t generation);
   bool is_carried_out_here(FileQueue* file, const Submission& submission, int64_t* result);
   bool is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result);
   Served serve(FileQueue* file, Request* request, Serve how);

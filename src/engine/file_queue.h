@@ -119,6 +119,7 @@ class FileQueue {
   bool differs(int status_flags) const;
   bool is_eventfd() const { return is_eventfd_; }
   bool is_file_stream() const { return is_file_stream_; }
+  bool is_instant() const { return is_instant_; }
   // The same number may be another file's later: this one's life.
   uint32_t life() const { return life_.load(std::memory_order_acquire); }
   // Adds one to the eventfd, if it is still the one of that life. Thread: any. Signal-safe: yes.
@@ -317,6 +318,7 @@ class FileQueue {
   bool is_directory_ = false;
   bool is_eventfd_ = false;
   bool is_file_stream_ = false;
+  bool is_instant_ = false;
   std::atomic<uint32_t> life_{0};                              // (@) E-signal
   std::atomic<uint32_t> signalling_{0};                        // (@) E-signal; futex word
   std::atomic<uint32_t> to_add_{0};                            // (@) E-signal: what the eventfd is yet to be told

@@ -88,6 +88,7 @@ int Engine::submit(const Submission& submission) {
   if (submission.context != nullptr && is_transfer && submission.offset != 0 && file->kind() == kernel::FileKind::kSocket) {
     return complete_at_once(submission, -ESPIPE);
   }
+  if (file->is_instant() && is_instant_done(submission, &result)) return complete_at_once(submission, result);
   if (submission.context != nullptr && is_carried_out_here(file, submission, &result)) {
     return complete_at_once(submission, result);
   }
@@ -110,6 +111,9 @@ int Engine::submit(const Submission& submission) {
   }
   submission.ops->begin(submission.control_block, request->token);
   counters.submitted.add();
+  const bool is_in_call = must_end_in_call(request, file);
+  if (is_in_call && try_end_in_call(request, file)) return 0;
+  const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: ours
   for (;;) {
     choose_road(request, file, inline_outcome);
     ServiceMask wake = 0;
@@ -128,6 +132,10 @@ int Engine::submit(const Submission& submission) {
     }
     if (outcome != FileQueue::Enqueued::kStale) {
       schedule(file, wake);
+      if (is_in_call) {
+        if (submission.batch != nullptr) submit_batch(submission.batch);  // it may wait for one of those
+        end_in_call(request, file, generation);
+      }
       return 0;
     }
     // The descriptor was closed between the look-up and the queue; ask what it stands for now.
@@ -155,6 +163,8 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   // Counted before anybody can end it; what turns out to be the waiter's own to reap is counted out again.
   add_foreign(request);
   Context* context = request->context;
+  request->is_quick = context != nullptr && kernel::is_seekable(file->kind()) && !file->opened_direct();
+  if (request->is_quick) context->add_quick();
   const bool is_reaped_for = context != nullptr && (context->needs_reaper() || request->event_target.file != nullptr);
   request->is_due = may_be_direct && (is_reaped_for || request->is_reaper_only.load(std::memory_order_relaxed));
   if (request->is_due) {
@@ -200,6 +210,8 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
       if (request->is_due) reaper.remove_due();
       request->is_due = false;  // it may end here, and be announced
       remove_foreign(request);
+      if (request->is_quick) context->remove_quick();
+      request->is_quick = false;
       break;
   }
   return outcome;
@@ -216,6 +228,7 @@ void Engine::add_foreign(Request* request) {
 void Engine::remove_foreign(Request* request) {
   if (!request->is_foreign) return;
   request->is_foreign = false;
+  request->is_quick = false;
   foreign_in_flight_.fetch_sub(1, std::memory_order_release);
   if (request->group != nullptr) request->group->elsewhere.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
   if (request->context != nullptr) request->context->remove_elsewhere();
@@ -337,6 +350,16 @@ bool Engine::is_nowait_answered(FileQueue* file, const Submission& submission, i
   }
   *result = transfer_here(submission);
   return true;
+}
+
+// A transfer of /dev/null or its like, which waits for nothing. False: not in this way; the number may be another file's.
+bool Engine::is_instant_done(const Submission& submission, int64_t* result) const {
+  const bool is_read = submission.opcode == Opcode::kRead;
+  if (!backend::is_transfer(submission.opcode) || !config.is_inline_enabled) return false;
+  if (is_read && submission.length_bytes > backend::kInlineBytesMax) return false;
+  auto* call = is_read ? kernel::read_flagged : kernel::write_flagged;
+  *result = call(submission.fd, vectors_of(submission), submission.vector_count, submission.offset, submission.rw_flags);
+  return *result >= 0 || *result == -EFAULT;
 }
 
 // A RAM disk that does not know RWF_NOWAIT (zram) does its work in the submission, whoever submits: the kernel's io_submit

@@ -7,13 +7,14 @@
 
 #include <sys/uio.h>
 
+#include "engine/copy_store.h"
 #include "engine/pool.h"
 
 namespace aiox::engine {
 
 struct VectorStore {
   static constexpr uint32_t kVectorsMax = 1024;  // UIO_MAXIOV
-  enum class Home : uint8_t { kSmall, kLarge, kMapping };
+  enum class Home : uint8_t { kSmall, kLarge, kMapping, kSmallCopy, kMediumCopy, kLargeCopy };
   Home home = Home::kSmall;
   iovec* vectors = nullptr;
 };
@@ -38,13 +39,17 @@ class VectorStores {
       case VectorStore::Home::kSmall: small_.free(static_cast<Small*>(store)); break;
       case VectorStore::Home::kLarge: large_.free(static_cast<Large*>(store)); break;
       case VectorStore::Home::kMapping: kernel::unmap_memory(store, sizeof(Large)); break;
+      default: copies.free(store); break;
     }
   }
 
   void trim() {
     small_.trim();
     large_.trim();
+    copies.trim();
   }
+
+  CopyStores copies;
 
  private:
   static constexpr uint32_t kSmallCount = 16;

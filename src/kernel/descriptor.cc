@@ -44,6 +44,12 @@ FileKind kind_of(int fd, uint16_t mode) {
   }
 }
 
+// drivers/char/mem.c: null and zero.
+bool is_memory_device(const struct statx& status) {
+  const unsigned minor = status.stx_rdev_minor;
+  return (status.stx_mode & S_IFMT) == S_IFCHR && status.stx_rdev_major == 1 && (minor == 3 || minor == 5);
+}
+
 bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
 // What a read with RWF_NOWAIT says, far behind the end of any file: nothing is read, no access time changes. The flag is
@@ -89,6 +95,7 @@ int file_traits(int fd, FileTraits* traits) {
                            as_argument(&status));
   if (error < 0) return static_cast<int>(error);
   traits->kind = kind_of(fd, status.stx_mode);
+  traits->is_instant = is_memory_device(status);
   traits->is_directory = (status.stx_mode & S_IFMT) == S_IFDIR;
   if ((status.stx_mode & S_IFMT) == 0) name_kernel_file(fd, traits);
   traits->status_flags = status_flags(fd);

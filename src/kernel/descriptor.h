@@ -33,6 +33,7 @@ struct FileTraits {
   bool is_file_stream = false;  // of FileKind::kOther: a regular file by its type, without offsets
   bool is_directory = false;
   bool is_eventfd = false;
+  bool is_instant = false;  // /dev/null and its like: a transfer of it waits for nothing
   uint32_t transfer_bytes_max = 0;   // of one request to a block device (BLKSECTGET); 0: not a device, or it does not say
   // What O_DIRECT wants offsets and lengths, and addresses, to be multiples of: powers of two (STATX_DIOALIGN, Linux 6.1;
   // before that the logical block of a device, BLKSSZGET, and 512 of a file).

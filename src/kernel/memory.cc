@@ -38,6 +38,15 @@ void drop_memory(void* address, size_t size_bytes) {
   if (begin < end) advise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
+bool can_read_memory(const void* address, size_t size_bytes) {
+  constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ
+  if (size_bytes == 0) return true;
+  const uintptr_t mask = page_size_bytes() - 1;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(address) & ~mask;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(address) + size_bytes + mask) & ~mask;
+  return advise(reinterpret_cast<void*>(begin), end - begin, kPopulateRead) == 0;
+}
+
 void* map_page_wiped_on_fork(bool* is_wiped) {
   void* address = map_anonymous(page_size_bytes());
   if (address != nullptr) *is_wiped = advise(address, page_size_bytes(), MADV_WIPEONFORK) == 0;

@@ -21,6 +21,10 @@ void drop_memory(void* address, size_t size_bytes);
 // Sets *is_wiped to false where the kernel does not do that: the caller must then clear the page in an atfork handler.
 void* map_page_wiped_on_fork(bool* is_wiped);
 
+// Whether all of it can be read, without a fault. False also where the kernel cannot tell (MADV_POPULATE_READ, Linux 5.14).
+// Blocks: as long as it takes to bring the pages in.
+bool can_read_memory(const void* address, size_t size_bytes);
+
 size_t page_size_bytes();
 
 // Whether what the vectors hold, up to `size_bytes`, is in memory: a copy there waits for no page. No where a page was never

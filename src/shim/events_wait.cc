@@ -22,13 +22,20 @@ constexpr int64_t kForeverNs = kernel::kFarFutureNs;
 // io_getevents: until so many events are there to be taken.
 class EventsWaiter final : public engine::Waiter {
  public:
-  EventsWaiter(Engine* engine, Context* context, uint32_t wanted, bool has_timeout, const uint64_t* mask)
-      : Waiter(engine, false), context_(context), wanted_(wanted), may_block_(!has_timeout && mask == nullptr) {
+  EventsWaiter(Engine* engine, Context* context, uint32_t wanted, bool has_timeout, const uint64_t* mask,
+               bool is_quick_only = false)
+      : Waiter(engine, false),
+        context_(context),
+        wanted_(wanted),
+        may_block_(!has_timeout && mask == nullptr),
+        is_quick_only_(is_quick_only) {
     set_signal_mask(mask);
   }
 
  private:
-  bool is_done() const override { return context_->ring.available() >= wanted_ || context_->is_dead(); }
+  bool is_done() const override {
+    return context_->ring.available() >= wanted_ || context_->is_dead() || (is_quick_only_ && context_->quick_count() == 0);
+  }
   bool is_self_reaped() const override { return context_->is_all_direct(); }
   bool restarts() const override { return false; }
   void note_in_lane(bool is_there) override { context_->set_waiter_in_lane(is_there); }
@@ -64,6 +71,7 @@ class EventsWaiter final : public engine::Waiter {
   Context* context_;
   uint32_t wanted_;
   bool may_block_;
+  bool is_quick_only_;
   bool is_watching_ = false;
 };
 
@@ -82,6 +90,18 @@ uint32_t take_events(Context* context, io_event* events, long count) {
   return context->ring.take(events, static_cast<uint32_t>(count < INT32_MAX ? count : INT32_MAX), may_wait);
 }
 
+uint32_t wait_for_quick_events(Engine* engine, Context* context, long count, io_event* events, uint32_t taken) {
+  const uint32_t left = context->quick_count();
+  if (left == 0 || taken >= count || engine::t_inside != 0) return taken;
+  const int64_t until_ns = context->quick_until_ns();
+  if (kernel::monotonic_now_ns() >= until_ns) return taken;
+  const uint32_t wanted = static_cast<long>(left) < count - taken ? left : static_cast<uint32_t>(count - taken);
+  EventsWaiter waiter(engine, context, wanted, true, nullptr, true);
+  waiter.wait(until_ns);
+  if (waiter.is_in_child()) return taken;
+  return taken + take_events(context, events + taken, count - taken);
+}
+
 long wait_for_events(Engine* engine, Context* context, long min_count, long count, io_event* events, uint32_t taken,
                      const timespec* timeout, const uint64_t* mask) {
   const int64_t timeout_ns = timeout != nullptr ? timeout_ns_of(*timeout) : kForeverNs;
@@ -90,6 +110,7 @@ long wait_for_events(Engine* engine, Context* context, long min_count, long coun
   int error = 0;
   if (timeout_ns == 0) {
     engine->call_workers(context);
+    if (mask == nullptr) taken = wait_for_quick_events(engine, context, count, events, taken);
     if (mask != nullptr) error = kernel::sleep_with_mask(0, *mask);
   } else if (engine::t_inside != 0) {
     error = -EINTR;  // a handler has interrupted aiox itself: what it waits for may be in the interrupted hands

@@ -214,6 +214,7 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
   }
   if (taken >= min_count) {
     if (taken == 0) caller.engine()->call_workers(context);
+    if (taken < count && mask == nullptr) taken = wait_for_quick_events(caller.engine(), context, count, events, taken);
     return taken;
   }
   uint64_t bits = 0;

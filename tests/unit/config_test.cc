@@ -26,6 +26,8 @@ TEST_CASE("without variables the defaults are in force") {
   CHECK(config.is_inline_enabled);
   CHECK(config.is_direct_enabled);
   CHECK_FALSE(config.is_cache_bypassed);
+  CHECK_FALSE(config.is_native_sync);
+  CHECK(config.native_copy_bytes > 0);
   CHECK_FALSE(config.is_verbose);
   CHECK_FALSE(config.is_stats_on);
 }
@@ -38,6 +40,8 @@ TEST_CASE("good values are taken") {
   Variable inline_lane("AIOX_INLINE", "0");
   Variable direct_lane("AIOX_DIRECT", "0");
   Variable direct_block("AIOX_DIRECT_BLOCK", "always");
+  Variable native_sync("AIOX_NATIVE_SYNC", "1");
+  Variable native_copy("AIOX_NATIVE_COPY", "0");
   Variable stats("AIOX_STATS", "1");
   Variable segment("AIOX_STATS_SEGMENT", "77:f00d");
   Config config = read_config();
@@ -48,6 +52,8 @@ TEST_CASE("good values are taken") {
   CHECK_FALSE(config.is_inline_enabled);
   CHECK_FALSE(config.is_direct_enabled);
   CHECK(config.is_cache_bypassed);
+  CHECK(config.is_native_sync);
+  CHECK(config.native_copy_bytes == 0);
   CHECK(config.is_stats_on);
   CHECK(config.stats_segment_id == 77);
   CHECK(config.stats_segment_key == 0xf00d);

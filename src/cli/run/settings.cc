@@ -33,6 +33,9 @@ constexpr NumberSetting kNumbers[] = {
     {"--idle-ms", "AIOX_IDLE_MS", 0, 3600000, "Milliseconds after which an idle service thread retires"},
     {"--inline", "AIOX_INLINE", 0, 1, "1: try to complete inside the submitting call; 0: never"},
     {"--direct", "AIOX_DIRECT", 0, 1, "1: try to hand O_DIRECT I/O to the device inside the submitting call; 0: never"},
+    {"--native-copy", "AIOX_NATIVE_COPY", 0, 1073741824,
+     "Bytes that buffered writes of io_submit are copied to, so that their buffers can be used again"},
+    {"--native-sync", "AIOX_NATIVE_SYNC", 0, 1, "1: io_submit carries out buffered I/O in the call, as the kernel's does"},
     {"--stats", "AIOX_STATS", 0, 1, "1: keep statistics, for aiox top and aiox stat; 0: none"},
 };
 

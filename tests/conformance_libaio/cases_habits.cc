@@ -1,0 +1,182 @@
+// cases_habits.cc - what programs rely on because the kernel's io_submit has done a buffered transfer when it returns: the
+// buffer of a write is their own again, and a look at the events finds what was quick.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "calls.h"
+#include "case_runner.h"
+#include "channels.h"
+#include "ring.h"
+
+namespace libaio_conformance {
+namespace {
+
+using aiox_test::note;
+using conformance::open_temp_file;
+
+constexpr int kMissesMax = 10;  // of 50: the machine may be busy with something else
+
+std::string contents(int fd) {
+  struct stat status;
+  fstat(fd, &status);
+  std::string text(static_cast<size_t>(status.st_size), '?');
+  EXPECT_EQ(pread(fd, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  return text;
+}
+
+AIOX_CASE("the buffer of a buffered write is the program's again when io_submit returns") {
+  for (const size_t length : {1u, 511u, 4096u, 10000u, 65536u, 65537u, 1u << 20}) {
+    note("writes of one length");
+    constexpr size_t kWrites = 12;
+    Context context(64);
+    const int fd = open_temp_file();
+    std::vector<char> buffer(length);
+    std::vector<iocb> blocks(kWrites);
+    std::string expected;
+    for (size_t i = 0; i < kWrites; ++i) {
+      memset(buffer.data(), static_cast<int>('a' + i), length);
+      expected += std::string(length, static_cast<char>('a' + i));
+      blocks[i] = pwrite_block(fd, buffer.data(), length, static_cast<long long>(i * length));
+      EXPECT_EQ(submit(context, blocks[i]), 1);
+      memset(buffer.data(), '!', length);
+    }
+    for (const io_event& event : reap(context, kWrites)) EXPECT_EQ(result_in(event), static_cast<long>(length));
+    EXPECT(contents(fd) == expected);
+    close(fd);
+  }
+}
+
+AIOX_CASE("so are the buffers of vectors and appends, of any number of writes at once, and of writes behind reads") {
+  constexpr size_t kWrites = 1500, kLength = 3000;
+  Context context(2 * kWrites);
+  const int fd = open_temp_file();
+  EXPECT_EQ(fcntl(fd, F_SETFL, O_APPEND), 0);
+  char first[kLength / 3], second[kLength - kLength / 3], in[16];
+  std::vector<iocb> blocks(2 * kWrites);
+  std::string expected;
+  for (size_t i = 0; i < kWrites; ++i) {
+    memset(first, static_cast<int>('a' + i % 26), sizeof first);
+    memset(second, static_cast<int>('A' + i % 26), sizeof second);
+    expected += std::string(first, sizeof first) + std::string(second, sizeof second);
+    blocks[2 * i] = pread_block(fd, in, sizeof in, static_cast<long long>(i * kLength));
+    const std::vector<iovec> vectors = {{first, sizeof first}, {second, sizeof second}};
+    blocks[2 * i + 1] = pwritev_block(fd, vectors);
+    iocb* list[] = {&blocks[2 * i], &blocks[2 * i + 1]};
+    EXPECT_EQ(submit(context, 2, list), 2);
+    memset(first, '!', sizeof first);
+    memset(second, '!', sizeof second);
+  }
+  for (const io_event& event : reap(context, 2 * kWrites)) {
+    const bool is_read = (static_cast<size_t>(event.obj - blocks.data()) & 1) == 0;
+    EXPECT_EQ(result_in(event), is_read ? 0 : static_cast<long>(kLength));  // at the end of the file, before the append
+  }
+  EXPECT(contents(fd) == expected);
+  close(fd);
+}
+
+AIOX_CASE("a buffered write from memory that is not all there writes what is, or answers EFAULT") {
+  Context context;
+  const int fd = open_temp_file();
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  auto* memory = static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  memset(memory, 'm', page);
+  EXPECT_EQ(mprotect(memory + page, page, PROT_NONE), 0);
+  iocb none = pwrite_block(fd, memory + page, 100);
+  EXPECT_EQ(run(context, none), -EFAULT);
+  const std::vector<iovec> vectors = {{memory, 100}, {memory + page, 100}};
+  iocb part = pwritev_block(fd, vectors);
+  EXPECT_EQ(run(context, part), 100);
+  EXPECT(contents(fd) == std::string(100, 'm'));
+  munmap(memory, 2 * page);
+  close(fd);
+}
+
+// Rounds in which a look without a wait found fewer events than were submitted.
+int misses(int fd, bool is_write, bool is_extending, long min) {
+  int missed = 0;
+  std::vector<char> buffer(4096, 'x');
+  const timespec at_once{}, long_time = milliseconds(30000);
+  Context context;
+  for (int round = 0; round < 50; ++round) {
+    iocb blocks[3];
+    iocb* list[3];
+    for (int i = 0; i < 3; ++i) {
+      const long long offset = 4096LL * (is_extending ? 3 * round + i : i);
+      blocks[i] = is_write ? pwrite_block(fd, buffer.data(), 4096, offset) : pread_block(fd, buffer.data(), 4096, offset);
+      list[i] = &blocks[i];
+    }
+    EXPECT_EQ(submit(context, 3, list), 3);
+    io_event events[4];
+    const long found = get_events(context, min, 4, events, min == 0 ? &long_time : &at_once);
+    if (found != 3) missed++;
+    if (found < 3) reap(context, static_cast<size_t>(3 - found));
+  }
+  return missed;
+}
+
+AIOX_CASE("a look for events without a wait finds those of quick buffered requests") {
+  const int null = open("/dev/null", O_RDWR), zero = open("/dev/zero", O_RDWR);
+  for (const long min : {0L, 1L}) {
+    const int fd = open_temp_file();
+    note(min == 0 ? "a minimum of 0" : "no time");
+    EXPECT(misses(fd, true, true, min) <= kMissesMax);
+    EXPECT(misses(fd, true, false, min) <= kMissesMax);
+    EXPECT(misses(fd, false, false, min) <= kMissesMax);
+    for (const int device : {null, zero}) EXPECT_EQ(misses(device, true, false, min), 0);
+    EXPECT_EQ(misses(zero, false, false, min), 0);
+    close(fd);
+  }
+  close(null);
+  close(zero);
+}
+
+AIOX_CASE("a look for events without a wait does not wait for what is no quick request") {
+  Context context;
+  PendingPoll poll;
+  EXPECT_EQ(submit(context, poll.block), 1);
+  const int fd = open_temp_file();
+  iocb block = pwrite_block(fd, "abc", 3);
+  int slow = 0;
+  for (int i = 0; i < 100; ++i) {
+    io_event events[2];
+    const timespec long_time = milliseconds(30000);
+    EXPECT_EQ(submit(context, block), 1);
+    const long long begin = now_ms();
+    if (get_events(context, 0, 2, events, &long_time) < 1) reap(context, 1);
+    if (now_ms() - begin >= 4) slow++;
+  }
+  EXPECT(slow <= 50);  // all of them, if the look waited for the poll
+  poll.end();
+  reap(context, 1);
+  close(fd);
+}
+
+AIOX_CASE("with AIOX_NATIVE_SYNC=1 buffered transfers are done when io_submit returns, in call order") {
+  if (!against_kernel() && getenv("AIOX_NATIVE_SYNC") == nullptr) aiox_test::skip_case("AIOX_NATIVE_SYNC is not set");
+  Context context;
+  const int fd = open_temp_file(), other = open_temp_file();
+  char in[3][4096] = {};
+  const std::string first(4096, 'a'), second(4096, 'b');
+  for (int round = 0; round < 100; ++round) {
+    iocb blocks[] = {pwrite_block(fd, first.data(), 4096),  pread_block(fd, in[0], 4096),  pwrite_block(fd, second.data(), 4096),
+                     pwrite_block(other, "x", 1, round),    pread_block(fd, in[1], 4096),  pread_block(other, in[2], 4096)};
+    iocb* list[6];
+    for (int i = 0; i < 6; ++i) list[i] = &blocks[i];
+    EXPECT_EQ(submit(context, 6, list), 6);
+    EXPECT_EQ(events_in(ring_of(context)), 6u);
+    EXPECT(std::string(in[0], 4096) == first && std::string(in[1], 4096) == second);
+    for (int i = 0; i < 6; ++i) EXPECT_EQ(reap_result(context, blocks[i]), i == 3 ? 1 : i == 5 ? round + 1 : 4096);
+  }
+  close(fd);
+  close(other);
+}
+
+}  // namespace
+}  // namespace libaio_conformance

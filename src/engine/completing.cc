@@ -45,6 +45,7 @@ void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads,
 // No thread can be had (RLIMIT_NPROC, cgroup pids, memory): the last resort is the plain call, here.
 // is_last_resort: a thread was asked for and could not be had.
 void Engine::serve_in_this_thread(unsigned service, bool is_last_resort) {
+  if (kernel::has_own_table()) return;  // the numbers mean other files here: whoever comes next finds it in the ready queue
   Worker worker;
   worker.open(&services[service]);
   worker.serve_in_caller(is_last_resort);

@@ -20,6 +20,7 @@
 #include "engine/stream_poller.h"
 #include "engine/vector_store.h"
 #include "engine/wait_slots.h"
+#include "kernel/own_table.h"
 #include "kernel/process_mark.h"
 #include "stats/recorder.h"
 
@@ -52,6 +53,7 @@ struct Submission {
   uint32_t vector_count = 1;
   int rw_flags = 0;                            // RWF_*
   uint32_t poll_events = 0;
+  int own_eventfd = -1;                        // instead of event_target, where the thread has a table of its own
   int priority = kernel::kNoIoPriority;        // where it is not the submitting thread's own
 };
 
@@ -261,7 +263,8 @@ class Engine {
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
   void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);
-  int complete_at_once(const Submission& submission, int64_t result);
+  int complete_at_once(const Submission& submission, int64_t result, bool may_send_here = false);
+  int submit_from_own_table(const Submission& submission);
   void publish(Request* request, int64_t result, bool may_send_here);
   void wake_waiter(uint32_t slot, WakeBatch* wakes);
   void announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes);

@@ -56,7 +56,7 @@ bool Engine::is_servable(Token token) {
   uint32_t generation;
   Request* request = follow(token, &generation);
   // relaxed: a hint
-  return t_inside == 0 && request != nullptr && request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
+  return t_inside == 0 && !kernel::has_own_table() && request != nullptr && request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
 }
 
 bool Engine::is_sync_request(Token token) {
@@ -66,7 +66,7 @@ bool Engine::is_sync_request(Token token) {
 }
 
 Engine::Served Engine::try_serve(Token token, Serve how) {
-  if (t_inside != 0) return Served::kNot;  // a handler has interrupted the engine itself
+  if (t_inside != 0 || kernel::has_own_table()) return Served::kNot;  // a handler has interrupted the engine itself
   Inside inside;
   uint32_t generation;
   Request* request = follow(token, &generation);
@@ -85,7 +85,7 @@ Engine::Place Engine::place_of(Token token) {
 }
 
 Engine::Served Engine::try_serve_oldest(Place place, Serve how) {
-  if (t_inside != 0 || place.file == nullptr) return Served::kNot;
+  if (t_inside != 0 || place.file == nullptr || kernel::has_own_table()) return Served::kNot;
   if (how == Serve::kTry && (!place.file->knows_nowait() || place.file->opened_direct())) return Served::kMissed;
   Inside inside;
   Request* request = place.file->try_claim_oldest(place.service);

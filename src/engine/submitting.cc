@@ -3,6 +3,7 @@
 // Thread: the program's, inside the submitting call. Blocks: no, but see Engine::submit. Owns nothing.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 
 #include <cerrno>
 
@@ -12,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/inside.h"
 #include "kernel/descriptor.h"
+#include "kernel/eventfd.h"
 #include "kernel/file_io.h"
 
 namespace aiox::engine {
@@ -54,8 +56,33 @@ void release_request(Notification* notification) {
 
 }  // namespace
 
+// The thread's numbers are its own: nothing of it is kept for later, or known to others. What would wait is refused.
+int Engine::submit_from_own_table(const Submission& submission) {
+  const bool is_callback = submission.notification != nullptr && submission.notification->kind == NotificationKind::kCallback;
+  if (is_callback) return -EAGAIN;  // it would run in this table, or be late for ever
+  const bool is_transfer = backend::is_transfer(submission.opcode);
+  int64_t result = 0;
+  if (is_transfer && submission.offset < 0) {
+    result = -EINVAL;
+  } else if (is_transfer && submission.length_bytes > kernel::kAddressesEnd) {
+    result = -EFAULT;
+  } else if (is_sync(submission.opcode)) {
+    result = kernel::sync_file(submission.fd, submission.opcode == Opcode::kDataSync);
+  } else {
+    const unsigned side = submission.opcode == Opcode::kRead ? POLLIN : POLLOUT;
+    result = kernel::poll_now(submission.fd, is_transfer ? side : submission.poll_events);
+    if (result == 0 && submission.length_bytes > 0) return -EAGAIN;
+    if (result == 0 && !is_transfer) return -EAGAIN;
+    if (is_transfer && result >= 0) result = transfer_here(submission);
+  }
+  const int accepted = complete_at_once(submission, result, true);
+  if (accepted == 0 && submission.own_eventfd >= 0) kernel::add_to_eventfd(submission.own_eventfd);
+  return accepted;
+}
+
 int Engine::submit(const Submission& submission) {
   Inside inside;
+  if (kernel::has_own_table()) [[unlikely]] return submit_from_own_table(submission);
   AIOX_PROBE5(submit, submission.control_block, submission.fd, static_cast<int>(submission.opcode), submission.length_bytes,
               submission.offset);
   if (notifier.is_stranded()) notifier.retry_stranded();
@@ -528,7 +555,7 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
 }
 
 // For what needs no queue: an answer from the page cache, or an error known beforehand.
-int Engine::complete_at_once(const Submission& submission, int64_t result) {
+int Engine::complete_at_once(const Submission& submission, int64_t result, bool may_send_here) {
   bool has_notification =
       submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
   if (!has_notification) {
@@ -546,7 +573,7 @@ int Engine::complete_at_once(const Submission& submission, int64_t result) {
   submission.ops->begin(submission.control_block, request->token);
   counters.submitted.add();
   change_state(request, RequestState::kPrepared, RequestState::kDone);
-  publish(request, result, false);
+  publish(request, result, may_send_here);
   release_hold(request);
   return 0;
 }

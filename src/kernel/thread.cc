@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 
+#include "kernel/own_table.h"
 #include "kernel/raw_syscall.h"
 
 namespace aiox::kernel {
@@ -26,6 +27,7 @@ int create(void* (*entry)(void*), void* argument, size_t stack_bytes) {
 }  // namespace
 
 int start_thread(void* (*entry)(void*), void* argument, size_t stack_bytes) {
+  if (has_own_table()) return -EAGAIN;  // it would be in this thread's, and serve the others
   int saved_errno = errno;
   sigset_t all, previous;
   sigfillset(&all);

@@ -9,6 +9,7 @@
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 
+#include <sched.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -73,7 +74,15 @@ AIOX_EXPORT int dup3(int from, int to, int flags) noexcept {
 
 AIOX_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
   shim::before_close_range(first, last, static_cast<unsigned>(flags));
-  return static_cast<int>(shim::as_libc(kernel::raw_syscall(SYS_close_range, first, last, flags)));
+  const long result = kernel::raw_syscall(SYS_close_range, first, last, flags);
+  shim::after_unsharing(result, (static_cast<unsigned>(flags) & shim::kCloseRangeUnshare) != 0);
+  return static_cast<int>(shim::as_libc(result));
+}
+
+AIOX_EXPORT int unshare(int flags) noexcept {
+  const long result = kernel::raw_syscall(SYS_unshare, flags);
+  shim::after_unsharing(result, (flags & CLONE_FILES) != 0);
+  return static_cast<int>(shim::as_libc(result));
 }
 
 AIOX_EXPORT void closefrom(int first) noexcept {

@@ -11,11 +11,13 @@
 #include <climits>
 
 #include "engine/engine.h"
+#include "kernel/own_table.h"
 
 namespace aiox::shim {
 
 inline void before_closing(int first, int last) {
-  if (engine::Engine* engine = engine::Engine::running()) engine->descriptors_closing(first, last);
+  engine::Engine* engine = engine::Engine::running();
+  if (engine != nullptr && !kernel::has_own_table()) engine->descriptors_closing(first, last);
 }
 
 inline void before_close(int fd) {
@@ -25,7 +27,7 @@ inline void before_close(int fd) {
 // A call that fails closes nothing, so what it would fail for is asked first; only where a request may be concerned.
 inline bool has_requests(int first, int last) {
   engine::Engine* engine = engine::Engine::running();
-  return engine != nullptr && engine->files.next_attached(first, last) >= 0;
+  return engine != nullptr && !kernel::has_own_table() && engine->files.next_attached(first, last) >= 0;
 }
 
 // dup2 and dup3: `to` is closed, unless it is the descriptor itself.
@@ -34,18 +36,27 @@ inline void before_dup(int from, int to, int flags = 0) {
   if ((flags & ~O_CLOEXEC) == 0 && kernel::can_be_duplicated(from, to)) before_close(to);
 }
 
+// CLOSE_RANGE_UNSHARE: what is closed is the thread's own from then on, and nobody else's, unless it is alone.
+inline constexpr unsigned kCloseRangeUnshare = 1u << 1;
+
+// unshare(2), and close_range(2) that says so, have been made.
+inline void after_unsharing(long result, bool is_table_left) {
+  if (result == 0 && is_table_left) kernel::note_table_left(engine::Engine::running() != nullptr);
+}
+
 inline void before_close_range(unsigned first, unsigned last, unsigned flags) {
-  constexpr unsigned kUnshare = 1u << 1;      // CLOSE_RANGE_UNSHARE: what is closed is the thread's own, and nobody else's
   constexpr unsigned kCloseOnExec = 1u << 2;  // CLOSE_RANGE_CLOEXEC: nothing is closed by the call itself
   auto to_int = [](unsigned fd) { return fd > INT_MAX ? INT_MAX : static_cast<int>(fd); };
-  if (first > last || (flags & ~(kUnshare | kCloseOnExec)) != 0 || (flags & kCloseOnExec) != 0) return;
+  if (first > last || (flags & ~(kCloseRangeUnshare | kCloseOnExec)) != 0 || (flags & kCloseOnExec) != 0) return;
+  if ((flags & kCloseRangeUnshare) != 0 && !kernel::is_only_thread()) return;
   if (!has_requests(to_int(first), to_int(last)) || !kernel::can_close_ranges()) return;
   before_closing(to_int(first), to_int(last));
 }
 
 // fcntl's F_SETFL.
 inline void before_status_flags(int fd, int flags) {
-  if (engine::Engine* engine = engine::Engine::running()) engine->status_flags_changing(fd, flags);
+  engine::Engine* engine = engine::Engine::running();
+  if (engine != nullptr && !kernel::has_own_table()) engine->status_flags_changing(fd, flags);
 }
 
 // The kernel's answer in the form of libc: -1 with errno. As syscall(2) sees it, only -4095 to -1 are errors: other negative

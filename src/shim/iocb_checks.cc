@@ -124,15 +124,7 @@ int find_event_target(Engine* engine, const iocb& block, engine::EventTarget* ta
   return 0;
 }
 
-}  // namespace
-
-int check_and_prepare(Engine* engine, const iocb& block, iocb* control_block, Submission* submission) {
-  int error = 0;
-  FileQueue* file = engine->file_of(submission->fd, &error);
-  if (file == nullptr) return error;
-  if (!file->can_read() && !file->can_write()) return -EBADF;  // O_PATH
-  error = find_event_target(engine, block, &submission->event_target);
-  if (error != 0) return error;
+int prepare(Engine* engine, FileQueue* file, const iocb& block, iocb* control_block, Submission* submission) {
   control_block->aio_key = 0;  // KIOCB_KEY
   switch (block.aio_lio_opcode) {
     case IOCB_CMD_PREAD:
@@ -144,6 +136,35 @@ int check_and_prepare(Engine* engine, const iocb& block, iocb* control_block, Su
     case IOCB_CMD_POLL: return prepare_poll(block, submission);
     default: return -EINVAL;
   }
+}
+
+// The numbers mean files of this thread's own, of which nothing is kept.
+int prepare_in_own_table(Engine* engine, const iocb& block, iocb* control_block, Submission* submission) {
+  kernel::FileTraits traits;
+  if ((block.aio_flags & IOCB_FLAG_RESFD) != 0) {
+    submission->own_eventfd = static_cast<int>(block.aio_resfd);
+    int error = kernel::file_traits(submission->own_eventfd, &traits);
+    if (error != 0) return error;
+    if (!traits.is_eventfd) return -EINVAL;
+  }
+  int error = kernel::file_traits(submission->fd, &traits);
+  if (error != 0) return error;
+  FileQueue file;
+  file.attach(submission->fd, traits, false);
+  if (!file.can_read() && !file.can_write()) return -EBADF;  // O_PATH
+  return prepare(engine, &file, block, control_block, submission);
+}
+
+}  // namespace
+
+int check_and_prepare(Engine* engine, const iocb& block, iocb* control_block, Submission* submission) {
+  if (kernel::has_own_table()) [[unlikely]] return prepare_in_own_table(engine, block, control_block, submission);
+  int error = 0;
+  FileQueue* file = engine->file_of(submission->fd, &error);
+  if (file == nullptr) return error;
+  if (!file->can_read() && !file->can_write()) return -EBADF;  // O_PATH
+  error = find_event_target(engine, block, &submission->event_target);
+  return error != 0 ? error : prepare(engine, file, block, control_block, submission);
 }
 
 }  // namespace aiox::shim

@@ -137,7 +137,7 @@ long setup_context(unsigned events, aio_context_t* context) {
   if (context == nullptr) return -EFAULT;
   if (*context != 0 || events == 0) return -EINVAL;
   // A number may be another file's before the engine gets to it. The kernel holds the file from io_submit on.
-  if (!are_closes_seen()) return kernel::raw_syscall(SYS_io_setup, events, kernel::as_argument(context));
+  if (!are_closes_seen() || kernel::has_own_table()) return kernel::raw_syscall(SYS_io_setup, events, kernel::as_argument(context));
   if (events > engine::CompletionRing::kEventsMax) return -EINVAL;
   if (engine::t_inside != 0) return -EAGAIN;
   Engine* engine = Engine::get();

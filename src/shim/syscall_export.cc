@@ -1,7 +1,7 @@
 // syscall_export.cc - libc's syscall(2), for the programs that make a few calls by their numbers: those of native AIO
 // (nginx, MariaDB, stress-ng, Seastar) and those that close descriptors. Every other number passes through.
 //
-// What passes through does so in `syscall` itself, which is libc's own sequence of instructions behind six comparisons: the
+// What passes through does so in `syscall` itself, which is libc's own sequence of instructions behind seven comparisons: the
 // same registers, no stack, no libc, so it holds in signal handlers, in children of a raw clone, and before libc is ready. C
 // is entered for the numbers that are answered here, and to set errno. The number is compared as the kernel takes it, by its
 // lower half.
@@ -9,6 +9,7 @@
 // Thread: any. Signal-safe: as the call that is made. x86-64 and aarch64: elsewhere the name is left to libc, whose own entry
 // could only be reached by a look-up, and native AIO by number is the kernel's.
 
+#include <sched.h>
 #include <sys/syscall.h>
 
 #include "kernel/raw_syscall.h"
@@ -57,7 +58,10 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
       shim::before_close_range(static_cast<unsigned>(a), static_cast<unsigned>(b), static_cast<unsigned>(c));
       break;
   }
-  return kernel::raw_syscall(number, a, b, c, d, e, f);
+  const long result = kernel::raw_syscall(number, a, b, c, d, e, f);
+  if (number == SYS_close_range) shim::after_unsharing(result, (static_cast<unsigned>(c) & shim::kCloseRangeUnshare) != 0);
+  if (number == SYS_unshare) shim::after_unsharing(result, (a & CLONE_FILES) != 0);
+  return result;
 }
 
 }  // namespace
@@ -99,6 +103,8 @@ asm(".pushsection .text.syscall, \"ax\", @progbits\n"
     "  je 1f\n"
     "  cmpl $" AIOX_TEXT(SYS_close_range) ", %edi\n"
     "  je 1f\n"
+    "  cmpl $" AIOX_TEXT(SYS_unshare) ", %edi\n"
+    "  je 1f\n"
     "  movq %rdi, %rax\n"
     "  movq %rsi, %rdi\n"
     "  movq %rdx, %rsi\n"
@@ -137,6 +143,8 @@ asm(".pushsection .text.syscall, \"ax\", %progbits\n"
     "  cmp w0, #" AIOX_TEXT(SYS_io_pgetevents) "\n"
     "  b.eq 1f\n"
     "  cmp w0, #" AIOX_TEXT(SYS_close_range) "\n"
+    "  b.eq 1f\n"
+    "  cmp w0, #" AIOX_TEXT(SYS_unshare) "\n"
     "  b.eq 1f\n"
     "  uxtw x8, w0\n"
     "  mov x0, x1\n"

@@ -1,0 +1,59 @@
+#include "kernel/own_table.h"
+
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <linux/stat.h>
+
+#include "kernel/raw_syscall.h"
+
+namespace aiox::kernel {
+
+namespace {
+
+std::atomic<bool> g_has_first_left{false};  // (@) a hint, as g_are_tables_split
+thread_local long t_asked_id = 0;           // the thread of which t_is_own is true: not that of a vforked child, which is here too
+thread_local bool t_is_own = false;
+thread_local long t_left_id = 0;  // who left
+
+}  // namespace
+
+bool is_only_thread() {
+  // A directory for each thread, and two links more.
+  struct statx status = {};
+  const char* path = "/proc/self/task";
+  if (raw_syscall(SYS_statx, AT_FDCWD, as_argument(path), 0, STATX_NLINK, as_argument(&status)) < 0) return false;
+  return status.stx_nlink == 3;
+}
+
+bool has_own_table_slow() {
+  const long thread_id = raw_syscall(SYS_gettid);
+  if (t_asked_id == thread_id) return t_is_own;
+  const long process_id = raw_syscall(SYS_getpid);
+  bool is_own = t_left_id == thread_id;
+  const bool has_first_left = g_has_first_left.load(std::memory_order_relaxed);  // relaxed: a hint
+  if (thread_id != process_id) {
+    const long difference = raw_syscall(SYS_kcmp, process_id, thread_id, KCMP_FILES, 0, 0);
+    if (difference >= 0) is_own = (difference == 0) == has_first_left;
+  }
+  t_is_own = is_own;
+  t_asked_id = thread_id;
+  return is_own;
+}
+
+void note_table_left(bool is_engine_running) {
+  if (is_only_thread()) return;
+  const long thread_id = raw_syscall(SYS_gettid);
+  if (thread_id == raw_syscall(SYS_getpid)) {
+    if (!is_engine_running) {
+      // Its table is the common one from now on: what else there is has left it.
+      g_are_tables_split.store(true, std::memory_order_relaxed);  // relaxed: as above
+      return;
+    }
+    g_has_first_left.store(true, std::memory_order_relaxed);  // relaxed: a hint
+  }
+  t_left_id = thread_id;
+  t_asked_id = 0;
+  g_are_tables_split.store(true, std::memory_order_relaxed);  // relaxed: to its own thread
+}
+
+}  // namespace aiox::kernel

@@ -279,6 +279,7 @@ class Engine {
   bool try_end_in_call(Request* request, FileQueue* file);
   void end_in_call(Request* request, FileQueue* file, uint32_t generation);
   bool is_carried_out_here(FileQueue* file, const Submission& submission, int64_t* result);
+  bool takes_own_signals(FileQueue* file, const Submission& submission, int64_t* result);
   bool is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result);
   Served serve(FileQueue* file, Request* request, Serve how);
   Request* follow(Token token, uint32_t* generation);

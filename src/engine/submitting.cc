@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "backend/inline_io.h"
+#include "backend/stream.h"
 #include "base/owner_of.h"
 #include "base/probes.h"
 #include "engine/engine.h"
@@ -116,7 +117,8 @@ int Engine::submit(const Submission& submission) {
     return complete_at_once(submission, -ESPIPE);
   }
   if (file->is_instant() && is_instant_done(submission, &result)) return complete_at_once(submission, result);
-  if (submission.context != nullptr && is_carried_out_here(file, submission, &result)) {
+  if (submission.context != nullptr &&
+      (is_carried_out_here(file, submission, &result) || takes_own_signals(file, submission, &result))) {
     return complete_at_once(submission, result);
   }
   InlineOutcome inline_outcome = try_inline(file, submission, &result);
@@ -400,6 +402,17 @@ bool Engine::is_carried_out_here(FileQueue* file, const Submission& submission, 
   *result = transfer_here(submission);
   file->note_duration(kernel::monotonic_now_ns() - begin_ns);
   return true;
+}
+
+// A read of a signalfd takes the signals that are pending for its own thread as well, which in the kernel's io_submit is the
+// program's.
+bool Engine::takes_own_signals(FileQueue* file, const Submission& submission, int64_t* result) {
+  if (file->kind() != kernel::FileKind::kOther || submission.opcode != Opcode::kRead) [[likely]] return false;
+  if (submission.length_bytes == 0 || file->has_outstanding() || !backend::needs_own_poll(submission.fd)) return false;
+  Submission attempt = submission;
+  attempt.rw_flags |= kernel::kRwfNowait;
+  *result = transfer_here(attempt);
+  return *result != -EAGAIN && *result != -EOPNOTSUPP;
 }
 
 // A context's poll that the kernel's AIO waits for: it holds the file, needs no thread, and its end is an event of the direct

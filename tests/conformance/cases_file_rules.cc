@@ -2,6 +2,7 @@
 // terminals. A request ends when, and with what, the plain call on the same file would.
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -326,7 +327,39 @@ void compare(bool is_read, size_t bytes, long long offset) {
   aioinit threads = {};  // one for each that waits; aiox needs no such hint
   threads.aio_threads = threads.aio_num = 256;
   aio_init(&threads);
-  aiox_test::compare_with_plain_calls(is_read, bytes, offset, [=](int fd) { return request_on(fd, is_read); });
+  aiox_test::compare_with_plain_calls({.is_read = is_read, .bytes = bytes, .offset = offset,
+                                       .make = [=](int fd) { return request_on(fd, is_read); }});
+}
+
+// What waits by its file's own rules: with some bytes taken already, or none.
+AIOX_CASE("a read that waits by its file's own rules can be cancelled",
+          .not_compared = "glibc cannot cancel what has begun") {
+  const SocketPair timed = open_pair(AF_UNIX, SOCK_STREAM), low = open_pair(AF_INET, SOCK_STREAM);
+  set_limit(timed.a, SO_RCVTIMEO, 20000);
+  set_low_water(low.a, 100);
+  write_exactly(low.b, "bytes");
+  const Terminal quiet = open_terminal(0, 200), gathering = open_terminal(6, 0);
+  write_exactly(gathering.master, "by");
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  EXPECT_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
+  struct Row {
+    int fd;
+    ssize_t taken;
+  };
+  for (const Row& row : {Row{timed.a, 0}, Row{low.a, 5}, Row{quiet.slave, 0}, Row{gathering.slave, 2},
+                         Row{signalfd(-1, &set, SFD_CLOEXEC), 0}}) {
+    char in[200];
+    aiocb read = make_read(row.fd, in, sizeof in);
+    submit(read);
+    sleep_ms(20);
+    for (int queued = 1; row.taken > 0 && queued > 0; sleep_ms(1)) EXPECT_EQ(ioctl(row.fd, FIONREAD, &queued), 0);
+    EXPECT_EQ(aio_error(&read), EINPROGRESS);
+    const int answer = aio_cancel(row.fd, &read);
+    const int error = wait_for(read);
+    EXPECT(error == ECANCELED ? answer == AIO_CANCELED && row.taken == 0 : error == 0 && aio_return(&read) == row.taken);
+  }
 }
 
 bool add_comparisons() {

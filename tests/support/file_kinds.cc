@@ -71,6 +71,7 @@ OpenFile pipe_to_write(bool is_full, bool is_closed, int flags = 0) {
   if (is_closed) close(fds[0]);
   return {fds[1], [=] {
             static char sink[1 << 17];
+            fcntl(fds[0], F_SETFL, O_NONBLOCK);
             if (read(fds[0], sink, sizeof sink) < 0) return;
           }, false};
 }
@@ -511,13 +512,18 @@ struct PlainCall {
   std::atomic<bool> is_there{false};
   long result = 0;
 
-  static void run(const std::shared_ptr<PlainCall>& call, bool is_read, int fd, void* data, size_t bytes, off_t offset) {
+  static void run(const std::shared_ptr<PlainCall>& call, const Comparing& comparing, int fd, void* data) {
     std::thread([=] {
-      long result = is_read ? pread(fd, data, bytes, offset) : pwrite(fd, data, bytes, offset);
-      if (result < 0 && errno == ESPIPE) result = is_read ? read(fd, data, bytes) : write(fd, data, bytes);
-      call->result = result < 0 ? -errno : result;
+      call->result = comparing.call ? comparing.call(fd, data) : transfer(comparing, fd, data);
       call->is_there.store(true);
     }).detach();
+  }
+
+  static long transfer(const Comparing& comparing, int fd, void* data) {
+    const size_t bytes = comparing.bytes;
+    long result = comparing.is_read ? pread(fd, data, bytes, comparing.offset) : pwrite(fd, data, bytes, comparing.offset);
+    if (result < 0 && errno == ESPIPE) result = comparing.is_read ? read(fd, data, bytes) : write(fd, data, bytes);
+    return result < 0 ? -errno : result;
   }
 };
 
@@ -556,13 +562,14 @@ void settle(std::vector<std::unique_ptr<Comparison>>& all) {
   }
 }
 
-void check(std::vector<std::unique_ptr<Comparison>>& all, const char* when, bool is_read, std::string* differences) {
+void check(std::vector<std::unique_ptr<Comparison>>& all, const char* when, bool is_read, bool has_data,
+           std::string* differences) {
   for (auto& one : all) {
     const Answer answer = one->subject.look();
     const bool is_there = one->plain->is_there.load();
     const long result = one->plain->result;
     bool is_alike = is_there == answer.is_there && (!is_there || result == answer.result);
-    const bool has_bytes = is_alike && is_there && is_read && result > 0 && !one->files[0].has_own_bytes;
+    const bool has_bytes = is_alike && is_there && is_read && result > 0 && has_data && !one->files[0].has_own_bytes;
     if (has_bytes) is_alike = memcmp(one->data[0].data(), one->data[1].data(), static_cast<size_t>(result)) == 0;
     if (is_alike) continue;
     *differences += std::string("\n  ") + one->state.name + ", " + when + ": " +
@@ -572,30 +579,30 @@ void check(std::vector<std::unique_ptr<Comparison>>& all, const char* when, bool
 
 }  // namespace
 
-void compare_with_plain_calls(bool is_read, size_t bytes, long long offset, const std::function<Attempt(int fd)>& make,
-                              const std::set<std::string>& without) {
+void compare_with_plain_calls(const Comparing& comparing) {
+  const bool is_read = comparing.is_read;
   sigset_t all_signals;
   sigfillset(&all_signals);
   pthread_sigmask(SIG_BLOCK, &all_signals, nullptr);
   std::vector<std::unique_ptr<Comparison>> all;
   for (const FileState& state : is_read ? readable_states() : writable_states()) {
-    if (without.count(state.name) != 0) continue;
+    if (comparing.without.count(state.name) != 0) continue;
     auto one = std::make_unique<Comparison>();
     one->state = state;
     for (int twin = 0; twin < 2; ++twin) {
       one->files[twin] = state.open(twin);
-      one->data[twin].assign(bytes + 1, is_read ? '\0' : '0');
+      one->data[twin].assign(comparing.bytes + 1, is_read ? '\0' : '0');
     }
     if (one->files[0].fd >= 0 && one->files[1].fd >= 0) all.push_back(std::move(one));
   }
   for (auto& one : all) {
-    PlainCall::run(one->plain, is_read, one->files[0].fd, one->data[0].data(), bytes, offset);
-    one->subject = make(one->files[1].fd);
-    one->subject.start(one->files[1].fd, one->data[1].data(), bytes, offset);
+    PlainCall::run(one->plain, comparing, one->files[0].fd, one->data[0].data());
+    one->subject = comparing.make(one->files[1].fd);
+    one->subject.start(one->files[1].fd, one->data[1].data(), comparing.bytes, comparing.offset);
   }
   std::string differences;
   settle(all);
-  check(all, "at first", is_read, &differences);
+  check(all, "at first", is_read, !comparing.call, &differences);
   if (differences.empty()) {
     for (auto& one : all) {
       if (one->plain->is_there.load()) continue;
@@ -604,7 +611,7 @@ void compare_with_plain_calls(bool is_read, size_t bytes, long long offset, cons
       }
     }
     settle(all);
-    check(all, "once it is ready", is_read, &differences);
+    check(all, "once it is ready", is_read, !comparing.call, &differences);
   }
   if (!differences.empty()) fail_case(__FILE__, __LINE__, "differs from the plain call:" + differences);
 }

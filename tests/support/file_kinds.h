@@ -38,10 +38,18 @@ struct Attempt {
   std::function<Answer()> look;
 };
 
-// For each state: the plain call on one of the twins, what `make` gives on the other; both must answer alike, or both wait, and
-// once what they wait for has been done, answer alike. Fails the case with a list of all differences. without: states that the
-// subject answers in another way.
-void compare_with_plain_calls(bool is_read, size_t bytes, long long offset, const std::function<Attempt(int fd)>& make,
-                              const std::set<std::string>& without = {});
+struct Comparing {
+  bool is_read = true;  // the readable states, or the writable ones
+  size_t bytes = 0;
+  long long offset = 0;
+  std::function<Attempt(int fd)> make;
+  std::set<std::string> without = {};  // states that the subject answers in another way
+  // The plain call: bytes, or -errno. Empty: pread or pwrite, and read or write where that says ESPIPE.
+  std::function<long(int fd, void* data)> call = {};
+};
+
+// For each state: the plain call on one of the twins, the subject on the other; both must answer alike, or both wait, and once
+// what they wait for has been done, answer alike. Fails the case with a list of all differences.
+void compare_with_plain_calls(const Comparing& comparing);
 
 }  // namespace aiox_test

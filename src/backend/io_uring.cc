@@ -63,8 +63,8 @@ io_uring_sqe* IoUring::next_entry() {
   return entry;
 }
 
-// Enters the kernel with what has been prepared, holding the gates of its files: when it has been taken, their numbers have been
-// looked up. What is shut out has its number taken away.
+// Enters the kernel with what has been prepared, holding the gates of its files: when it has been taken, their numbers
+// have been looked up. What is shut out has its number taken away.
 int IoUring::submit(bool may_block, bool may_reap) {
   io_uring* ring = ring_.get();
   FileGate* held[kernel::Ring::kSubmissionEntries];
@@ -83,7 +83,9 @@ int IoUring::submit(bool may_block, bool may_reap) {
     }
   }
   kernel::t_system_calls++;
-  int error = !may_reap ? io_uring_submit(ring) : may_block ? io_uring_submit_and_wait(ring, 1) : io_uring_submit_and_get_events(ring);
+  int error = !may_reap   ? io_uring_submit(ring)
+              : may_block ? io_uring_submit_and_wait(ring, 1)
+                          : io_uring_submit_and_get_events(ring);
   while (held_count > 0) held[--held_count]->leave();
   return error;
 }

@@ -11,9 +11,9 @@ namespace aiox::kernel {
 namespace {
 
 std::atomic<bool> g_has_first_left{false};  // (@) a hint, as g_are_tables_split
-thread_local long t_asked_id = 0;           // the thread of which t_is_own is true: not that of a vforked child, which is here too
+thread_local long t_asked_id = 0;  // of whom t_is_own was found out: a vforked child is here too, with its own number
 thread_local bool t_is_own = false;
-thread_local long t_left_id = 0;  // who left
+thread_local long t_left_id = 0;   // who left
 
 }  // namespace
 

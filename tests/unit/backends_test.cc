@@ -216,7 +216,7 @@ TEST_CASE("every backend gives what the plain calls give") {
   CHECK(backend.in_flight() == 0);
 }
 
-TEST_CASE("a ring keeps many units in flight, more than it has entries for") {
+TEST_CASE("a ring keeps many units in flight, more than it has entries for submission") {
   auto opened = open_backend("io_uring");
   if (opened->backend == nullptr) AIOX_SKIP("io_uring: " + opened->refusal);
   ScratchFile file;

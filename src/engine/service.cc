@@ -337,6 +337,8 @@ void Worker::complete_shared(SharedIo* shared) {
   Engine* engine = service_->engine();
   int64_t left = shared->io.result;
   bool is_write = shared->io.opcode == backend::Opcode::kWrite;
+  // Its last round was not carried out; what the rounds before it have written has been written.
+  if (is_write && left == -EAGAIN && shared->io.done_bytes > 0) left = shared->io.done_bytes;
   bool is_used_up = is_write && left <= 0;
   uint32_t ended = 0;
   for (uint32_t i = 0; i < shared->count; i++) {

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "case_runner.h"
 #include "channels.h"
@@ -346,6 +347,52 @@ AIOX_CASE("a write at the file size limit does not disturb the writes next to it
     aiocb& cb = cbs[static_cast<size_t>(i)];
     EXPECT_EQ(wait_for(cb), i < 8 ? 0 : EFBIG);
     EXPECT_EQ(aio_return(&cb), i < 8 ? 1024 : -1);
+  }
+}
+
+ssize_t count_of(aiocb& cb) {
+  wait_for(cb);
+  return aio_return(&cb);
+}
+
+// Behind a long write, so that they wait together and may be carried out as one.
+std::vector<aiocb> neighbours_behind(aiocb* first, int fd, const std::string& long_data, char* data, size_t bad_one, char* bad) {
+  *first = make_write(fd, long_data.data(), long_data.size(), 0);
+  std::vector<aiocb> cbs;
+  for (size_t i = 0; i < 20; ++i) {
+    cbs.push_back(make_write(fd, i == bad_one ? bad : data, 1000, static_cast<off_t>(long_data.size() + 1000 * i)));
+  }
+  submit(*first);
+  for (aiocb& cb : cbs) submit(cb);
+  return cbs;
+}
+
+AIOX_CASE("neighbouring writes say each what was written of it, where memory or the file ends in the middle of one") {
+  block_signal(SIGXFSZ);
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  auto* memory = static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  memset(memory, 'm', page);
+  EXPECT_EQ(mprotect(memory + page, page, PROT_NONE), 0);
+  char* const bad = memory + page - 300;
+  const Plain plain = plain_write(open_temp_file(), bad, 1000, 0);
+  const std::string long_data(16 << 20, 'l');
+  for (const int flags : {0, O_APPEND}) {
+    const int fd = open_temp_file(flags);
+    aiocb first;
+    std::vector<aiocb> cbs = neighbours_behind(&first, fd, long_data, memory, 5, bad);
+    EXPECT_EQ(result_of(first), static_cast<ssize_t>(long_data.size()));
+    for (size_t i = 0; i < cbs.size(); ++i) EXPECT_EQ(count_of(cbs[i]), i == 5 ? plain.count : 1000);
+    struct stat status;
+    EXPECT_EQ(fstat(fd, &status), 0);
+    const off_t gap = flags == O_APPEND ? 1000 - (plain.count > 0 ? plain.count : 0) : 0;
+    EXPECT_EQ(status.st_size, static_cast<off_t>(long_data.size()) + 20000 - gap);
+  }
+  limit_file_size(long_data.size() + 10500);
+  for (const int flags : {0, O_APPEND}) {
+    aiocb first;
+    std::vector<aiocb> cbs = neighbours_behind(&first, open_temp_file(flags), long_data, memory, 20, nullptr);
+    EXPECT_EQ(result_of(first), static_cast<ssize_t>(long_data.size()));
+    for (size_t i = 0; i < cbs.size(); ++i) EXPECT_EQ(count_of(cbs[i]), i < 10 ? 1000 : i == 10 ? 500 : -1);
   }
 }
 

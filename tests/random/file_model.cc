@@ -53,6 +53,7 @@ void FileModel::submit_write(WriteId id, uint64_t offset, size_t size_bytes) {
   write.outcome = Outcome::kPending;
   uint64_t begin = offset, end = offset + size_bytes;
   end_submitted_ = std::max(end_submitted_, end);
+  if (end > end_certain_) reaching_.push_back(id);
   if (g_options.canary == Canary::kData && id == 5 && size_bytes > 1) begin += 1;
 
   split_at(begin);
@@ -81,6 +82,7 @@ void FileModel::submit_write(WriteId id, uint64_t offset, size_t size_bytes) {
 void FileModel::end_write(WriteId id, bool has_happened) {
   Write& write = writes_[id];
   write.outcome = has_happened ? Outcome::kHappened : Outcome::kNever;
+  reaching_.erase(std::remove(reaching_.begin(), reaching_.end(), id), reaching_.end());
   if (has_happened) end_certain_ = std::max(end_certain_, write.offset + write.size_bytes);
 }
 
@@ -90,6 +92,7 @@ FileModel::Expectation FileModel::expect_read(uint64_t offset, size_t size_bytes
   result.size_bytes = size_bytes;
   result.end_low = end_certain_;
   result.end_high = end_submitted_;
+  result.reaching = reaching_;
   auto it = stretches_.upper_bound(offset);
   if (it != stretches_.begin() && std::prev(it)->second.end > offset) --it;
   for (; it != stretches_.end() && it->first < offset + size_bytes; ++it)
@@ -139,13 +142,14 @@ std::string FileModel::check_read(const Expectation& expectation, const void* da
   char text[256];
   uint64_t offset = expectation.offset;
   uint64_t low = expectation.end_low, high = expectation.end_high;
+  const auto reach = [&](WriteId id) {
+    const Write& write = writes_[id];
+    if (write.outcome == Outcome::kHappened || (write.outcome == Outcome::kPending && !write.may_be_cancelled))
+      low = std::max(low, write.offset + write.size_bytes);
+  };
+  for (WriteId id : expectation.reaching) reach(id);
   for (const Stretch& stretch : expectation.stretches)
-    for (WriteId id : stretch.on_top) {
-      const Write& write = writes_[id];
-      if (write.outcome == Outcome::kHappened || (write.outcome == Outcome::kPending && !write.may_be_cancelled))
-        low = std::max(low, write.offset + write.size_bytes);
-    }
-  if (end_submitted_ > high) high = std::max(high, offset + expectation.size_bytes);
+    for (WriteId id : stretch.on_top) reach(id);
   auto count_for = [&](uint64_t end) {
     return end <= offset ? 0 : std::min<uint64_t>(expectation.size_bytes, end - offset);
   };

@@ -5,8 +5,8 @@
 // still turn out to be cancelled. The model therefore keeps, for each stretch of the file, the writes that may be on
 // top, newest first; an expectation is a copy of that, resolved when the read has completed (by then every write
 // before it has ended, and what is known of its outcome narrows the choice).
-// What is not ordered is the end of the file against writes elsewhere: the length of a read is bounded from below by
-// what had certainly been written, from above by all that had been submitted.
+// So is the end of the file: the length of a read is bounded from below by what the writes before it have certainly
+// written, from above by all that had been submitted before it.
 //
 // Locking: none here; the owner (Lane) holds its mutex around every call.
 #ifndef AIOX_TESTS_RANDOM_FILE_MODEL_H
@@ -34,6 +34,7 @@ class FileModel {
     size_t size_bytes = 0;
     uint64_t end_low = 0;   // the file reached at least so far when the read was submitted
     uint64_t end_high = 0;  // and at most so far
+    std::vector<WriteId> reaching;  // those before it that were to make the file longer, and had not ended
     std::vector<Stretch> stretches;
   };
 
@@ -75,6 +76,7 @@ class FileModel {
   };
 
   void split_at(uint64_t position);
+  std::vector<WriteId> reaching_;  // pending, and may make the file longer
   void drop_settled(std::vector<WriteId>* on_top) const;
   std::string check_bytes(const Stretch& stretch, const unsigned char* data, uint64_t from, uint64_t to) const;
 

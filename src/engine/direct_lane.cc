@@ -107,6 +107,7 @@ bool DirectLane::open(Engine* engine) {
 }
 
 int DirectLane::start_ring(const char** step) {
+  if (has_ring_.load(std::memory_order_acquire)) return 0;  // it was refused for a while
   int error = ring_.open(kEntries, step);
   if (error == 0) has_ring_.store(true, std::memory_order_release);  // E-probe
   return error;

@@ -19,6 +19,7 @@ struct Root {
   std::atomic<Engine*> engine;
   std::atomic<uint32_t> epoch;
   kernel::Mutex start_mu;
+  Engine* unfinished;  // what a start that failed has got is kept for the next; guarded by start_mu
 };
 
 std::atomic<Root*> g_root{nullptr};
@@ -62,10 +63,15 @@ Engine* Engine::get() {
   MutexLock lock(root->start_mu);
   engine = root->engine.load(std::memory_order_acquire);
   if (engine != nullptr) return engine;
-  void* memory = kernel::map_memory(sizeof(Engine));
-  if (memory == nullptr) return nullptr;
-  engine = new (memory) Engine();
-  if (!engine->open()) return nullptr;  // the little that was mapped stays: there is no second try worth a clean-up
+  if (root->unfinished == nullptr) {
+    void* memory = kernel::map_memory(sizeof(Engine));
+    if (memory == nullptr) return nullptr;
+    root->unfinished = new (memory) Engine();
+    root->unfinished->prepare();
+  }
+  engine = root->unfinished;
+  if (!engine->open()) return nullptr;
+  root->unfinished = nullptr;
   uint32_t epoch = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 10) | 1;
   root->epoch.store(epoch, std::memory_order_release);
   root->engine.store(engine, std::memory_order_release);
@@ -73,18 +79,21 @@ Engine* Engine::get() {
   return engine;
 }
 
-bool Engine::open() {
-  NodeArena::current = &node_arena_;
+// What is done once, and cannot fail.
+void Engine::prepare() {
   if (config.is_stats_on && recorder.open(config.stats_segment_id, config.stats_segment_key)) counters.recorder = &recorder;
-  const uint32_t workers_max = config.workers_max;
-  uint32_t rings_max = kernel::processor_count();
-  if (rings_max > workers_max) rings_max = workers_max;
   notifier.open(&counters, config.notifiers_max, config.idle_timeout_ms);
   block_devices.open(this);
   stream_poller.open(this);
+}
+
+// What takes memory. May be called again when it has failed: what has been got is there.
+bool Engine::open() {
+  NodeArena::current = &node_arena_;
+  const uint32_t workers_max = config.workers_max;
   return reaper.open(this) && direct.open(this) && requests.open(config.queue_max) && groups.open(config.queue_max) && shared_ios.open(1024) &&
          workers.open(2 * workers_max + config.queue_max) && files.open() &&
-         services[static_cast<unsigned>(ServiceId::kRing)].open(this, ServiceId::kRing, rings_max) &&
+         services[static_cast<unsigned>(ServiceId::kRing)].open(this, ServiceId::kRing, rings_max()) &&
          services[static_cast<unsigned>(ServiceId::kThreads)].open(this, ServiceId::kThreads, workers_max) &&
          services[static_cast<unsigned>(ServiceId::kStreams)].open(this, ServiceId::kStreams, config.queue_max);
 }

@@ -208,7 +208,8 @@ class Engine {
   bool may_handlers_wait() const { return has_posix_requests_.load(std::memory_order_relaxed); }  // relaxed: set once
   bool is_direct_usable() {
     RingState state = direct_state_.load(std::memory_order_acquire);  // E-probe
-    return state != RingState::kUnknown ? state == RingState::kUsable : probe_direct() == RingState::kUsable;
+    if (state == RingState::kUsable) [[likely]] return true;
+    return is_try_due(state, direct_try_ns_) && probe_direct() == RingState::kUsable;
   }
 
   const Config config = read_config();
@@ -240,9 +241,12 @@ class Engine {
     kDone,
   };
 
+  void prepare();
   bool open();
   static bool prepare_file(FileQueue* queue);
   static void* probe_entry(void* engine);
+  static bool is_try_due(RingState state, const std::atomic<int64_t>& try_ns);
+  uint32_t rings_max() const;
   RingState probe_ring();
   RingState probe_direct();
   void serve_in_this_thread(unsigned service, bool is_last_resort);
@@ -301,10 +305,12 @@ class Engine {
   std::atomic<RingState> ring_state_{RingState::kUnknown};  // (@) E-probe: ring_error_ and ring_step_ come with it
   int ring_error_ = 0;
   const char* ring_step_ = "";
+  std::atomic<int64_t> ring_try_ns_{kernel::kNoTimeout};    // when a refused one is tried again
   std::atomic<uint32_t> probe_done_{0};                     // futex word
   std::atomic<RingState> direct_state_{RingState::kUnknown};  // (@) E-probe: direct_error_ and direct_step_ come with it
   int direct_error_ = 0;
   const char* direct_step_ = "";
+  std::atomic<int64_t> direct_try_ns_{kernel::kNoTimeout};  // as ring_try_ns_
 
   // Requests in flight that do not end by a waiter's own reaping: of the service pool, and those with a notification.
   alignas(64) std::atomic<uint32_t> foreign_in_flight_{0};

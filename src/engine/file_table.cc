@@ -11,7 +11,7 @@ constexpr size_t kLeafSlots = size_t{1} << FileTable::kLeafBits;
 }
 
 bool FileTable::open() {
-  leaves_ = static_cast<std::atomic<Slot*>*>(kernel::map_memory(kLeafCount * sizeof(std::atomic<Slot*>)));
+  if (leaves_ == nullptr) leaves_ = static_cast<std::atomic<Slot*>*>(kernel::map_memory(kLeafCount * sizeof(std::atomic<Slot*>)));
   return leaves_ != nullptr && queues_.open(kQueuesMax);
 }
 

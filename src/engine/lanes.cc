@@ -33,6 +33,15 @@ int io_uring_disabled() {
   return count > 0 && text[0] >= '0' && text[0] <= '2' ? text[0] - '0' : -1;
 }
 
+// What the kernel refused for lack of something that may be given back: not for good.
+bool is_transient(int error) { return error == -ENOMEM || error == -EAGAIN || error == -ENFILE; }
+
+constexpr int64_t kRetryNs = 1'000'000'000;
+
+int64_t next_try_ns(int error) {
+  return is_transient(error) ? kernel::monotonic_now_ns() + kRetryNs : kernel::kNoTimeout;
+}
+
 // What a lane needs of the kernel, in the words of the answers that mean the same for each.
 struct Needs {
   const char* absent;  // what a kernel that does not know the call is
@@ -144,12 +153,29 @@ void* Engine::probe_entry(void* argument) {
   return nullptr;
 }
 
+// Whether a lane that is in that state is to be tried (again): a figure, of a time.
+bool Engine::is_try_due(RingState state, const std::atomic<int64_t>& try_ns) {
+  if (state == RingState::kUnknown) return true;
+  if (state == RingState::kUsable) return false;
+  const int64_t due_ns = try_ns.load(std::memory_order_relaxed);  // relaxed: a figure
+  return due_ns != kernel::kNoTimeout && kernel::monotonic_now_ns() >= due_ns;
+}
+
+uint32_t Engine::rings_max() const {
+  const uint32_t processors = kernel::processor_count();
+  return processors < config.workers_max ? processors : config.workers_max;
+}
+
 Engine::RingState Engine::probe_ring() {
   RingState state = ring_state_.load(std::memory_order_acquire);
-  if (state != RingState::kUnknown) return state;
+  if (!is_try_due(state, ring_try_ns_)) return state;
   MutexLock lock(probe_mu_);
   state = ring_state_.load(std::memory_order_acquire);
-  if (state != RingState::kUnknown) return state;
+  if (!is_try_due(state, ring_try_ns_)) return state;
+  const bool is_first = state == RingState::kUnknown;
+  // Who asks meanwhile does not wait for the answer.
+  ring_try_ns_.store(next_try_ns(-EAGAIN), std::memory_order_relaxed);  // relaxed: a figure
+  probe_done_.store(0, std::memory_order_relaxed);                      // relaxed: its thread does not run yet
   if (kernel::is_under_valgrind()) {
     ring_error_ = -EDEADLK;
     ring_step_ = "valgrind";
@@ -162,8 +188,10 @@ Engine::RingState Engine::probe_ring() {
     ring_step_ = "probe";
   }
   state = ring_error_ == 0 ? RingState::kUsable : RingState::kRefused;
+  ring_try_ns_.store(next_try_ns(ring_error_), std::memory_order_relaxed);  // relaxed: a figure
+  if (ring_error_ == 0 && !is_first) services[static_cast<unsigned>(ServiceId::kRing)].become_rings(rings_max());
   ring_state_.store(state, std::memory_order_release);
-  if (config.backend == BackendChoice::kIoUring && ring_error_ != 0) {
+  if (config.backend == BackendChoice::kIoUring && ring_error_ != 0 && is_first) {
     char reason[200];
     explain_ring_error(ring_error_, ring_step_, reason, sizeof reason);
     say("AIOX_BACKEND=io_uring cannot be had, using threads: %s", reason);
@@ -174,10 +202,11 @@ Engine::RingState Engine::probe_ring() {
 Engine::RingState Engine::probe_direct() {
   MutexLock lock(probe_mu_);
   RingState state = direct_state_.load(std::memory_order_acquire);
-  if (state != RingState::kUnknown) return state;
+  if (!is_try_due(state, direct_try_ns_)) return state;
   const char* step = "";
   direct_error_ = try_direct_calls(&step);
   if (direct_error_ == 0) direct_error_ = direct.start_ring(&step);
+  direct_try_ns_.store(next_try_ns(direct_error_), std::memory_order_relaxed);  // relaxed: a figure
   direct_step_ = step;
   state = direct_error_ == 0 ? RingState::kUsable : RingState::kRefused;
   direct_state_.store(state, std::memory_order_release);  // E-probe
@@ -189,6 +218,7 @@ void Engine::direct_refused(int error, const char* step) {
   if (direct_state_.load(std::memory_order_acquire) == RingState::kRefused) return;
   direct_error_ = error;
   direct_step_ = step;
+  direct_try_ns_.store(next_try_ns(error), std::memory_order_relaxed);  // relaxed: a figure
   direct_state_.store(RingState::kRefused, std::memory_order_release);  // E-probe
 }
 
@@ -202,6 +232,7 @@ void Engine::ring_refused(int error, const char* step) {
   if (ring_state_.load(std::memory_order_acquire) == RingState::kRefused) return;
   ring_error_ = error;
   ring_step_ = step;
+  ring_try_ns_.store(next_try_ns(error), std::memory_order_relaxed);  // relaxed: a figure
   ring_state_.store(RingState::kRefused, std::memory_order_release);
   services[static_cast<unsigned>(ServiceId::kRing)].become_threads(config.workers_max);
 }

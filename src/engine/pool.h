@@ -21,8 +21,9 @@ namespace aiox::engine {
 template <class T>
 class Pool {
  public:
-  // False: no address space. Called once, before any other use.
+  // False: no address space. Before any other use; open already, it stays as it is.
   bool open(uint32_t capacity) {
+    if (objects_ != nullptr) return true;
     for (; capacity > 0; capacity /= 2) {
       objects_ = static_cast<T*>(kernel::map_memory(static_cast<size_t>(capacity) * sizeof(T)));
       if (objects_ != nullptr) break;

@@ -10,6 +10,7 @@
 namespace aiox::engine {
 
 bool Reaper::open(Engine* engine) {
+  if (ticking_ != nullptr) return true;
   engine_ = engine;
   if (!NodeArena::current->ensure(2 * ReadyQueue::kNodeBytes)) return false;
   ticking_ = new (ticking_storage_) ReadyQueue();

@@ -17,7 +17,6 @@ using kernel::MutexLock;
 namespace {
 
 constexpr unsigned kBatchMax = 64;
-constexpr uint32_t kRingUnitsPerFile = 128;
 
 constexpr int64_t kStrandedRetryNs = 10'000'000;
 constexpr int64_t kThreadEndPollNs = 1'000'000;
@@ -31,6 +30,7 @@ CancelTicket* ticket_of(backend::Cancellation* cancellation) { return owner_of(c
 // ---- Service ----
 
 bool Service::open(Engine* engine, ServiceId id, uint32_t workers_max) {
+  if (ready_ != nullptr) return true;
   engine_ = engine;
   id_ = id;
   workers_max_.store(workers_max, std::memory_order_relaxed);  // relaxed: before any worker

@@ -130,6 +130,12 @@ class Service {
     workers_max_.store(workers_max, std::memory_order_release);
   }
 
+  // The ring can be had after all: those that live go on as they are, new ones make rings.
+  void become_rings(uint32_t workers_max) {
+    share_.open(kRingUnitsPerFile, WorkerShare::kUnlimited);
+    workers_max_.store(workers_max, std::memory_order_release);
+  }
+
   WorkerShare* share() { return &share_; }
 
   // Whether there is a worker, be it in a call that may block: it will look at the ready queue in the end.
@@ -140,6 +146,7 @@ class Service {
 
  private:
   friend class Worker;
+  static constexpr uint32_t kRingUnitsPerFile = 128;
   // Three counts in one word, so that one look sees all of them together. A worker is awake unless it is idle (listed,
   // to be woken) or blocked (in a call that may take its time). One that is awake looks at the ready queue before it
   // becomes anything else: while there is one, nobody needs to be woken or started.

@@ -19,7 +19,7 @@ class WorkerShare {
     per_file_max_.store(per_file_max, std::memory_order_relaxed);  // relaxed: a bound, looked at by each user on its own
     extras_max_.store(extras_max, std::memory_order_relaxed);      // relaxed: as above
   }
-  // How many a file may begin with: more as they end, so that what hangs from the start takes up little.
+  // How many units a ring has of a file to begin with: more as they end, so that what hangs from the start takes up little.
   static constexpr uint32_t kFirstWindow = 32;
 
   uint32_t per_file_max() const { return per_file_max_.load(std::memory_order_relaxed); }  // relaxed: a bound

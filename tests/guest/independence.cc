@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <csignal>
 
 #include "aiox/aiox.h"
@@ -57,6 +59,17 @@ void expect_soon(Request& request, const char* what, Wait wait) {
 }
 
 void expect_soon(Request& request, const char* what) { expect_soon(request, what, kEveryWait[1]); }
+
+// With a signal at its end: a worker, or the reaper, ends it.
+void read_notified(Request& request, int fd, off_t offset) {
+  request.block.aio_fildes = fd;
+  request.block.aio_buf = request.buffer;
+  request.block.aio_nbytes = request.size_bytes;
+  request.block.aio_offset = offset;
+  request.block.aio_sigevent.sigev_notify = SIGEV_SIGNAL;
+  request.block.aio_sigevent.sigev_signo = SIGRTMIN;
+  CHECK(aio_read(&request.block) == 0);
+}
 
 // A page that is not there until it is provided.
 class MissingPage {
@@ -220,9 +233,7 @@ GUEST_PROPERTY(a_buffer_that_is_not_there_keeps_no_other_waiting) {
     CHECK(write(fast_pipe[1], "fast", 4) == 4 && write(fast_socket[1], "fast", 4) == 4);
     for (unsigned i = 0; i < 3; ++i) {
       Request read(4);
-      read.block.aio_sigevent.sigev_notify = round % 2 ? SIGEV_SIGNAL : SIGEV_NONE;
-      read.block.aio_sigevent.sigev_signo = SIGRTMIN;
-      read.read(fast[i], 512 * round);
+      round % 2 ? read_notified(read, fast[i], 512 * round) : read.read(fast[i], 512 * round);
       expect_soon(read, i == 0 ? "a pipe's read" : i == 1 ? "a socket's read" : "a file's read");
     }
   }
@@ -281,9 +292,7 @@ GUEST_PROPERTY(no_idle_time_is_no_busy_waiting) {
   signal(SIGRTMIN, SIG_IGN);
   device.hold();
   Request read;
-  read.block.aio_sigevent.sigev_notify = SIGEV_SIGNAL;
-  read.block.aio_sigevent.sigev_signo = SIGRTMIN;
-  read.read(direct, 0);
+  read_notified(read, direct, 0);
   const double before = processor_seconds();
   sleep_ms(1000);
   CHECK(processor_seconds() - before < 0.1);
@@ -375,4 +384,82 @@ GUEST_PROPERTY(a_start_without_memory_leaks_nothing_and_is_made_up_for) {
       read.wait_for_all();
     }));
   }
+}
+
+namespace {
+
+std::atomic<unsigned> g_called{0};
+
+// One cached read or buffered write of `fd`, waited for in the way of that number.
+void one_request(int fd, unsigned way, unsigned round) {
+  Request request;
+  sigevent& event = request.block.aio_sigevent;
+  event.sigev_notify = way == 3 ? SIGEV_SIGNAL : way == 4 ? SIGEV_THREAD : SIGEV_NONE;
+  event.sigev_signo = SIGRTMIN;
+  if (way == 4) event.sigev_notify_function = [](sigval) { ++g_called; };
+  request.block.aio_fildes = fd;
+  request.block.aio_buf = request.buffer;
+  request.block.aio_nbytes = request.size_bytes;
+  request.block.aio_offset = 4096 * (round % 256);
+  request.block.aio_lio_opcode = round % 4 == 0 ? LIO_WRITE : LIO_READ;
+  aiocb* list[] = {&request.block};
+  const unsigned called = g_called;
+  if (way == 5) {
+    CHECK(lio_listio(LIO_WAIT, list, 1, nullptr) == 0);
+  } else {
+    CHECK((round % 4 == 0 ? aio_write : aio_read)(&request.block) == 0);
+  }
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGRTMIN);
+  const timespec limit = {8, 0};
+  if (way == 3) CHECK(sigtimedwait(&signals, nullptr, &limit) == SIGRTMIN);
+  while (way == 4 && g_called == called) sched_yield();
+  while (!request.is_done()) {
+    if (way == 0) suspend(&request.block, 500'000'000);
+    if (way == 1) suspend(&request.block, 1'000'000);
+  }
+  CHECK(aio_return(&request.block) == 4096);
+}
+
+}  // namespace
+
+// The figure is printed; the bound is only there for what waits until the file hangs no more.
+GUEST_PROPERTY(ten_thousand_requests_are_not_late_while_one_file_hangs) {
+  SlowFile slow;
+  const int hung = slow.open(O_RDWR), other = pattern_file(1 << 20);
+  CHECK(ftruncate(hung, SlowFile::kFileBytes) == 0);
+  for (SlowOp op : {SlowOp::kRead, SlowOp::kWrite, SlowOp::kFsync}) slow.hold(op);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGRTMIN);
+  CHECK(sigprocmask(SIG_BLOCK, &signals, nullptr) == 0);
+  std::vector<std::unique_ptr<Request>> hanging;
+  for (unsigned i = 0; i < 100; ++i) {
+    hanging.push_back(std::make_unique<Request>(512));
+    i % 2 ? hanging[i]->read(hung, 512 * i) : hanging[i]->write(hung, 512 * i);
+  }
+  static constexpr const char* kWays[] = {"suspend", "suspend 1 ms", "aio_error", "signal", "thread", "LIO_WAIT",
+                                          "io_getevents", "polling io_getevents", "reading the ring", "eventfd"};
+  for (unsigned way = 0; way < 10; ++way) {
+    double worst = 0;
+    NativeContext context(8, kEveryWay[way < 6 ? 0 : way - 6]);
+    for (unsigned round = 0; round < trials(1000); ++round) {
+      const double begin = now_s();
+      if (way < 6) {
+        one_request(other, way, round);
+      } else {
+        NativeRequests requests = native_requests(1);
+        round % 4 ? requests[0]->read(other, 4096 * (round % 256)) : requests[0]->write(other, 4096 * (round % 256));
+        context.submit(requests);
+        context.finish();
+        requests[0]->expect_all();
+      }
+      worst = std::max(worst, now_s() - begin);
+    }
+    printf("%s: the longest took %.3f ms\n", kWays[way], 1e3 * worst);
+    CHECK(worst < kHung);
+  }
+  for (SlowOp op : {SlowOp::kRead, SlowOp::kWrite, SlowOp::kFsync}) slow.release(op);
+  for (auto& request : hanging) CHECK(request->wait() == 0);
 }

@@ -19,12 +19,13 @@ constexpr int64_t kLongestLookNs = 500'000;
 }  // namespace
 
 // Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that is enough.
-bool Engine::must_end_in_call(Request* request, FileQueue* file) {
+// A read that was not tried stands behind a write, which the kernel would have done: then it is in the page cache.
+bool Engine::must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   backend::Io& io = request->io;
   if (request->context == nullptr || !backend::is_transfer(io.opcode)) return false;
   if (!kernel::is_seekable(file->kind()) || file->opened_direct() || bypasses_cache(file, io)) return false;
   if (config.is_native_sync) return true;
-  if (io.opcode == Opcode::kRead) return false;
+  if (io.opcode == Opcode::kRead) return inline_outcome == InlineOutcome::kNotTried;
   VectorStore* copy = vector_stores.copies.copy(io.vectors, io.vector_count, io.left_bytes, config.native_copy_bytes);
   if (copy == nullptr) return true;
   if (request->vectors != nullptr) vector_stores.free(request->vectors);

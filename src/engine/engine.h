@@ -279,7 +279,7 @@ class Engine {
   void cancel_all_of(Context* context);
   bool start_poll(const Submission& submission);
   bool is_instant_done(const Submission& submission, int64_t* result) const;
-  bool must_end_in_call(Request* request, FileQueue* file);
+  bool must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome);
   bool try_end_in_call(Request* request, FileQueue* file);
   void end_in_call(Request* request, FileQueue* file, uint32_t generation);
   bool is_carried_out_here(FileQueue* file, const Submission& submission, int64_t* result);

@@ -140,7 +140,7 @@ int Engine::submit(const Submission& submission) {
   }
   submission.ops->begin(submission.control_block, request->token);
   counters.submitted.add();
-  const bool is_in_call = must_end_in_call(request, file);
+  const bool is_in_call = must_end_in_call(request, file, inline_outcome);
   if (is_in_call && try_end_in_call(request, file)) return 0;
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: ours
   for (;;) {

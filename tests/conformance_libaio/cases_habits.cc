@@ -81,6 +81,24 @@ AIOX_CASE("so are the buffers of vectors and appends, of any number of writes at
   close(fd);
 }
 
+AIOX_CASE("a buffered read of what has just been written is done when io_submit returns") {
+  Context context;
+  const int fd = open_temp_file();
+  const std::string long_data(8 << 20, 'l');
+  char in[4096];
+  for (int round = 0; round < 20; ++round) {
+    const std::string data(4096, static_cast<char>('a' + round));
+    iocb first = pwrite_block(fd, long_data.data(), round % 2 == 0 ? long_data.size() : 16384);
+    iocb write = pwrite_block(fd, data.data(), data.size(), 4096);
+    iocb read = pread_block(fd, in, sizeof in, 4096);
+    iocb* list[] = {&first, &write, &read};
+    EXPECT_EQ(submit(context, 3, list), 3);
+    EXPECT(std::string(in, sizeof in) == data);
+    reap(context, 3);
+  }
+  close(fd);
+}
+
 AIOX_CASE("a buffered write from memory that is not all there writes what is, or answers EFAULT") {
   Context context;
   const int fd = open_temp_file();

@@ -17,16 +17,21 @@ Context* const kRemoved = reinterpret_cast<Context*>(8);
 // ---- Context ----
 
 void Context::add_waiter(uint32_t slot, uint32_t wanted_events) {
-  MutexLock lock(wait_mu_);
-  const bool is_only = waiter_count_++ == 0;
-  // Not of a second one: who posts may still see the first one's slot, and must not measure by what another wants.
-  if (is_only) wanted_.store(wanted_events, std::memory_order_relaxed);  // relaxed: the slot comes after
-  waiter_.store(is_only ? slot : WaitSlots::kEveryone, std::memory_order_seq_cst);  // E-wait
+  uint64_t now = waiters_.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
+  uint64_t next;
+  do {
+    const uint64_t count = now >> kCountShift & kCountMask;
+    next = count == 0 ? make_waiters(wanted_events, 1, slot) : make_waiters(0, count + 1, kEveryoneWaits);
+  } while (!waiters_.compare_exchange_weak(now, next, std::memory_order_seq_cst));  // E-wait
 }
 
 void Context::remove_waiter() {
-  MutexLock lock(wait_mu_);
-  if (--waiter_count_ == 0) waiter_.store(WaitSlots::kNone, std::memory_order_seq_cst);
+  uint64_t now = waiters_.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
+  uint64_t next;
+  do {
+    const uint64_t count = now >> kCountShift & kCountMask;
+    next = count <= 1 ? 0 : make_waiters(0, count - 1, kEveryoneWaits);
+  } while (!waiters_.compare_exchange_weak(now, next, std::memory_order_seq_cst));
 }
 
 void Context::add_poll(Request* request) {
@@ -148,6 +153,7 @@ int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
   context->withheld_file.store(nullptr, std::memory_order_relaxed);
   context->drain_slot_.store(WaitSlots::kNone, std::memory_order_relaxed);
   context->is_waiter_in_lane_.store(false, std::memory_order_relaxed);
+  context->waiters_.store(0, std::memory_order_relaxed);
   context->is_dead_.store(false, std::memory_order_relaxed);
   *address = context->ring.address();
   if (Context* moved = find(*address)) lose(moved);

@@ -39,15 +39,17 @@ class Context {
   void set_drain_slot(uint32_t slot) { drain_slot_.store(slot, std::memory_order_seq_cst); }  // E-users
 
   // ---- Waiters: threads in io_getevents. E-wait: they register, then look at the ring; who posts looks for them then. ----
-  void add_waiter(uint32_t slot, uint32_t wanted_events) AIOX_EXCLUDES(wait_mu_);
-  void remove_waiter() AIOX_EXCLUDES(wait_mu_);
+  // No locks: the thread may leave anywhere.
+  void add_waiter(uint32_t slot, uint32_t wanted_events);
+  void remove_waiter();
   // The slot to wake now that an event has been posted, or kNone.
   uint32_t waiter_to_wake() const {
-    uint32_t slot = waiter_.load(std::memory_order_seq_cst);  // E-wait
+    const uint64_t waiters = waiters_.load(std::memory_order_seq_cst);  // E-wait
+    const uint32_t slot = slot_in(waiters);
     if (slot == WaitSlots::kNone || slot == WaitSlots::kEveryone) return slot;
-    return ring.available() >= wanted_.load(std::memory_order_relaxed) ? slot : WaitSlots::kNone;  // relaxed: set before slot
+    return ring.available() >= waiters >> kWantedShift ? slot : WaitSlots::kNone;
   }
-  uint32_t any_waiter() const { return waiter_.load(std::memory_order_seq_cst); }
+  uint32_t any_waiter() const { return slot_in(waiters_.load(std::memory_order_seq_cst)); }
   // A waiter sleeps in the direct lane's ring, where only an event of that wakes it.
   void set_waiter_in_lane(bool is_there) { is_waiter_in_lane_.store(is_there, std::memory_order_seq_cst); }  // E-wait
   bool is_waiter_in_lane() const { return is_waiter_in_lane_.load(std::memory_order_seq_cst); }
@@ -108,13 +110,24 @@ class Context {
   friend class Contexts;
   void note_read();
 
+  // One word: how many events the only waiter wants (32 bits), how many waiters there are (16), the slot (16).
+  static constexpr unsigned kWantedShift = 32, kCountShift = 16;
+  static constexpr uint64_t kCountMask = 0xffff, kEveryoneWaits = 0xffff;
+  static_assert(WaitSlots::kSlotCount < kEveryoneWaits);
+  static uint64_t make_waiters(uint64_t wanted, uint64_t count, uint64_t slot) {
+    return wanted << kWantedShift | count << kCountShift | slot;
+  }
+  static uint32_t slot_in(uint64_t waiters) {
+    const uint64_t slot = waiters & kEveryoneWaits;
+    return slot == kEveryoneWaits ? WaitSlots::kEveryone : static_cast<uint32_t>(slot);
+  }
+
   static constexpr uint32_t kCallsToForget = 64;
   std::atomic<uintptr_t> key_{0};         // (@) E-context: the address under which it is in the table; 0: not
   std::atomic<uint32_t> users_{0};        // (@) E-users
   std::atomic<bool> is_dead_{true};       // (@) E-users
   std::atomic<uint32_t> drain_slot_{0};   // (@) E-users
-  std::atomic<uint32_t> waiter_{0};       // (@) E-wait: a wait slot, or kEveryone; changed under wait_mu_
-  std::atomic<uint32_t> wanted_{0};       // (@) E-wait: events that the only waiter wants
+  std::atomic<uint64_t> waiters_{0};      // (@) E-wait: make_waiters
   std::atomic<bool> is_waiter_in_lane_{false};  // (@) E-wait
   std::atomic<uint32_t> elsewhere_{0};    // (@) a figure
   std::atomic<uint32_t> quick_{0};          // (@) E-wait: counted down between an event and its waiter's wake-up
@@ -126,8 +139,6 @@ class Context {
   uint32_t generation_ = 0;               // Contexts::mu_
   kernel::Mutex poll_mu_;
   base::IntrusiveList<Request, &Request::poll_link> polls_ AIOX_GUARDED_BY(poll_mu_);
-  kernel::Mutex wait_mu_;
-  uint32_t waiter_count_ AIOX_GUARDED_BY(wait_mu_) = 0;
 };
 
 class Contexts {

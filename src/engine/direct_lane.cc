@@ -17,9 +17,10 @@ using backend::Opcode;
 
 namespace {
 
-// iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or kNudge.
+// iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or a nudge.
 constexpr uint64_t kPartBit = 1;
-constexpr uint64_t kNudge = 2;  // nobody's: it only wakes the leader
+constexpr uint64_t kNudgeBit = 2;  // nobody's: it only wakes who sleeps in the ring; the descriptor in the bits above
+constexpr unsigned kNudgeShift = 2;
 
 // Answers that mean "not this way": would block, or the file does not know RWF_NOWAIT.
 bool is_refusal(int64_t result) { return result == -EAGAIN || result == -EOPNOTSUPP || result == -EINTR; }
@@ -33,18 +34,6 @@ bool is_refused_by_submit(long error) {
 constexpr int64_t kLookNs = 500'000;
 constexpr int64_t kRoomLookNs = 100'000;
 constexpr unsigned kRoomLooksMax = 1000;
-
-bool may_go_elsewhere(const io_event& event) {
-  if (event.data == kNudge) return false;
-  if ((event.data & kPartBit) != 0 || event.res < 0) return true;
-  // Read before the event is taken: the request cannot be another yet, unless a handler has just taken it.
-  auto* request = reinterpret_cast<Request*>(event.data);
-  request->is_handed_over.load(std::memory_order_acquire);  // E-event
-  return static_cast<uint64_t>(event.res) < request->io.left_bytes;
-}
-
-// Only ordered against this thread's own signal handlers.
-void order_for_handlers() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 void fill(iocb* block, const backend::Io& io, int fd, int rw_flags, uint64_t data, uint64_t skip_bytes,
           uint64_t length_bytes) {
@@ -258,8 +247,8 @@ DirectLane::Lead DirectLane::try_lead() {
 
 void DirectLane::leave() {
   // E-lead: who wants to lead says so, then tries again; we leave, then look who said so: one of the two sees the other.
-  leader_.store(0, std::memory_order_seq_cst);
-  engine_->wait_slots.pass_lead();
+  uintptr_t mark = this_thread_mark();
+  if (leader_.compare_exchange_strong(mark, 0, std::memory_order_seq_cst)) engine_->wait_slots.pass_lead();
 }
 
 bool DirectLane::start_poll(Request* request) {
@@ -286,7 +275,7 @@ bool DirectLane::end_poll(Request* request) { return ring_.cancel(&request->poll
 // Wakes the leader, or has it not go to sleep: an event that is nobody's.
 bool DirectLane::nudge(int fd) {
   iocb block = {};
-  block.aio_data = kNudge;
+  block.aio_data = static_cast<uint64_t>(static_cast<uint32_t>(fd)) << kNudgeShift | kNudgeBit;
   block.aio_lio_opcode = IOCB_CMD_POLL;
   block.aio_buf = POLLIN | POLLOUT;  // what a file that knows no polling is always ready for; without it the kernel says EINVAL
   block.aio_fildes = static_cast<uint32_t>(fd);
@@ -300,11 +289,7 @@ void DirectLane::look() {
   const uint64_t index = consumed_.load(std::memory_order_relaxed);  // relaxed: a figure
   const bool is_lying_about = has_events() && index == looked_at_;
   looked_at_ = index;
-  if (!is_lying_about || try_lead() != Lead::kTaken) return;
-  is_looking_ = true;
-  reap(ReapBy::kReaper);
-  is_looking_ = false;
-  leave();
+  if (is_lying_about) reap(ReapBy::kReaper, true);
 }
 
 int DirectLane::sleep(int64_t deadline_ns, const uint64_t* signal_mask) {
@@ -327,67 +312,93 @@ int DirectLane::sleep_for(int64_t timeout_ns, const uint64_t* signal_mask) {
   return error == -ETIMEDOUT && !is_last ? 0 : error;
 }
 
-void DirectLane::poll_events(ReapBy by) {
-  Lead lead = try_lead();
-  if (lead == Lead::kBusy) return;
-  reap(by);
-  if (lead == Lead::kTaken) leave();
-}
-
-void DirectLane::reap(ReapBy by) {
-  if (in_hand_ != nullptr) publish_for_interrupted();
+bool DirectLane::reap(ReapBy by, bool is_looking) {
+  // Where it is seen to be empty, nothing is held off, and nothing is paid.
+  if (!has_events() && !has_deferred(by)) return false;
   const bool is_locked_out = t_inside != 0 && by == ReapBy::kWaiter;
-  // A thread of ours may come to wait for the lock of a file that is held below: no handler on this thread may come to wait
-  // for what that thread would do next. Where there is none, nothing is held off, and nothing is paid.
-  // Nor where no handler can wait for anything: io_getevents does not while it finds itself inside the engine.
-  const bool may_be_waited_for = by == ReapBy::kWaiter && engine_->may_handlers_wait();
-  kernel::SignalHold alone(may_be_waited_for && engine_->counters.threads_now.read() > 0 && has_events());
+  kernel::SignalHold hold(by != ReapBy::kReaper);
   Inside inside;
   WakeBatch wakes;
-  InHand hand;
-  hand.outer = in_hand_;
   if (!is_locked_out) finish_deferred(by);
-  for (;;) {
-    uint64_t index = consumed_.load(std::memory_order_relaxed);  // relaxed: this thread's, and its handlers'
-    hand.index = index;
-    hand.is_taken = hand.is_last = hand.is_published = false;
-    if (!ring_.peek(index, &hand.event)) break;
-    // What must go on elsewhere, or may have to, a handler could not end for this thread: none may come between.
-    kernel::SignalHold hold(by != ReapBy::kReaper && may_go_elsewhere(hand.event));
-    order_for_handlers();
-    in_hand_ = &hand;
-    order_for_handlers();
-    // A handler that comes before this has taken the event itself; one that comes after finds it in hand.
-    bool is_ours = consumed_.compare_exchange_strong(index, index + 1, std::memory_order_release);
-    if (is_ours) take(&hand, by, is_locked_out, &wakes);
-    order_for_handlers();
-    in_hand_ = hand.outer;
-    order_for_handlers();
+  bool is_any = false;
+  int fd = -1;
+  for (io_event event; take(&event); is_any = true) {
+    const int of_event = end(event, by, is_locked_out, is_looking, &wakes);
+    if (of_event >= 0) fd = of_event;
   }
-  ring_.set_head(consumed_.load(std::memory_order_relaxed));
   wakes.flush(engine_->wait_slots);
+  // Only now: what wakes another this thread must not take from the ring itself.
+  if (fd >= 0) call_others(by, fd);
+  return is_any;
 }
 
-void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wakes) {
-  ring_.set_head(consumed_.load(std::memory_order_relaxed));  // relaxed: as in reap
-  const uint64_t data = hand->event.data;
-  if (data == kNudge) return;
-  int64_t error = hand->event.res < 0 ? hand->event.res : 0;
-  int64_t bytes = hand->event.res < 0 ? 0 : hand->event.res;
+// E-lead: who sleeps in the ring has registered nowhere: it says that it leads, then looks at what it waits for; we have made
+// results known, then look whether another leads. The reaper may sleep there also where another has taken the lead from it.
+void DirectLane::call_others(ReapBy by, int fd) {
+  const uintptr_t leader = leader_.load(std::memory_order_seq_cst);
+  bool is_wanted = leader != 0 && leader != this_thread_mark();
+  if (by != ReapBy::kReaper && has_deferred(ReapBy::kReaper)) is_wanted = engine_->reaper.is_in_ring() || is_wanted;
+  if (is_wanted) [[unlikely]] nudge(fd);
+}
+
+// Whether an event lies about that the leader could have seen to for a while: it is in a handler, of low priority, or gone.
+bool DirectLane::is_neglected() {
+  const uint64_t index = consumed_.load(std::memory_order_relaxed);  // relaxed: figures all of them
+  const int64_t now_ns = kernel::monotonic_now_ns();
+  if (neglected_index_.exchange(index, std::memory_order_relaxed) != index) {
+    neglected_since_ns_.store(now_ns, std::memory_order_relaxed);
+    return false;
+  }
+  return now_ns - neglected_since_ns_.load(std::memory_order_relaxed) >= kNeglectNs;
+}
+
+void DirectLane::poll_events(ReapBy by) {
+  const uintptr_t leader = leader_.load(std::memory_order_relaxed);  // relaxed: a hint
+  if (leader == 0 || leader == this_thread_mark() || (has_events() && is_neglected())) reap(by);
+}
+
+bool DirectLane::replace_leader(ReapBy by) {
+  if (!has_events() || !is_neglected()) return false;
+  const bool is_taken = leader_.exchange(this_thread_mark(), std::memory_order_seq_cst) != this_thread_mark();  // E-lead
+  reap(by);
+  return is_taken;
+}
+
+// Takes one event. Thread: any, with signals held.
+bool DirectLane::take(io_event* event) {
+  uint64_t index = consumed_.load(std::memory_order_acquire);  // E-event
+  do {
+    // What is copied is good if the exchange succeeds: then nobody had moved the head past it.
+    if (!ring_.peek(index, event)) return false;
+  } while (!consumed_.compare_exchange_weak(index, index + 1, std::memory_order_seq_cst));  // E-event
+  // The head goes where the last one has it: who stores an older number finds that there is a newer one, and stores that.
+  do {
+    index = consumed_.load(std::memory_order_seq_cst);
+    ring_.set_head(index);
+  } while (consumed_.load(std::memory_order_seq_cst) != index);
+  return true;
+}
+
+// Returns a descriptor that is open, or -1.
+int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes) {
+  const uint64_t data = event.data;
+  if ((data & kNudgeBit) != 0) return static_cast<int>(data >> kNudgeShift);  // perhaps another's, who sleeps on: tell it again
+  int64_t error = event.res < 0 ? event.res : 0;
+  int64_t bytes = event.res < 0 ? 0 : event.res;
   auto* request = reinterpret_cast<Request*>(data);
   SplitIo* split = nullptr;
   if ((data & kPartBit) != 0) {
     auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
     split = part->split.load(std::memory_order_acquire);  // E-split
-    part->result = hand->event.res;
-    bool is_last = split->is_last(part);
-    if (!is_last && !hand->is_last) return;
+    part->result = event.res;
+    if (!split->is_last(part)) return -1;
     request = split->request;
     bytes = split->joined_bytes(&error);
     request->has_begun = true;
   } else {
     request->is_handed_over.load(std::memory_order_acquire);  // E-event
   }
+  const int fd = request->io.fd;
   const Outcome outcome = judge(request, bytes, error);
   if (!outcome.is_answer) {
     in_flight_.fetch_sub(1, std::memory_order_acq_rel);
@@ -399,11 +410,11 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     } else {
       send_elsewhere(request, outcome, by);
     }
-    return;
+    return fd;
   }
   if (request->io.opcode == Opcode::kPoll) polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
   Context* context = request->context;
-  if (is_looking_ && context != nullptr) context->note_unattended();
+  if (is_looking && context != nullptr) context->note_unattended();
   // A context's event is put into its ring under a lock, which the code that is interrupted may hold.
   const bool is_not_ours = (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) ||
                            (is_locked_out && context != nullptr);
@@ -411,13 +422,10 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
     in_flight_.fetch_sub(1, std::memory_order_acq_rel);
     if (split != nullptr) splits_.free(split);
     defer(request, outcome.result);
-    return;
+    return fd;
   }
   mark_done(request);
-  if (!hand->is_published) engine_->store_result(request, outcome.result);
-  order_for_handlers();
-  hand->is_published = true;
-  order_for_handlers();
+  engine_->store_result(request, outcome.result);
   // Not before: a handler on this thread that waits for it must find that there is something to reap.
   in_flight_.fetch_sub(1, std::memory_order_acq_rel);
   if (split != nullptr) splits_.free(split);
@@ -429,36 +437,7 @@ void DirectLane::take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wa
   } else {
     conclude(request, outcome.result, by, wakes);
   }
-}
-
-// This thread's handler goes on where the thread was stopped: what it had taken from the ring nobody else can publish.
-void DirectLane::publish_for_interrupted() {
-  InHand* innermost = in_hand_;
-  if (consumed_.load(std::memory_order_relaxed) == innermost->index + 1) innermost->is_taken = true;  // relaxed: ours
-  for (InHand* hand = innermost; hand != nullptr; hand = hand->outer) {
-    if (!hand->is_taken || hand->is_published) continue;
-    const uint64_t data = hand->event.data;
-    if (data == kNudge) continue;
-    int64_t error = hand->event.res < 0 ? hand->event.res : 0;
-    int64_t bytes = hand->event.res < 0 ? 0 : hand->event.res;
-    auto* request = reinterpret_cast<Request*>(data);
-    if ((data & kPartBit) != 0) {
-      auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
-      SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
-      part->result = hand->event.res;
-      if (split->is_last(part)) hand->is_last = true;
-      if (split->left.load(std::memory_order_acquire) != 0) continue;  // E-split
-      request = split->request;
-      bytes = split->joined_bytes(&error);
-    }
-    const Outcome outcome = judge(request, bytes, error);
-    if (!outcome.is_answer || request->is_reaper_only.load(std::memory_order_relaxed)) continue;
-    if (request->context != nullptr) continue;  // nobody here waits for it
-    mark_done(request);
-    engine_->store_result(request, outcome.result);
-    hand->is_published = true;
-    engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
-  }
+  return fd;
 }
 
 // ---- After publishing ----
@@ -472,9 +451,6 @@ void DirectLane::conclude(Request* request, int64_t result, ReapBy by, WakeBatch
     return;
   }
   (request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes).succeeded();
-  // Something is queued behind it: the lock of the file is about to be what that waits for, and no handler on this
-  // thread may come to wait for that.
-  kernel::SignalHold hold(by == ReapBy::kWaiter && file->has_waiting());
   engine_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
 }
 
@@ -494,30 +470,38 @@ void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy
   }
   if (outcome.bytes > 0) request->has_begun = true;
   backend::advance(&request->io, outcome.bytes);
-  kernel::SignalHold hold(by == ReapBy::kWaiter);
   engine_->leave_direct_lane(request, by != ReapBy::kWaiter);
 }
 
 void DirectLane::defer(Request* request, int64_t result) {
   request->io.result = result;
-  Request* first = deferred_.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
+  const bool goes_elsewhere = is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0;
+  // relaxed: this thread's for now
+  const bool is_reapers = request->is_reaper_only.load(std::memory_order_relaxed) && !request->is_stored && !goes_elsewhere;
+  std::atomic<Request*>& stack = is_reapers ? deferred_for_reaper_ : deferred_;
+  Request* first = stack.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
   do {
     request->deferred_next = first;
-  } while (!deferred_.compare_exchange_weak(first, request, std::memory_order_acq_rel));  // E-deferred
+  } while (!stack.compare_exchange_weak(first, request, std::memory_order_seq_cst));  // E-deferred
   engine_->reaper.kick();
 }
 
 void DirectLane::settle_deferred(ReapBy by) {
-  if (!has_deferred() || t_inside != 0) return;
+  if (!has_deferred(by) || t_inside != 0) return;
+  kernel::SignalHold hold(by != ReapBy::kReaper);
   Inside inside;
   finish_deferred(by);
 }
 
 void DirectLane::finish_deferred(ReapBy by) {
-  if (!has_deferred()) [[likely]] return;
-  kernel::SignalHold hold(by == ReapBy::kWaiter);
+  if (!has_deferred(by)) [[likely]] return;
+  kernel::SignalHold hold(by != ReapBy::kReaper);
+  finish_all_deferred(by, deferred_.exchange(nullptr, std::memory_order_acq_rel));  // E-deferred
+  if (by == ReapBy::kReaper) finish_all_deferred(by, deferred_for_reaper_.exchange(nullptr, std::memory_order_acq_rel));
+}
+
+void DirectLane::finish_all_deferred(ReapBy by, Request* request) {
   WakeBatch wakes;
-  Request* request = deferred_.exchange(nullptr, std::memory_order_acq_rel);  // E-deferred
   while (request != nullptr) {
     Request* next = request->deferred_next;
     int64_t result = request->io.result;
@@ -526,8 +510,6 @@ void DirectLane::finish_deferred(ReapBy by) {
       conclude(request, result, by, &wakes);
     } else if (is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0) {
       send_elsewhere(request, {false, result, 0}, by);
-    } else if (by != ReapBy::kReaper && request->is_reaper_only.load(std::memory_order_relaxed)) {
-      defer(request, result);
     } else {
       mark_done(request);
       engine_->store_result(request, result);

@@ -5,11 +5,12 @@
 // the way: who waits (aio_suspend, LIO_WAIT, close) or polls (aio_error) reaps for itself, and for everybody else.
 // What would block, or is not known to the kernel, goes on to the service pool.
 //
-// Who reaps: one thread at a time, the leader. It sleeps in the kernel until an event arrives; other waiters sleep on
-// their wait slots, are woken by the leader's publishing, and take over when it leaves. A thread that finds another one
-// leading never waits for it to get out of the way. A signal handler may interrupt the leader's thread anywhere, and may
-// itself wait: it finds that its own thread leads (kNested), goes on reaping where that was stopped, and publishes what
-// the interrupted code had already taken (see InHand).
+// Who reaps: any thread, at any moment. An event is taken by one compare-and-exchange, and from before it until the request
+// has ended and its file has been told, signals are held off (cancellation too, which is one): no handler, longjmp, fork or
+// cancellation comes between, so that there is nothing a thread could leave behind, and nothing to be done for the
+// interrupted. Who leads is only who sleeps in the kernel until an event arrives, so that not all waiters wake up for each;
+// the others sleep on their wait slots and look from time to time whether events lie about (kNeglectNs), since the leader
+// may be in a handler, of low priority, or gone. Who finds some takes them, and the lead.
 //
 // Inside a handler that has interrupted the engine itself (inside.h) no lock may be taken. Then a request is published,
 // which takes none, and what is left to do for it is kept (deferred) for whoever comes next.
@@ -70,7 +71,7 @@ class DirectLane {
 
   enum class Lead : uint8_t {
     kTaken,   // this thread leads now, and must leave()
-    kNested,  // this thread led already: a signal handler has interrupted it; it reaps, and does not leave
+    kNested,  // this thread led already: a signal handler has interrupted that wait; it does not leave
     kBusy,    // another thread leads
   };
 
@@ -84,6 +85,16 @@ class DirectLane {
   // Requests handed to the kernel and not yet taken from the ring.
   uint32_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
 
+  // Whether threads take turns in submitting. Thread: one that submits.
+  bool is_shared() {
+    const uintptr_t mark = this_thread_mark();
+    const uintptr_t last = last_submitter_.load(std::memory_order_relaxed);  // relaxed: figures
+    if (last == mark) [[likely]] return is_shared_.load(std::memory_order_relaxed);
+    last_submitter_.store(mark, std::memory_order_relaxed);
+    is_shared_.store(last != 0, std::memory_order_relaxed);
+    return last != 0;
+  }
+
   // Hands requests in flight to the kernel, at most kBatchMax, and takes what has ended. Thread: any, in a submitting call.
   void start(Request* const* requests, unsigned count);
   // The same in two steps, for requests that go through another thread (block_devices.h). count_in: by who submits.
@@ -91,18 +102,21 @@ class DirectLane {
   void count_in(unsigned count) { in_flight_.fetch_add(count, std::memory_order_acq_rel); }
   void start_for(Request* const* requests, const int* descriptors, unsigned count);
 
-  // Takes what is in the ring, if there is something and nobody leads. Signal-safe: yes, as kWaiter. Blocks: no.
+  // Takes and ends what is in the ring, if there is something and nobody is about to. Signal-safe: yes, as kWaiter. Blocks: no.
   void poll(ReapBy by) {
-    // If this thread leads already, a handler has interrupted it, perhaps with an event in hand.
-    bool is_nested = leader_.load(std::memory_order_relaxed) == this_thread_mark();  // relaxed: its own store, or none
-    if (has_events() || has_deferred() || is_nested) [[unlikely]] poll_events(by);
+    if (has_events() || has_deferred(by)) [[unlikely]] poll_events(by);
   }
 
   Lead try_lead();
-  // Wakes a waiter that wants to lead, if there is one.
+  bool leads() const { return leader_.load(std::memory_order_seq_cst) == this_thread_mark(); }
+  // The same where another leads, if that does not see to what arrives: takes what lies about, and leads in its place.
+  // True: it did. For waiters that do not lead, from time to time (kNeglectNs). Signal-safe: yes, as kWaiter.
+  static constexpr int64_t kNeglectNs = 1'000'000;
+  bool replace_leader(ReapBy by);
+  // Wakes a waiter that wants to lead, if there is one. Nothing, if another has taken the lead.
   void leave();
-  // Takes and ends everything in the ring. Thread: the leader's. Signal-safe: yes, as kWaiter.
-  void reap(ReapBy by);
+  // Takes and ends everything in the ring. True: there was something. Signal-safe: yes, as kWaiter.
+  bool reap(ReapBy by) { return reap(by, false); }
   // ---- Polls: they may stay for ever, so they get a part of the room. ----
   static constexpr uint32_t kPollsMax = 256;
   bool may_poll() const { return polls_.load(std::memory_order_relaxed) < kPollsMax; }  // relaxed: a figure
@@ -123,30 +137,27 @@ class DirectLane {
   // Events taken, ever. A figure.
   uint64_t consumed() const { return consumed_.load(std::memory_order_relaxed); }  // relaxed: a figure
 
-  // Whether requests that have ended, or could not be carried out, wait for a thread that can see to them.
-  // Sees to them. Thread: any, outside the engine; those with a notification are left to the reaper.
+  // Whether requests that have ended, or could not be carried out, wait for such a thread.
+  bool has_deferred(ReapBy by) const {
+    // seq_cst: E-deferred
+    return deferred_.load(std::memory_order_seq_cst) != nullptr ||
+           (by == ReapBy::kReaper && deferred_for_reaper_.load(std::memory_order_seq_cst) != nullptr);
+  }
+  // Sees to them; those with a notification are the reaper's alone. Thread: any, outside the engine.
   void finish_deferred(ReapBy by);
   // The same, by a thread that may be anywhere: if it is not inside the engine. Signal-safe: yes, as kWaiter.
   void settle_deferred(ReapBy by);
-  bool has_deferred() const { return deferred_.load(std::memory_order_acquire) != nullptr; }
 
  private:
-  // An event that a frame of the leading thread has taken, or is about to take. Lives on that frame's stack; the three
-  // flags are written by a frame nested in it, too.
-  struct InHand {
-    io_event event;
-    uint64_t index;
-    InHand* outer;
-    bool is_taken;
-    bool is_last;       // of its split request
-    bool is_published;
-  };
-
   bool has_events() const {
-    // relaxed: a hint; the leader looks again.
+    // relaxed: a hint; who reaps looks again.
     return has_ring_.load(std::memory_order_acquire) && ring_.has_event(consumed_.load(std::memory_order_relaxed));
   }
   void poll_events(ReapBy by);
+  bool is_neglected();
+  bool reap(ReapBy by, bool is_looking);
+  bool take(io_event* event);
+  void call_others(ReapBy by, int fd);
   // Who hands over: the program's thread, with the program's descriptors, or the thread of BlockDevices.
   enum class From : uint8_t { kProgram, kBlockThread };
   static int rw_flags(From from);
@@ -155,7 +166,7 @@ class DirectLane {
   void submit(iocb** list, unsigned count, From from);
   void refuse(uint64_t data, int64_t result, From from);
   void refuse_request(Request* request, int64_t bytes, int64_t result, From from);
-  void take(InHand* hand, ReapBy by, bool is_locked_out, WakeBatch* wakes);
+  int end(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes);
   // What an ended request's bytes and error mean.
   struct Outcome {
     bool is_answer;   // of the request; otherwise the rest of it must be carried out elsewhere
@@ -165,7 +176,7 @@ class DirectLane {
   static Outcome judge(const Request* request, int64_t bytes, int64_t error);
   void conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes);
   void send_elsewhere(Request* request, const Outcome& outcome, ReapBy by);
-  void publish_for_interrupted();
+  void finish_all_deferred(ReapBy by, Request* first);
   void defer(Request* request, int64_t result);
 
   Engine* engine_ = nullptr;
@@ -175,12 +186,16 @@ class DirectLane {
 
   alignas(64) std::atomic<uint32_t> in_flight_{0};
   std::atomic<uint32_t> polls_{0};                   // (@) a figure: of them
-  alignas(64) std::atomic<uintptr_t> leader_{0};     // (@) E-lead: this_thread_mark() of the leader
-  std::atomic<uint64_t> consumed_{0};                // events taken; changed by the leader's thread only
-  bool is_looking_ = false;                          // the leader's thread: the reaper takes what nobody came for
+  std::atomic<uintptr_t> last_submitter_{0};         // (@) a figure: its mark
+  std::atomic<bool> is_shared_{false};               // (@) a figure
+  alignas(64) std::atomic<uintptr_t> leader_{0};     // (@) E-lead: this_thread_mark() of who sleeps in the ring; may be stale
+  std::atomic<uint64_t> consumed_{0};                // (@) E-event: events taken
+  std::atomic<uint64_t> neglected_index_{UINT64_MAX};  // (@) figures: where consumed_ was when an event was seen to lie about,
+  std::atomic<int64_t> neglected_since_ns_{0};       //           and since when
   uint64_t looked_at_ = 0;                           // the reaper's
-  InHand* in_hand_ = nullptr;                        // the leader's thread: of the reap under way, innermost first
-  std::atomic<Request*> deferred_{nullptr};          // (@) E-deferred: a stack, by Request::deferred_next
+  // (@) E-deferred: stacks, by Request::deferred_next; the second only the reaper takes.
+  std::atomic<Request*> deferred_{nullptr};
+  std::atomic<Request*> deferred_for_reaper_{nullptr};
 };
 
 }  // namespace aiox::engine

@@ -104,7 +104,7 @@ void* Reaper::thread_entry(void* reaper) {
 
 bool Reaper::has_work() const {
   return due_.load(std::memory_order_seq_cst) > 0 || summons_.load(std::memory_order_seq_cst) != 0 ||
-         engine_->direct.has_deferred() || engine_->direct.in_flight() > 0 || !ticking_->empty();
+         engine_->direct.has_deferred(ReapBy::kReaper) || engine_->direct.in_flight() > 0 || !ticking_->empty();
 }
 
 void Reaper::serve_summons() {
@@ -148,7 +148,7 @@ void Reaper::run() {
     if (is_watching) lane.look();
     bool is_due = due_.load(std::memory_order_seq_cst) > 0;
     if (is_due) {
-      if (lane.try_lead() == DirectLane::Lead::kTaken) {
+      if (lane.try_lead() != DirectLane::Lead::kBusy) {
         lead();
         continue;
       }
@@ -159,18 +159,22 @@ void Reaper::run() {
         continue;
       }
     }
+    // Where others sleep until the leader wakes them, it looks whether the leader does its part.
+    const bool is_led_by_other = (is_due || slots.wanting() > 0) && lane.in_flight() > 0;
     is_asleep_.store(true, std::memory_order_seq_cst);           // E-reaper
-    if (!is_ticking) is_away_.store(true, std::memory_order_seq_cst);
+    if (!is_ticking && !is_led_by_other) is_away_.store(true, std::memory_order_seq_cst);
     if (!is_watching) is_lane_unwatched_.store(true, std::memory_order_seq_cst);  // E-reaper
-    bool has_news = (!is_watching && lane.in_flight() > 0) || summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred() ||
+    bool has_news = (!is_led_by_other && slots.wanting() > 0 && lane.in_flight() > 0) || (!is_watching && lane.in_flight() > 0) ||
+                     summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper) ||
                     (!is_stranded && engine_->notifier.is_stranded()) ||
                     (!is_due && due_.load(std::memory_order_seq_cst) > 0) || (!is_ticking && !ticking_->empty());
-    int64_t sleep_ns = is_ticking ? kTickNs : is_stranded ? kLookNs : is_watching ? look_ns_ : idle_ns;
+    int64_t sleep_ns = is_ticking || is_led_by_other ? kTickNs : is_stranded ? kLookNs : is_watching ? look_ns_ : idle_ns;
     int error = has_news ? 0 : slots.sleep(slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
     is_asleep_.store(false, std::memory_order_seq_cst);
     is_away_.store(false, std::memory_order_seq_cst);
     is_lane_unwatched_.store(false, std::memory_order_seq_cst);
     slots.unwant_lead(slot_);
+    if (is_led_by_other && lane.replace_leader(ReapBy::kReaper) && !is_due) lane.leave();
     // It may have been chosen to lead, and have nothing to lead for any more.
     if (is_due && due_.load(std::memory_order_seq_cst) <= 0) slots.pass_lead();
     if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !engine_->is_mixed() && retire()) break;
@@ -192,15 +196,18 @@ void Reaper::lead() {
     const bool is_stranded = engine_->notifier.is_stranded();
     if (is_stranded) engine_->notifier.retry_stranded();
     const bool is_looking = is_stranded || engine_->block_devices.is_alive();
-    is_in_ring_.store(true, std::memory_order_seq_cst);  // E-reaper
-    if (summons_.load(std::memory_order_seq_cst) == 0) {
-      error = lane.sleep(kernel::monotonic_now_ns() + (is_ticking ? kTickNs : is_looking ? kLookNs : idle_ns));
-    }
+    // Another may have taken the lead, and then takes what would wake this thread.
+    const bool is_lane_in_use = lane.in_flight() > 0;
+    const int64_t sleep_ns = is_ticking ? kTickNs : is_looking || is_lane_in_use ? kLookNs : idle_ns;
+    is_in_ring_.store(true, std::memory_order_seq_cst);  // E-reaper; E-deferred: then it looks what was deferred
+    const bool has_news = summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper);
+    error = has_news ? 0 : lane.sleep(kernel::monotonic_now_ns() + sleep_ns);
     is_in_ring_.store(false, std::memory_order_seq_cst);
     is_away_.store(false, std::memory_order_seq_cst);
     serve_summons();
-    if (is_ticking || is_looking) error = 0;
+    if (is_ticking || is_looking || is_lane_in_use) error = 0;
     lane.reap(ReapBy::kReaper);
+    if (!lane.leads()) return;  // another does
   }
   lane.leave();
 }

@@ -43,8 +43,16 @@ class Reaper {
     if (is_lane_unwatched_.load(std::memory_order_seq_cst)) [[unlikely]] kick();  // E-reaper
   }
 
-  // Makes it look: something was deferred. Signal-safe: yes.
+  // A thread sleeps until the direct lane's leader wakes it (WaitSlots::want_lead came before): from now on it looks often
+  // whether that does its part. Signal-safe: yes.
+  void look_after_leader() {
+    if (is_away_.load(std::memory_order_seq_cst)) kick();  // E-reaper
+  }
+
+  // Makes it look, if it sleeps on its slot. Signal-safe: yes.
   void kick();
+  // Whether it sleeps in the direct lane's ring, or is about to. Signal-safe: yes.
+  bool is_in_ring() const { return is_in_ring_.load(std::memory_order_seq_cst); }  // E-deferred
   // Asks it to start a worker of that service, or to serve in its place. fd: any that is open. False: there is no reaper, or
   // it cannot be woken. Signal-safe: yes.
   bool summon(unsigned service, int fd);
@@ -69,7 +77,7 @@ class Reaper {
   uint32_t slot_ = 0;                      // the thread's own; written, under start_mu_, before is_alive_
   std::atomic<bool> is_alive_{false};      // (@) E-reaper
   std::atomic<bool> is_asleep_{false};     // (@) E-reaper: on its slot
-  std::atomic<bool> is_in_ring_{false};    // (@) E-reaper: asleep in the direct lane's ring, or about to be
+  std::atomic<bool> is_in_ring_{false};    // (@) E-reaper, E-deferred: asleep in the direct lane's ring, or about to be
   std::atomic<bool> is_lane_unwatched_{false};  // (@) E-reaper: longer than a look, on its slot
   int64_t look_ns_ = kLookNs;              // the thread's
   uint64_t lane_seen_ = 0;                 // the thread's: DirectLane::consumed at the last look

@@ -96,8 +96,16 @@ Engine::Served Engine::try_serve_oldest(Place place, Serve how) {
 Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
   backend::Io& io = request->io;
   int64_t result;
+  const bool is_small = io.left_bytes <= backend::kInlineBytesMax;
+  const bool knows_nowait = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
+  // The plain call is made here only where it does not wait for a device: signals are held off for as long as it takes.
+  const bool may_wait = knows_nowait || !file->is_quick() || backend::is_sync(io.opcode) || backend::may_fault(io);
+  if (how == Serve::kBlock && (!is_small || may_wait)) {
+    schedule(file, file->unclaim(request), false);
+    return Served::kMissed;
+  }
   if (how == Serve::kTry) {
-    bool can_try = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct() && !backend::may_fault(io);
+    const bool can_try = is_small && knows_nowait && !backend::may_fault(io);
     backend::InlineAnswer answer = backend::InlineAnswer::kWouldBlock;
     const backend::InlineTransfer transfer = {io.vectors, io.vector_count, io.left_bytes, io.offset, io.rw_flags};
     const backend::NumberUse use(io);

@@ -87,7 +87,7 @@ int Engine::submit(const Submission& submission) {
   AIOX_PROBE5(submit, submission.control_block, submission.fd, static_cast<int>(submission.opcode), submission.length_bytes,
               submission.offset);
   if (notifier.is_stranded()) notifier.retry_stranded();
-  if (direct.has_deferred()) direct.finish_deferred(ReapBy::kSubmitter);
+  if (direct.has_deferred(ReapBy::kSubmitter)) direct.finish_deferred(ReapBy::kSubmitter);
   int error = 0;
   FileQueue* file = files.find(submission.fd);
   if (file == nullptr) [[unlikely]] {
@@ -215,6 +215,8 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
       if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);
+      // Where several threads submit, one of them waits for the others: the reaper looks whether it does.
+      if (direct.is_shared()) reaper.ensure();
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
       if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();
       // It looks from time to time after what nobody waits for (call_waiters).
@@ -269,6 +271,7 @@ FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, I
   // relaxed: ours
   if (request->is_reaper_only.load(std::memory_order_relaxed) || request->group != nullptr) return Start::kWorker;
   if (config.backend != BackendChoice::kAuto || !config.is_inline_enabled) return Start::kWorker;
+  if (request->io.left_bytes > backend::kInlineBytesMax) return Start::kWorker;  // nor do they carry out what is large
   if (request->context != nullptr && !may_be_withheld(request, file)) return Start::kWorker;
   // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: whoever waits does that
   // as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough when its

@@ -28,6 +28,10 @@ class WaitSlots {
   int sleep(uint32_t slot, uint32_t value, int64_t deadline_ns) {
     return kernel::futex_wait_until(word(slot), value, deadline_ns);
   }
+  // As futex_wait_restarting.
+  int sleep_restarting(uint32_t slot, uint32_t value, int64_t deadline_ns) {
+    return kernel::futex_wait_restarting(word(slot), value, deadline_ns);
+  }
   // The waiter of `slot` wants to lead the direct lane (direct_lane.h) when the present leader leaves.
   // owner: names the thread.
   void want_lead(uint32_t slot, uintptr_t owner);
@@ -36,6 +40,8 @@ class WaitSlots {
   void unwant_lead_of(uintptr_t owner);
   // Wakes the waits of that thread but `slot`, so that they say anew what they want. Thread: that one, in a handler.
   void wake_others_of(uintptr_t owner, uint32_t slot);
+  // How many want to. A figure.
+  uint32_t wanting() const { return wanting_.load(std::memory_order_seq_cst); }  // E-reaper
   // Wakes one that wants to. Thread: the one that has just left.
   void pass_lead() {
     if (wanting_.load(std::memory_order_seq_cst) != 0) [[unlikely]] pass_lead_on();  // E-lead

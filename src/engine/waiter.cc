@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/inside.h"
+#include "kernel/leaving.h"
 #include "kernel/signal_actions.h"
 #include "kernel/signal_hold.h"
 
@@ -22,6 +23,11 @@ constexpr int64_t kPollIntervalNs = 1'000'000;
 // A request that is still on its way into the kernel when its waiter begins to lead may yet be refused, and end without an
 // event. That is looked for from time to time.
 constexpr int64_t kLeaderLookNs = 20'000'000;
+// Of that many waits one looks each DirectLane::kNeglectNs whether the leader does its part: all of them would cost more.
+constexpr uint32_t kWaitsPerLook = 4;
+// A wait is a long one from here on.
+constexpr int64_t kShortWaitNs = 2'000'000;
+constexpr int64_t kSignalLookNs = 1'000'000;
 constexpr int64_t kMaskedSliceMinNs = 50'000;
 constexpr int64_t kMaskedSliceMaxNs = 1'000'000;
 
@@ -47,7 +53,7 @@ int64_t lead_ns(int64_t deadline_ns) {
 }  // namespace
 
 Waiter::Waiter(Engine* engine, bool is_cancellable)
-    : engine_(engine), epoch_(Engine::current_epoch()), is_cancellable_(is_cancellable) {}
+    : engine_(engine), epoch_(Engine::current_epoch()), is_cancellable_(is_cancellable), inside_(t_inside) {}
 
 bool Waiter::is_in_child() const { return Engine::current_epoch() != epoch_; }
 
@@ -59,6 +65,7 @@ int Waiter::wait(int64_t deadline_ns) {
     engine_->direct.poll(ReapBy::kWaiter);
     return is_done() || serve(false) ? 0 : -EAGAIN;
   }
+  kernel::Leaving leaving(left, this);
   while (error == kGoOn) {
     Lead lead = Lead::kBusy;
     if (engine_->direct.in_flight() > 0 && is_self_reaped()) lead = engine_->direct.try_lead();
@@ -76,6 +83,7 @@ int Waiter::wait(int64_t deadline_ns) {
 int Waiter::lead(Lead lead, int64_t deadline_ns) {
   DirectLane& lane = engine_->direct;
   is_leading_ = lead == Lead::kTaken;
+  bool is_replaced = false;
   int error = kGoOn;
   for (;;) {
     lane.reap(ReapBy::kWaiter);
@@ -85,17 +93,16 @@ int Waiter::lead(Lead lead, int64_t deadline_ns) {
       break;
     } else if (is_over(deadline_ns)) {
       error = -EAGAIN;
-    } else if (lane.in_flight() > 0 && is_self_reaped()) {
+    } else if (!is_replaced && lane.in_flight() > 0 && is_self_reaped()) {
       note_in_lane(true);
-      error = is_done() ? 0 : sleep(kInRing, 0, lead_ns(deadline_ns));  // E-wait
+      error = is_done() ? 0 : sleep_in_lane(deadline_ns);  // E-wait
       if (is_in_child()) return -EINTR;
       note_in_lane(false);
-      // The kernel's AIO never restarts a wait; where no time limit is set, glibc's futex does, and so do we.
-      bool may_restart = deadline_ns == kernel::kNoTimeout && restarts();
-      if (error == -EINTR && may_restart && kernel::do_all_handlers_restart()) error = 0;
+      is_replaced = !lane.leads();
+      if (error == -EINTR && deadline_ns == kernel::kNoTimeout && may_restart()) error = 0;
       continue;
     } else {
-      error = kGoOn;  // it went to another lane
+      error = kGoOn;  // it went to another lane, or another thread takes what arrives: this one must be woken like any
     }
     break;
   }
@@ -105,6 +112,8 @@ int Waiter::lead(Lead lead, int64_t deadline_ns) {
   }
   return error;
 }
+
+bool Waiter::may_restart() const { return restarts() && kernel::do_all_handlers_restart(); }
 
 // Sleeps until a publisher, or a leaving leader, wakes it. *lead: it leads now; nothing has been waited for.
 int Waiter::follow(int64_t deadline_ns, Lead* lead) {
@@ -128,11 +137,10 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
         leave_follow();
         return kGoOn;
       }
-    } else if (Lead own = lane.try_lead(); own != Lead::kBusy) {
-      lane.reap(ReapBy::kWaiter);
-      if (own == Lead::kTaken) lane.leave();
+    } else {
+      lane.poll(ReapBy::kWaiter);
       // The wait that this handler interrupted leads, and nobody else can: this one looks for itself.
-      if (own == Lead::kNested) until_ns = sooner(deadline_ns, kPollIntervalNs);
+      if (lane.leads()) until_ns = sooner(deadline_ns, kPollIntervalNs);
     }
     if (!is_wanting_) {
       is_due_ = true;
@@ -140,7 +148,7 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
       if (!engine_->reaper.is_alive()) until_ns = sooner(until_ns, kPollIntervalNs);
     }
   }
-  int error = is_done() ? 0 : sleep(kOnSlot, seen, until_ns);
+  int error = is_done() ? 0 : sleep_and_look(seen, until_ns, deadline_ns == kernel::kNoTimeout && restarts(), lead);
   if (is_in_child()) return -EINTR;
   leave_follow();
   if (is_done()) return 0;
@@ -148,26 +156,83 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
   return error == -EINTR ? -EINTR : kGoOn;
 }
 
+// Sleeps on the slot. *lead: taken from a leader that does not see to what arrives.
+int Waiter::sleep_and_look(uint32_t seen, int64_t until_ns, bool is_unlimited, Lead* lead) {
+  // The reaper looks after the leader, where it is there. It is where several threads submit.
+  if (is_wanting_) engine_->reaper.look_after_leader();
+  if (!is_wanting_ || engine_->reaper.is_alive()) return sleep(kOnSlot, seen, until_ns);
+  for (;;) {
+    const int64_t look_ns = DirectLane::kNeglectNs * (1 + engine_->wait_slots.wanting() / kWaitsPerLook);
+    const int64_t limit_ns = sooner(until_ns, look_ns);
+    int error = sleep(is_unlimited && signal_mask_ == nullptr ? kOnSlotRestarting : kOnSlot, seen, limit_ns);
+    if (error != -ETIMEDOUT || is_in_child()) return error;
+    if (engine_->direct.replace_leader(ReapBy::kWaiter)) {
+      *lead = Lead::kTaken;
+      return 0;
+    }
+    if (limit_ns == until_ns) return error;
+  }
+}
+
+int Waiter::sleep_in_lane(int64_t deadline_ns) {
+  const int64_t limit_ns = lead_ns(deadline_ns);
+  if (signal_mask_ != nullptr || is_long_) return is_long_ ? sleep_long(deadline_ns) : sleep(kInRing, 0, limit_ns);
+  int error = sleep(kInRing, 0, limit_ns < kShortWaitNs ? limit_ns : kShortWaitNs);
+  is_long_ = error == -ETIMEDOUT;
+  return error;
+}
+
+// A wait of many sleeps: signals are let in by the sleeps alone, so that none is missed between two.
+//
+// Where no time limit is set, glibc's futex goes on after a handler with SA_RESTART, and so do we. The kernel's AIO never does,
+// nor does it say which handler ran. If the program's handlers are not all alike, they are kept off the sleeps too; what has
+// come for them is looked for from time to time, and let in when it is known whose it is.
+int Waiter::sleep_long(int64_t deadline_ns) {
+  kernel::SignalHold hold;
+  const bool is_telling = deadline_ns == kernel::kNoTimeout && restarts() && !kernel::are_handlers_alike();
+  for (;;) {
+    if (is_done() || !engine_->direct.leads()) return 0;
+    const int64_t limit_ns = lead_ns(deadline_ns);
+    const bool is_part = is_telling && limit_ns > kSignalLookNs;
+    int error = sleep(kInRing, 0, is_part ? kSignalLookNs : limit_ns, is_telling ? nullptr : &hold.previous());
+    if (error == -ETIMEDOUT && is_telling) {
+      const uint64_t pending = kernel::pending_signals() & ~hold.previous();
+      const bool is_restarting = kernel::do_handlers_restart(pending);
+      if (pending != 0 && let_in(hold.previous()) == -EINTR && !is_restarting) return -EINTR;
+    }
+    if (error != -ETIMEDOUT || is_in_child() || is_over(deadline_ns)) return error;
+  }
+}
+
+// Handlers run, and cancellation, if it has come.
+int Waiter::let_in(const uint64_t& mask) {
+  int previous = PTHREAD_CANCEL_DEFERRED;
+  if (is_cancellable_) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
+  int error = kernel::sleep_with_mask(0, mask);
+  if (is_cancellable_) pthread_setcanceltype(previous, nullptr);
+  return error;
+}
+
 // aio_suspend is a cancellation point, and this is where. Asynchronous cancellation is on for the one system call that
-// sleeps; what has to be undone then is clean_up(), which takes no lock.
+// sleeps.
 // limit_ns: on a slot, until when; in the ring, how long.
-int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns) {
+int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* mask) {
   int previous = PTHREAD_CANCEL_DEFERRED;
   int error = 0;
   std::atomic<uint32_t> never{0};
-  pthread_cleanup_push(cancelled, this);
   if (is_cancellable_) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
   if (where == kInRing) {
-    error = engine_->direct.sleep_for(limit_ns, signal_mask_);
+    error = engine_->direct.sleep_for(limit_ns, mask != nullptr ? mask : signal_mask_);
   } else if (signal_mask_ != nullptr) {
     error = sleep_masked(seen, limit_ns);
+  } else if (where == kOnSlotRestarting) {
+    error = engine_->wait_slots.sleep_restarting(slot_, seen, limit_ns);
   } else if (slot_ != WaitSlots::kNone) {
     error = engine_->wait_slots.sleep(slot_, seen, limit_ns);
   } else {
     error = kernel::futex_wait_until(never, 0, limit_ns);
   }
   if (is_cancellable_) pthread_setcanceltype(previous, nullptr);
-  pthread_cleanup_pop(0);
   return error;
 }
 
@@ -209,6 +274,11 @@ void Waiter::clean_up() {
   slot_ = WaitSlots::kNone;
 }
 
-void Waiter::cancelled(void* waiter) { static_cast<Waiter*>(waiter)->clean_up(); }
+// The thread leaves for good: what it was in the middle of is over, also of the engine's.
+void Waiter::left(void* waiter) {
+  auto* self = static_cast<Waiter*>(waiter);
+  t_inside = self->inside_;
+  if (!self->is_in_child()) self->clean_up();
+}
 
 }  // namespace aiox::engine

@@ -2,7 +2,10 @@
 //
 // If all it waits for is in the direct lane and nobody leads there, the thread leads: it sleeps in the kernel until an
 // event arrives and ends what it finds, its own and other threads'. Otherwise it takes a wait slot, registers it with what
-// it waits for, and sleeps on that; when requests of the direct lane are among others, the reaper thread leads for it.
+// it waits for, and sleeps on that; when requests of the direct lane are among others, the reaper thread leads for it. Who
+// sleeps on a slot looks from time to time whether the leader does its part, and takes its place if not.
+//
+// The thread may leave the wait for good at any moment (kernel/leaving.h): clean_up gives everything back, and takes no lock.
 //
 // Thread: the waiting one. Signal-safe: yes: no lock, no allocation; a handler may wait while the thread it interrupted
 // waits.
@@ -39,7 +42,7 @@ class Waiter {
   virtual bool restarts() const { return true; }
   // The thread is about to sleep in the direct lane's ring, or has just done so.
   virtual void note_in_lane([[maybe_unused]] bool is_there) {}
-  // Registers the slot with what is waited for: whoever ends it from now on wakes the slot.
+  // Registers the slot with what is waited for: whoever ends it from now on wakes the slot. No locks.
   virtual void watch([[maybe_unused]] uint32_t slot) {}
   virtual void unwatch([[maybe_unused]] uint32_t slot) {}
   Engine* engine() const { return engine_; }
@@ -47,23 +50,31 @@ class Waiter {
   void set_signal_mask(const uint64_t* mask) { signal_mask_ = mask; }
 
  private:
-  enum Sleep : uint8_t { kInRing, kOnSlot };
+  // kOnSlotRestarting: a handler with SA_RESTART lets it go on though it has a limit.
+  enum Sleep : uint8_t { kInRing, kOnSlot, kOnSlotRestarting };
   int lead(DirectLane::Lead lead, int64_t deadline_ns);
   int follow(int64_t deadline_ns, DirectLane::Lead* lead);
-  int sleep(Sleep where, uint32_t seen, int64_t limit_ns);
+  int sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* mask = nullptr);
   int sleep_masked(uint32_t seen, int64_t deadline_ns);
+  int sleep_and_look(uint32_t seen, int64_t until_ns, bool is_unlimited, DirectLane::Lead* lead);
+  int sleep_in_lane(int64_t deadline_ns);
+  int sleep_long(int64_t deadline_ns);
+  int let_in(const uint64_t& mask);
+  bool may_restart() const;
   void leave_follow();
   void clean_up();
-  static void cancelled(void* waiter);
+  static void left(void* waiter);
 
   Engine* engine_;
   uint32_t epoch_;
   bool is_cancellable_;
+  uint32_t inside_;           // t_inside where it was called
   const uint64_t* signal_mask_ = nullptr;
   bool is_leading_ = false;   // and must leave
   bool is_wanting_ = false;    // its slot may be chosen to lead
   bool was_follower_ = false;  // wanted to lead, at least once
   bool is_due_ = false;       // counted in Reaper::add_due
+  bool is_long_ = false;      // the wait
   uint32_t slot_ = 0;         // taken at the first need
 };
 

@@ -6,6 +6,7 @@
 #include <linux/futex.h>
 
 #include <atomic>
+#include <cerrno>
 #include <climits>
 #include <ctime>
 
@@ -36,6 +37,23 @@ inline int futex_wait_until(std::atomic<uint32_t>& word, uint32_t expected, int6
   if (error == -EINTR) usleep(1);
 #endif
   return error;
+}
+
+// The same, but a handler with SA_RESTART lets it go on though it has a time limit (the kernel's FUTEX_WAIT does that without
+// one only): futex_waitv(2), Linux 5.16. Where that is not to be had, a handler ends it.
+inline int futex_wait_restarting(std::atomic<uint32_t>& word, uint32_t expected, int64_t deadline_ns) {
+  const struct {
+    uint64_t value, address;
+    uint32_t flags, reserved;
+  } waiter = {expected, static_cast<uint64_t>(as_argument(&word)), 2 /* FUTEX_32 */ | FUTEX_PRIVATE_FLAG, 0};
+  constexpr long kFutexWaitv = 449;
+  const struct {
+    int64_t seconds, nanoseconds;
+  } deadline = {deadline_ns / 1'000'000'000, deadline_ns % 1'000'000'000};
+  long error = raw_syscall(kFutexWaitv, as_argument(&waiter), 1, 0, as_argument(&deadline), CLOCK_MONOTONIC);
+  if (error >= 0) return 0;
+  if (error == -EAGAIN || error == -ETIMEDOUT || error == -EINTR) return static_cast<int>(error);
+  return futex_wait_until(word, expected, deadline_ns);
 }
 
 inline void futex_wake(std::atomic<uint32_t>& word, int sleepers_max = INT_MAX) {

@@ -1,6 +1,6 @@
 // signal_hold.h - keeps signal handlers off the calling thread for the length of a scope: two system calls.
 //
-// All signals but glibc's own two. Thread: any. Signal-safe: yes. errno kept.
+// All signals but SIGSETXID and those that an instruction causes; cancellation too, which is a signal. Thread: any. Signal-safe: yes. errno kept.
 #pragma once
 
 #include <csignal>
@@ -11,12 +11,17 @@
 
 namespace aiox::kernel {
 
+constexpr uint64_t signal_bit(int signo) { return uint64_t{1} << (signo - 1); }
+
 class SignalHold {
  public:
   explicit SignalHold(bool is_wanted = true) : is_wanted_(is_wanted) {
     if (!is_wanted_) return;
-    // SIGCANCEL and SIGSETXID (32 and 33) stay open: setuid(2) in glibc waits for every thread to take the second.
-    const uint64_t all = ~(uint64_t{3} << 31);
+    // SIGSETXID (33) stays open: setuid(2) in glibc waits for every thread to take it, and nothing leaves from its handler.
+    // What an instruction causes (a debugger's step, a page that the program's handler opens) the kernel kills for if it is held.
+    constexpr uint64_t kLeftOpen = signal_bit(33) | signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGILL) |
+                                   signal_bit(SIGFPE) | signal_bit(SIGTRAP) | signal_bit(SIGSYS);
+    const uint64_t all = ~kLeftOpen;
     raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, as_argument(&all), as_argument(&previous_), sizeof all);
   }
   ~SignalHold() {

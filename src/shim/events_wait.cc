@@ -40,12 +40,10 @@ class EventsWaiter final : public engine::Waiter {
   bool restarts() const override { return false; }
   void note_in_lane(bool is_there) override { context_->set_waiter_in_lane(is_there); }
   void watch(uint32_t slot) override {
-    Inside inside;  // under a lock, here and below
     if (!is_watching_) context_->add_waiter(slot, wanted_);
     is_watching_ = true;
   }
   void unwatch(uint32_t) override {
-    Inside inside;
     if (is_watching_) context_->remove_waiter();
     is_watching_ = false;
   }
@@ -54,7 +52,7 @@ class EventsWaiter final : public engine::Waiter {
     FileQueue* file = context_->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
     if (file == nullptr || !file->has_waiting()) return false;
     const Engine::Place place = {file, static_cast<engine::ServiceId>(context_->withheld_service.load(std::memory_order_relaxed))};
-    kernel::SignalHold hold(engine()->may_handlers_wait());
+    kernel::SignalHold hold;
     for (int served_count = 0; served_count < kServedMax; served_count++) {
       Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
       if (served == Engine::Served::kMissed && may_block_ && !is_done()) {
@@ -128,6 +126,8 @@ long wait_for_events(Engine* engine, Context* context, long min_count, long coun
     }
   }
   taken += take_events(context, events + taken, count - taken);
+  // It may never have slept: what the mask lets through comes in all the same.
+  if (mask != nullptr && error == 0) error = kernel::sleep_with_mask(0, *mask);
   if (taken > 0) return taken;
   if (context->is_dead()) return -EINVAL;
   return error == -EINTR ? -EINTR : 0;

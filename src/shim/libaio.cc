@@ -6,7 +6,9 @@
 
 #include "engine/engine.h"
 #include "engine/inside.h"
+#include "kernel/leaving.h"
 #include "kernel/raw_syscall.h"
+#include "kernel/signal_hold.h"
 #include "shim/closes_seen.h"
 #include "shim/events_wait.h"
 #include "shim/iocb_checks.h"
@@ -51,18 +53,15 @@ void answer(const Submission& submission, int64_t result) {
 
 constexpr engine::ControlBlockOps kRingOps = {begin, publish, answer};
 
-// A caller of a context, as long as the call lasts.
+// A caller of a context, as long as the call lasts, or until its thread leaves for good (kernel/leaving.h).
 class Caller {
  public:
-  explicit Caller(aio_context_t address) : engine_(Engine::running()) {
+  explicit Caller(aio_context_t address) : engine_(Engine::running()), inside_(engine::t_inside), leaving_(left, this) {
     if (engine_ == nullptr) return;
     epoch_ = Engine::current_epoch();
     context_ = engine_->contexts.enter(address, engine_->wait_slots);
   }
-  ~Caller() {
-    // A signal handler may have forked during the call: in the child nothing of the engine is there.
-    if (context_ != nullptr && Engine::current_epoch() == epoch_) context_->remove_user(engine_->wait_slots);
-  }
+  ~Caller() { leave(); }
   Caller(const Caller&) = delete;
   Caller& operator=(const Caller&) = delete;
   Engine* engine() const { return engine_; }
@@ -71,9 +70,22 @@ class Caller {
   void forget() { context_ = nullptr; }
 
  private:
+  void leave() {
+    // A signal handler may have forked during the call: in the child nothing of the engine is there.
+    if (context_ != nullptr && Engine::current_epoch() == epoch_) context_->remove_user(engine_->wait_slots);
+    context_ = nullptr;
+  }
+  static void left(void* caller) {
+    auto* self = static_cast<Caller*>(caller);
+    engine::t_inside = self->inside_;
+    self->leave();
+  }
+
   Engine* engine_;
+  uint32_t inside_;
   uint32_t epoch_ = 0;
   Context* context_ = nullptr;
+  kernel::Leaving leaving_;
 };
 
 // ---- Submitting ----
@@ -205,20 +217,22 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
   if (context == nullptr) return get_events_of_kernel(address, min_count, count, events, timeout, mask, mask_bytes);
   if (mask != nullptr && mask_bytes != sizeof(uint64_t)) return -EINVAL;
   if (min_count < 0 || min_count > count) return -EINVAL;
+  uint64_t bits = 0;
+  if (mask != nullptr) memcpy(&bits, mask, sizeof bits);
   context->note_call(min_count > 0);
   uint32_t taken = take_events(context, events, count);
   const engine::DirectLane& lane = caller.engine()->direct;
-  if (taken < count && (lane.in_flight() > 0 || lane.has_deferred())) {
+  if (taken < count && (lane.in_flight() > 0 || lane.has_deferred(engine::ReapBy::kWaiter))) {
     caller.engine()->poll_direct();
     taken += take_events(context, events + taken, count - taken);
   }
   if (taken >= min_count) {
     if (taken == 0) caller.engine()->call_workers(context);
     if (taken < count && mask == nullptr) taken = wait_for_quick_events(caller.engine(), context, count, events, taken);
-    return taken;
+    // The kernel lets in what the mask lets through also where it has nothing to wait for.
+    const bool is_interrupted = mask != nullptr && kernel::sleep_with_mask(0, bits) == -EINTR;
+    return taken == 0 && is_interrupted ? -EINTR : taken;
   }
-  uint64_t bits = 0;
-  if (mask != nullptr) memcpy(&bits, mask, sizeof bits);
   return wait_for_events(caller.engine(), context, min_count, count, events, taken, timeout, mask != nullptr ? &bits : nullptr);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/owner_of.h"
 #include "engine/engine.h"
+#include "kernel/aio_poll.h"
 #include "kernel/thread.h"
 
 namespace aiox::engine {
@@ -34,6 +35,10 @@ bool StreamPoller::start(Group* group) {
   }
   aio_context_t context = 0;
   if (kernel::raw_syscall(SYS_io_setup, group->requests_max, kernel::as_argument(&context)) < 0) return false;
+  if (!kernel::can_polls_be_cancelled(context)) {
+    kernel::raw_syscall(SYS_io_destroy, static_cast<long>(context));
+    return false;
+  }
   {
     MutexLock lock(group->mu);
     group->context = context;
@@ -84,10 +89,13 @@ void StreamPoller::cancel(backend::Io* io) {
   backend::want_cancel(*io);
   // On its way out of the group, or into it: the wish is seen there.
   if (!request->poll_link.is_linked || group->context == 0) return;
-  // Whatever the answer, an event comes or has come.
+  // An event comes or, -EINVAL, has come. Else the call has begun to be refused: with its context, then, and the thread begins
+  // the others anew.
   io_event unused = {};
-  kernel::raw_syscall(SYS_io_cancel, static_cast<long>(group->context), kernel::as_argument(&request->poll_block),
-                      kernel::as_argument(&unused));
+  const long context = static_cast<long>(group->context);
+  const long error = kernel::raw_syscall(SYS_io_cancel, context, kernel::as_argument(&request->poll_block),
+                                         kernel::as_argument(&unused));
+  if (error != -EINPROGRESS && error != -EINVAL && error != 0) kernel::raw_syscall(SYS_io_destroy, context);
 }
 
 void* StreamPoller::thread_entry(void* argument) {

@@ -10,17 +10,20 @@
 
 namespace aiox::kernel {
 
+bool can_polls_be_cancelled(aio_context_t context) {
+  // What is not there to be cancelled is -EINVAL where the call is allowed.
+  iocb none = {};
+  io_event unused = {};
+  return raw_syscall(SYS_io_cancel, static_cast<long>(context), as_argument(&none), as_argument(&unused)) == -EINVAL;
+}
+
 void AioPoll::open() {
   if (is_open_) return;
   is_open_ = true;
   context_ = 0;
   if (raw_syscall(SYS_io_setup, 1, as_argument(&context_)) < 0) context_ = 0;
   if (context_ == 0) return;
-  // A wait that nothing can end is not begun. What is not there to be cancelled is -EINVAL where the call is allowed.
-  iocb none = {};
-  io_event unused = {};
-  long error = raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&none), as_argument(&unused));
-  if (error == -EINVAL) return;
+  if (can_polls_be_cancelled(context_)) return;
   close();
   is_open_ = true;
 }

@@ -16,6 +16,9 @@
 
 namespace aiox::kernel {
 
+// Whether io_cancel(2) is allowed: a wait that nothing can end is not begun.
+bool can_polls_be_cancelled(aio_context_t context);
+
 class AioPoll {
  public:
   void close();

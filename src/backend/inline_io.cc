@@ -8,8 +8,7 @@ namespace aiox::backend {
 
 InlineAnswer read_inline(int fd, const InlineTransfer& transfer, int64_t* result) {
   const int64_t length = static_cast<int64_t>(transfer.length_bytes);
-  const int flags = transfer.rw_flags | kernel::kRwfNowait;
-  *result = kernel::read_flagged(fd, transfer.vectors, transfer.count, transfer.offset, flags);
+  *result = kernel::try_read(fd, transfer.vectors, transfer.count, transfer.offset, transfer.rw_flags);
   // Zero can only be the end of the file: a read that finds nothing cached says -EAGAIN.
   if (*result == length || *result == 0) return InlineAnswer::kDone;
   if (*result < 0) return InlineAnswer::kWouldBlock;
@@ -17,15 +16,14 @@ InlineAnswer read_inline(int fd, const InlineTransfer& transfer, int64_t* result
   // A short count may be the end of the file or the end of what is cached. The next byte tells.
   int64_t count = *result;
   iovec rest = {static_cast<char*>(transfer.vectors->iov_base) + count, static_cast<size_t>(length - count)};
-  int64_t more = kernel::read_flagged(fd, &rest, 1, transfer.offset + count, flags);
+  int64_t more = kernel::try_read(fd, &rest, 1, transfer.offset + count, transfer.rw_flags);
   if (more > 0) *result = count + more;
   bool is_whole = more == 0 || *result == length;
   return is_whole ? InlineAnswer::kDone : InlineAnswer::kPartly;
 }
 
 InlineAnswer write_inline(int fd, const InlineTransfer& transfer, int64_t* result) {
-  *result = kernel::write_flagged(fd, transfer.vectors, transfer.count, transfer.offset,
-                                  transfer.rw_flags | kernel::kRwfNowait);
+  *result = kernel::try_write(fd, transfer.vectors, transfer.count, transfer.offset, transfer.rw_flags);
   if (*result == -EAGAIN || *result == -EINTR) return InlineAnswer::kWouldBlock;
   // -ESPIPE: it knows write(2) only, as most of what can be written in /proc does, and that is not to be done here.
   if (*result == -EOPNOTSUPP || *result == -ESPIPE) return InlineAnswer::kUnsupported;

@@ -45,12 +45,11 @@ int64_t StreamTransfer::attempt() {
                                    MSG_DONTWAIT | MSG_NOSIGNAL);
       continue;
     }
-    auto* transfer = is_read_ ? kernel::read_flagged : kernel::write_flagged;
-    const int flags = io.rw_flags | kernel::kRwfNowait;
+    auto* transfer = is_read_ ? kernel::try_read : kernel::try_write;
     // The offset first, as in call().
-    result = transfer(io.fd, io.vectors, io.vector_count, io.offset, flags);
+    result = transfer(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
     if (result == -ESPIPE) {
-      result = transfer(io.fd, io.vectors, io.vector_count, -1, flags);
+      result = transfer(io.fd, io.vectors, io.vector_count, -1, io.rw_flags);
     } else if (io.file_kind == FileKind::kPipe) {
       has_attempt_ = false;  // it is no pipe any more
     }

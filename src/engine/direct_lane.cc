@@ -190,7 +190,7 @@ void DirectLane::submit(iocb** list, unsigned count, From from) {
       continue;
     }
     // The first of the rest was refused, or nothing could be taken at all.
-    if (accepted == -EPERM || accepted == -EACCES || accepted == -ENOSYS) {
+    if (kernel::is_refused_call(accepted) && ring_.is_submit_refused()) {
       engine_->direct_refused(static_cast<int>(accepted), "io_submit");
     }
     int64_t result = is_refused_by_submit(accepted) ? -EAGAIN : accepted;

@@ -42,6 +42,10 @@ class AioRing {
   // As io_submit(2): how many were taken, or what was wrong with the first. Blocks: no, if all ask for RWF_NOWAIT.
   long submit(iocb** list, unsigned count);
 
+  // Whether io_submit(2) itself is refused: one of nothing is, too. What one file alone is denied (by fanotify, by a security
+  // module) is told by the same numbers.
+  bool is_submit_refused() { return submit(nullptr, 0) < 0; }
+
   // Sleeps until there is an event in the ring, at most `timeout_ns` (kNoTimeout: no limit). 0: there is, or was;
   // -ETIMEDOUT; -EINTR: a signal handler ran.
   // signal_mask: of the kernel's size, swapped in for the sleep; nullptr: none.

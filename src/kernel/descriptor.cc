@@ -57,7 +57,24 @@ bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)
 int64_t try_nowait(int fd) {
   char byte;
   iovec vector = {&byte, 1};
-  return read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait);
+  return try_read(fd, &vector, 1, INT64_MAX - 4096, 0);
+}
+// statx, and where that is refused fstat, in the two forms that the kernel has it in. statx first: it need not ask a server,
+// and it knows what O_DIRECT wants.
+long status_of(int fd, unsigned wanted, struct statx* status) {
+  long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, wanted, as_argument(status));
+  if (error == 0 || error == -EBADF) [[likely]] return error;
+  // libc's layout is the kernel's on 64-bit systems.
+  struct stat old = {};
+  error = raw_syscall(SYS_fstat, fd, as_argument(&old));
+  if (is_refused_call(error)) {
+    error = raw_syscall(SYS_newfstatat, fd, as_argument(""), as_argument(&old), AT_EMPTY_PATH);
+  }
+  if (error < 0) return error;
+  *status = {};
+  status->stx_mode = static_cast<uint16_t>(old.st_mode);
+  status->stx_size = static_cast<uint64_t>(old.st_size);
+  return 0;
 }
 }  // namespace
 
@@ -89,10 +106,8 @@ int sleeps_in_call_on(int thread_id, int fd) {
 int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }
 
 int file_traits(int fd, FileTraits* traits) {
-  // statx with AT_EMPTY_PATH has one layout on every architecture; fstat by raw call has not.
   struct statx status = {};
-  long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_DIOALIGN,
-                           as_argument(&status));
+  const long error = status_of(fd, STATX_TYPE | STATX_DIOALIGN, &status);
   if (error < 0) return static_cast<int>(error);
   traits->kind = kind_of(fd, status.stx_mode);
   traits->is_instant = is_memory_device(status);
@@ -166,8 +181,7 @@ bool signals_broken_pipe(int fd) {
 
 int64_t file_size_bytes(int fd) {
   struct statx status = {};
-  long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE,
-                           as_argument(&status));
+  const long error = status_of(fd, STATX_SIZE, &status);
   return error < 0 ? error : static_cast<int64_t>(status.stx_size);
 }
 

@@ -58,6 +58,21 @@ inline int64_t write_flagged(int fd, const iovec* vectors, unsigned count, int64
   return raw_syscall(SYS_pwritev2, fd, as_argument(vectors), count, offset, offset >> 63, flags);
 }
 
+// The same as a try that does not wait, of which nothing but bytes, the end of the file and -EAGAIN need be believed: where the
+// call itself is refused (a seccomp filter that does not know it), the answer is that of a file that does not know the flag,
+// and the plain call is asked. It also tells what of these was the file's own answer.
+inline bool is_refused_call(int64_t result) { return result == -EPERM || result == -EACCES || result == -ENOSYS; }
+
+inline int64_t try_read(int fd, const iovec* vectors, unsigned count, int64_t offset, int flags) {
+  const int64_t result = read_flagged(fd, vectors, count, offset, flags | kRwfNowait);
+  return is_refused_call(result) ? -EOPNOTSUPP : result;
+}
+
+inline int64_t try_write(int fd, const iovec* vectors, unsigned count, int64_t offset, int flags) {
+  const int64_t result = write_flagged(fd, vectors, count, offset, flags | kRwfNowait);
+  return is_refused_call(result) ? -EOPNOTSUPP : result;
+}
+
 // What of `events` (POLLIN ...) there is now, with errors and hang-ups; 0: nothing.
 inline int64_t poll_now(int fd, unsigned events) {
   struct {

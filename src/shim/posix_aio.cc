@@ -136,7 +136,8 @@ bool has_valid_priority(const aiocb* control_block) {
 }
 
 int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engine::DirectBatch* batch = nullptr) {
-  if (!has_valid_priority(control_block)) {
+  // Nothing but the descriptor and the notification counts for a sync.
+  if (!backend::is_sync(opcode) && !has_valid_priority(control_block)) {
     answer_block(control_block, -EINVAL);
     return fail(EINVAL);
   }
@@ -264,10 +265,10 @@ class GroupWaiter final : public engine::Waiter {
 
 int64_t deadline_after(const timespec* timeout) {
   if (timeout == nullptr) return kernel::kNoTimeout;
-  int64_t seconds = timeout->tv_sec > 1'000'000'000 ? 1'000'000'000 : timeout->tv_sec;
-  int64_t nanoseconds = seconds * 1'000'000'000 + timeout->tv_nsec;
-  if (nanoseconds <= 0) return 0;
-  return kernel::monotonic_now_ns() + (nanoseconds > 0 ? nanoseconds : 0);
+  if (timeout->tv_sec < 0) return 0;  // over already; not to be multiplied
+  const int64_t seconds = timeout->tv_sec > 1'000'000'000 ? 1'000'000'000 : timeout->tv_sec;
+  const int64_t nanoseconds = seconds * 1'000'000'000 + timeout->tv_nsec;
+  return nanoseconds <= 0 ? 0 : kernel::monotonic_now_ns() + nanoseconds;
 }
 
 }  // namespace
@@ -278,8 +279,7 @@ int submit_write(aiocb* control_block) { return submit(Opcode::kWrite, control_b
 
 int submit_sync(int operation, aiocb* control_block) {
   if (operation != O_SYNC && operation != O_DSYNC) return fail(EINVAL);
-  int flags = kernel::status_flags(control_block->aio_fildes);
-  if (flags < 0) return fail(EBADF);
+  if (kernel::status_flags(control_block->aio_fildes) == -EBADF) return fail(EBADF);
   return submit(operation == O_DSYNC ? Opcode::kDataSync : Opcode::kSync, control_block);
 }
 
@@ -322,7 +322,7 @@ int suspend(const aiocb* const list[], int count, const timespec* timeout) {
 }
 
 int cancel(int fd, aiocb* control_block) {
-  if (kernel::status_flags(fd) < 0) return fail(EBADF);
+  if (kernel::status_flags(fd) == -EBADF) return fail(EBADF);
   Engine* engine = Engine::running();
   Token token = 0;
   if (control_block != nullptr) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,19 @@ AIOX_CASE("aio_fsync on a bad descriptor is refused with EBADF") {
   close(fd);
   cb = make_fsync(fd);
   EXPECT_FAILS(aio_fsync(O_DSYNC, &cb), EBADF);
+}
+
+AIOX_CASE("aio_fsync looks at the descriptor and the notification only") {
+  const int fd = open_temp_file();
+  aiocb cb{};
+  cb.aio_fildes = fd;
+  cb.aio_reqprio = -1;
+  cb.aio_offset = -5;
+  cb.aio_nbytes = SIZE_MAX;
+  cb.aio_lio_opcode = 77;
+  cb.aio_sigevent.sigev_notify = SIGEV_NONE;
+  EXPECT_EQ(aio_fsync(O_SYNC, &cb), 0);
+  EXPECT_EQ(wait_for(cb), 0);
 }
 
 AIOX_CASE("aio_fsync on a read-only descriptor is accepted and ends with 0") {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -154,6 +155,17 @@ AIOX_CASE("aio_suspend with a zero timeout asks without waiting") {
   waiting.feed();
   EXPECT_EQ(wait_for(waiting.cb), 0);
   EXPECT_EQ(aio_suspend(list, 1, &zero), 0);
+}
+
+AIOX_CASE("aio_suspend with a time that is long past is over at once, whatever its size") {
+  WaitingRead waiting;
+  const aiocb* const list[] = {&waiting.cb};
+  for (const long seconds : {-1L, -9223372037L, -18446744073L, LONG_MIN}) {
+    const timespec past{seconds, 5};
+    EXPECT_FAILS(aio_suspend(list, 1, &past), EAGAIN);
+  }
+  waiting.feed();
+  EXPECT_EQ(wait_for(waiting.cb), 0);
 }
 
 AIOX_CASE("aio_suspend waits for data that comes before a long timeout is over") {

@@ -12,7 +12,7 @@
 
 namespace guest {
 
-bool refuse_system_calls(std::initializer_list<long> numbers, int error) {
+bool refuse_system_calls(const std::vector<long>& numbers, int error) {
   std::vector<sock_filter> program;
   program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
   for (long number : numbers) {

@@ -3,12 +3,12 @@
 #ifndef AIOX_TESTS_GUEST_SECCOMP_FILTER_H
 #define AIOX_TESTS_GUEST_SECCOMP_FILTER_H
 
-#include <initializer_list>
+#include <vector>
 
 namespace guest {
 
 // False if this kernel has no such filters. `error` is what the calls then answer.
-bool refuse_system_calls(std::initializer_list<long> numbers, int error);
+bool refuse_system_calls(const std::vector<long>& numbers, int error);
 
 }  // namespace guest
 #endif

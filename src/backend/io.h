@@ -68,7 +68,7 @@ class NumberUse {
   explicit NumberUse(const Io& io) : gate_(io.gate), before_(t_held_gate) {
     if (gate_ == nullptr) return;
     t_held_gate = gate_;
-    is_allowed_ = gate_->enter();
+    is_allowed_ = gate_->enter(io.fd);
   }
   ~NumberUse() {
     if (gate_ != nullptr && is_allowed_) gate_->leave();

@@ -76,7 +76,7 @@ int IoUring::submit(bool may_block, bool may_reap) {
     if (entry.user_data == kWakeTag || (entry.user_data & kCancelBit) != 0) continue;
     FileGate* gate = reinterpret_cast<Io*>(static_cast<uintptr_t>(entry.user_data))->gate;
     if (gate == nullptr) continue;
-    if (gate->enter()) {
+    if (gate->enter(entry.fd)) {
       held[held_count++] = gate;
     } else {
       entry.fd = -1;

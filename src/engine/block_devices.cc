@@ -128,10 +128,15 @@ int BlockDevices::find_handle(FileQueue* file) {
     }
   }
   if (!has_table_ || handle_count_ == kHandlesMax) return -1;
-  if (!file->gate.enter()) return -1;
+  if (!file->gate.enter_by_other_number()) return -1;
   const int fd = kernel::open_again(file->fd(), O_DIRECT);
   file->gate.leave();
   if (fd < 0) return -1;
+  kernel::FileStatus status;
+  if (kernel::file_status(fd, &status) != 0 || !file->gate.is_file(status.identity)) {  // another has the number by now
+    kernel::close_descriptor(fd);
+    return -1;
+  }
   handles_[handle_count_].file = file;
   handles_[handle_count_].fd = fd;
   handle_count_++;

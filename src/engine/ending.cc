@@ -207,6 +207,39 @@ void Engine::settle_abandoned_slow() {
   }
 }
 
+// The file's number was closed without this library's seeing it, and stands for another file by now. What has not begun is
+// shut out from that one; what has begun has its own file.
+void Engine::forget(FileQueue* file) {
+  if (!files.remove(file)) return;  // another thread has seen it, too
+  file->gate.shut();
+  file->detach();
+  CancelMatch everything;
+  everything.is_any_context = true;
+  cancel_all(file, everything, true);
+  block_devices.release(file);
+  const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
+  if (figures != 0) recorder.leave_file(figures - 1);
+  files.retire(file);
+}
+
+// As file_again, by the file's identity alone. *status: of the file that is returned.
+FileQueue* Engine::file_now(FileQueue* file, int fd, kernel::FileStatus* status, int* error) {
+  *error = kernel::file_status(fd, status);
+  if (*error == 0 && file->gate.is_file(status->identity) && !file->gate.is_shut()) [[likely]] return file;
+  if (*error != 0 && *error != -EBADF) return file;  // it cannot be told
+  forget(file);
+  return file_of(fd, error);
+}
+
+FileQueue* Engine::file_again(FileQueue* file, int fd, int* error) {
+  const uint32_t life = file->life();  // what is given back may be the next one at once
+  kernel::FileStatus status;
+  FileQueue* now = file_now(file, fd, &status, error);
+  if (now != file || now->life() != life || !file->is_opened_otherwise(kernel::status_flags(fd))) return now;
+  forget(file);
+  return file_of(fd, error);
+}
+
 void Engine::descriptors_closing(int first, int last) {
   for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
     // A child of vfork has this memory, and descriptors of its own to close.

@@ -105,6 +105,10 @@ class Engine {
   // The file that `fd` stands for: nullptr with *error as FileTable::find_or_attach.
   FileQueue* file_of(int fd, int* error) { return files.find_or_attach(fd, config.is_cache_bypassed, prepare_file, error); }
 
+  // `file`, if it is still the file behind `fd` and opened as it was; else the one that is. A number may have changed hands
+  // unseen, and nothing is refused by what was learnt of the last file. nullptr as file_of.
+  FileQueue* file_again(FileQueue* file, int fd, int* error);
+
   // A list for lio_listio. nullptr: too many at once. remaining and refs start at 1.
   ListGroup* make_group(const Notification* notification, bool has_waiter);
   void group_child_done(ListGroup* group, bool may_send_here);
@@ -244,6 +248,8 @@ class Engine {
   void prepare();
   bool open();
   static bool prepare_file(FileQueue* queue);
+  FileQueue* file_now(FileQueue* file, int fd, kernel::FileStatus* status, int* error);
+  void forget(FileQueue* file);
   static void* probe_entry(void* engine);
   static bool is_try_due(RingState state, const std::atomic<int64_t>& try_ns);
   uint32_t rings_max() const;
@@ -266,7 +272,7 @@ class Engine {
   void settle_abandoned_slow();
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
-  void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome);
+  void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome, int64_t size_bytes);
   int complete_at_once(const Submission& submission, int64_t result, bool may_send_here = false);
   int submit_from_own_table(const Submission& submission);
   void publish(Request* request, int64_t result, bool may_send_here);

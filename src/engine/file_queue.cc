@@ -89,7 +89,7 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   inline_writes.reset();
   direct_reads.reset();
   direct_writes.reset();
-  gate.open();
+  gate.open(traits.identity, traits.has_firm_identity);
   is_detached_.store(false, std::memory_order_release);  // E-signal
   is_attached_ = true;
 }
@@ -708,6 +708,10 @@ void FileQueue::detach() {
 }
 
 bool FileQueue::differs(int status_flags) const { return ((status_flags ^ status_flags_) & (O_DIRECT | O_APPEND)) != 0; }
+
+bool FileQueue::is_opened_otherwise(int status_flags) const {
+  return ((status_flags ^ status_flags_) & (O_ACCMODE | O_PATH | O_DIRECT | O_APPEND | O_SYNC | O_DSYNC)) != 0;
+}
 
 void FileQueue::signal(uint32_t life) {
   // E-signal: we say that we are at it, then look whether it is detached; close detaches it, then waits for who is at it.

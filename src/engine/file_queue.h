@@ -117,6 +117,8 @@ class FileQueue {
   bool is_directory() const { return is_directory_; }
   // Whether these status flags have its I/O done in another way than those it was opened with.
   bool differs(int status_flags) const;
+  // Whether these status flags have it opened in another way.
+  bool is_opened_otherwise(int status_flags) const;
   bool is_eventfd() const { return is_eventfd_; }
   bool is_file_stream() const { return is_file_stream_; }
   bool is_instant() const { return is_instant_; }

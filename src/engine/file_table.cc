@@ -72,6 +72,11 @@ FileQueue* FileTable::remove(int fd) {
   return place != nullptr ? place->exchange(nullptr, std::memory_order_acq_rel) : nullptr;  // E-file
 }
 
+bool FileTable::remove(FileQueue* queue) {
+  Slot* place = slot(queue->fd());
+  return place != nullptr && place->compare_exchange_strong(queue, nullptr, std::memory_order_acq_rel);  // E-file
+}
+
 int FileTable::next_attached(int fd, int last) const {
   int highest = highest_.load(std::memory_order_acquire);
   if (last > highest) last = highest;

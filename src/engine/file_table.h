@@ -26,6 +26,8 @@ class FileTable {
 
   // Takes the queue of `fd` off the table. nullptr: it has none (or another thread was faster).
   FileQueue* remove(int fd);
+  // The same for one queue. False: it is not on the table any more.
+  bool remove(FileQueue* queue);
 
   // The lowest number >= fd and <= last that has a queue, or -1.
   int next_attached(int fd, int last) const;

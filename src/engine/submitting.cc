@@ -41,11 +41,10 @@ int64_t transfer_here(const Submission& submission) {
   return result;
 }
 
-// Request::extends_from of a write. A file whose end cannot be asked for may end anywhere.
-uint64_t extension_of(const Request& request, bool is_append) {
+// Request::extends_from of a write, to a file of so many bytes. One whose end could not be asked for may end anywhere.
+uint64_t extension_of(const Request& request, bool is_append, int64_t size_bytes) {
   if (request.io.file_kind != kernel::FileKind::kRegular) return Request::kNoExtension;
-  const int64_t size = kernel::file_size_bytes(request.io.fd);
-  const uint64_t file_end = size > 0 ? static_cast<uint64_t>(size) : 0;
+  const uint64_t file_end = size_bytes > 0 ? static_cast<uint64_t>(size_bytes) : 0;
   const bool lies_within = !is_append && request.range_begin + request.range_bytes <= file_end;
   return lies_within ? Request::kNoExtension : file_end;
 }
@@ -108,13 +107,6 @@ int Engine::submit(const Submission& submission) {
     result = kernel::poll_now(submission.fd, submission.poll_events);
     if (result != 0) return complete_at_once(submission, result);
     if (start_poll(submission)) return 0;
-    // What knows no waiting is ready for some things, and never for others. Some files of /proc and /sys know it: only the
-    // kernel can tell, and only it waits for them, since a file's queue is not to be held up for ever.
-    if (kernel::is_seekable(file->kind())) return -EINVAL;
-  }
-  // The kernel's AIO says so of a socket; read and write, by which aiox does it, take no offset.
-  if (submission.context != nullptr && is_transfer && submission.offset != 0 && file->kind() == kernel::FileKind::kSocket) {
-    return complete_at_once(submission, -ESPIPE);
   }
   if (file->is_instant() && is_instant_done(submission, &result)) return complete_at_once(submission, result);
   if (submission.context != nullptr &&
@@ -126,6 +118,20 @@ int Engine::submit(const Submission& submission) {
     int accepted = complete_at_once(submission, result);
     if (accepted == 0) counters.inline_completed.add();
     return accepted;
+  }
+
+  // From here on the number is used later. The direct lane's reads are the exception: the kernel has the file at once.
+  kernel::FileStatus status;
+  if (submission.opcode != Opcode::kRead || !file->can_go_direct()) {
+    file = file_now(file, submission.fd, &status, &error);
+    if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
+  }
+  // What knows no waiting is ready for some things, and never for others. Some files of /proc and /sys know it: only the
+  // kernel can tell, and only it waits for them, since a file's queue is not to be held up for ever.
+  if (submission.opcode == Opcode::kPoll && kernel::is_seekable(file->kind())) return -EINVAL;
+  // The kernel's AIO says so of a socket; read and write, by which aiox does it, take no offset.
+  if (submission.context != nullptr && is_transfer && submission.offset != 0 && file->kind() == kernel::FileKind::kSocket) {
+    return complete_at_once(submission, -ESPIPE);
   }
 
   Request* request = make_request(submission);
@@ -144,7 +150,7 @@ int Engine::submit(const Submission& submission) {
   if (is_in_call && try_end_in_call(request, file)) return 0;
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: ours
   for (;;) {
-    choose_road(request, file, inline_outcome);
+    choose_road(request, file, inline_outcome, status.size_bytes);
     ServiceMask wake = 0;
     FileQueue::Enqueued outcome = enqueue(request, file, inline_outcome, &wake);
     if (outcome == FileQueue::Enqueued::kDirect) {
@@ -168,8 +174,8 @@ int Engine::submit(const Submission& submission) {
       return 0;
     }
     // The descriptor was closed between the look-up and the queue; ask what it stands for now.
-    file = files.find_or_attach(submission.fd, config.is_cache_bypassed, prepare_file, &error);
-    if (file != nullptr) continue;
+    file = file_of(submission.fd, &error);
+    if (file != nullptr && kernel::file_status(submission.fd, &status) == 0) continue;
     change_state(request, RequestState::kPrepared, RequestState::kDone);
     publish(request, error, false);
     release_hold(request);
@@ -517,8 +523,8 @@ Request* Engine::make_request(const Submission& submission) {
   return request;
 }
 
-// Decides, once, by which rules the request is ordered and which service carries it out.
-void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+// Decides, once, by which rules the request is ordered and which service carries it out. size_bytes: the file's.
+void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome, int64_t size_bytes) {
   backend::Io& io = request->io;
   request->file.store(file, std::memory_order_release);  // E-token
   io.file_kind = file->kind();
@@ -547,7 +553,7 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
       bool is_append = ((flags & O_APPEND) != 0 || (io.rw_flags & RWF_APPEND) != 0) && (io.rw_flags & kRwfNoAppend) == 0;
       is_buffered_write = (flags & O_DIRECT) == 0;
       request->has_range = !is_append;
-      if (io.left_bytes > 0) request->extends_from = extension_of(*request, is_append);
+      if (io.left_bytes > 0) request->extends_from = extension_of(*request, is_append, size_bytes);
       bool is_bypass = bypasses_cache(file, io);
       if (is_append || (is_buffered_write && !is_bypass)) request->serial = SerialId::kWrites;
     }

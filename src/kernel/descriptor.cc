@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
 
 #include <cerrno>
 #include <climits>
@@ -45,9 +47,8 @@ FileKind kind_of(int fd, uint16_t mode) {
 }
 
 // drivers/char/mem.c: null and zero.
-bool is_memory_device(const struct statx& status) {
-  const unsigned minor = status.stx_rdev_minor;
-  return (status.stx_mode & S_IFMT) == S_IFCHR && status.stx_rdev_major == 1 && (minor == 3 || minor == 5);
+bool is_memory_device(uint32_t type, unsigned major, unsigned minor) {
+  return type == S_IFCHR && major == 1 && (minor == 3 || minor == 5);
 }
 
 bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
@@ -74,6 +75,11 @@ long status_of(int fd, unsigned wanted, struct statx* status) {
   *status = {};
   status->stx_mode = static_cast<uint16_t>(old.st_mode);
   status->stx_size = static_cast<uint64_t>(old.st_size);
+  status->stx_ino = old.st_ino;
+  status->stx_dev_major = major(old.st_dev);
+  status->stx_dev_minor = minor(old.st_dev);
+  status->stx_rdev_major = major(old.st_rdev);
+  status->stx_rdev_minor = minor(old.st_rdev);
   return 0;
 }
 }  // namespace
@@ -105,14 +111,48 @@ int sleeps_in_call_on(int thread_id, int fd) {
 
 int status_flags(int fd) { return static_cast<int>(raw_syscall(SYS_fcntl, fd, F_GETFL)); }
 
-int file_traits(int fd, FileTraits* traits) {
-  struct statx status = {};
-  const long error = status_of(fd, STATX_TYPE | STATX_DIOALIGN, &status);
+int file_status(int fd, FileStatus* status) {
+  struct statx extended = {};
+  constexpr unsigned kWanted = STATX_TYPE | STATX_INO | STATX_SIZE | STATX_DIOALIGN;
+  const long error = status_of(fd, kWanted, &extended);
   if (error < 0) return static_cast<int>(error);
-  traits->kind = kind_of(fd, status.stx_mode);
-  traits->is_instant = is_memory_device(status);
-  traits->is_directory = (status.stx_mode & S_IFMT) == S_IFDIR;
-  if ((status.stx_mode & S_IFMT) == 0) name_kernel_file(fd, traits);
+  status->identity = {makedev(extended.stx_dev_major, extended.stx_dev_minor), extended.stx_ino,
+                      static_cast<uint32_t>(extended.stx_mode & S_IFMT)};
+  status->size_bytes = static_cast<int64_t>(extended.stx_size);
+  status->is_memory_device =
+      is_memory_device(status->identity.type, extended.stx_rdev_major, extended.stx_rdev_minor);
+  const bool has_alignment = (extended.stx_mask & STATX_DIOALIGN) != 0 && is_power_of_two(extended.stx_dio_offset_align) &&
+                             is_power_of_two(extended.stx_dio_mem_align);
+  status->offset_alignment_bytes = has_alignment ? extended.stx_dio_offset_align : 0;
+  status->memory_alignment_bytes = has_alignment ? extended.stx_dio_mem_align : 0;
+  return 0;
+}
+
+bool has_firm_identity(int fd) {
+  // linux/magic.h; of pipes and sockets fs/pipe.c and net/socket.c. What is not listed may be a union or a server's.
+  static constexpr uint32_t kFirm[] = {0xef53 /* ext2, 3, 4 */, 0x58465342 /* XFS */, 0x9123683e /* btrfs */,
+                                       0x01021994 /* tmpfs */,  0xf2f52010 /* F2FS */, 0x2fc12fc1 /* ZFS */,
+                                       0x858458f6 /* ramfs */,  0x50495045 /* pipes */, 0x534f434b /* sockets */,
+                                       0x62646576 /* devices */};
+  struct statfs system = {};
+  if (raw_syscall(SYS_fstatfs, fd, as_argument(&system)) != 0) return false;
+  for (const uint32_t magic : kFirm) {
+    if (magic == static_cast<uint32_t>(system.f_type)) return true;
+  }
+  return false;
+}
+
+int file_traits(int fd, FileTraits* traits) {
+  FileStatus status;
+  const int error = file_status(fd, &status);
+  if (error < 0) return error;
+  const uint32_t type = status.identity.type;
+  traits->identity = status.identity;
+  traits->has_firm_identity = has_firm_identity(fd);
+  traits->kind = kind_of(fd, static_cast<uint16_t>(type));
+  traits->is_instant = status.is_memory_device;
+  traits->is_directory = type == S_IFDIR;
+  if (type == 0) name_kernel_file(fd, traits);
   traits->status_flags = status_flags(fd);
   if (traits->status_flags < 0) return traits->status_flags;
   const int64_t answer = is_seekable(traits->kind) ? try_nowait(fd) : -EOPNOTSUPP;
@@ -121,11 +161,10 @@ int file_traits(int fd, FileTraits* traits) {
     traits->kind = FileKind::kOther;
     traits->is_file_stream = true;
   }
-  const bool has_alignment = (status.stx_mask & STATX_DIOALIGN) != 0 && is_power_of_two(status.stx_dio_offset_align) &&
-                             is_power_of_two(status.stx_dio_mem_align);
+  const bool has_alignment = status.offset_alignment_bytes != 0;
   if (has_alignment) {
-    traits->offset_alignment_bytes = status.stx_dio_offset_align;
-    traits->memory_alignment_bytes = status.stx_dio_mem_align;
+    traits->offset_alignment_bytes = status.offset_alignment_bytes;
+    traits->memory_alignment_bytes = status.memory_alignment_bytes;
   }
   if (traits->kind != FileKind::kBlockDevice) return 0;
   int block_bytes = 0;
@@ -177,12 +216,6 @@ bool signals_broken_pipe(int fd) {
   socklen_t size_bytes = sizeof type;
   long error = raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, as_argument(&type), as_argument(&size_bytes));
   return error != 0 || type == SOCK_STREAM;
-}
-
-int64_t file_size_bytes(int fd) {
-  struct statx status = {};
-  const long error = status_of(fd, STATX_SIZE, &status);
-  return error < 0 ? error : static_cast<int64_t>(status.stx_size);
 }
 
 uint64_t file_size_limit_bytes() {

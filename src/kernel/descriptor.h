@@ -22,8 +22,32 @@ inline bool is_seekable(FileKind kind) { return kind == FileKind::kRegular || ki
 // matter: fcntl(F_SETFL) may change them at any time.
 int status_flags(int fd);
 
+// Which file an open descriptor stands for.
+struct FileIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint32_t type = 0;  // S_IFMT of its mode; 0: one of the kernel's own kinds
+  bool operator==(const FileIdentity&) const = default;
+};
+
+// What is asked of a descriptor before its number is used later. Alignments: 0, where the kernel does not say.
+struct FileStatus {
+  FileIdentity identity;
+  int64_t size_bytes = 0;
+  bool is_memory_device = false;  // /dev/null, /dev/zero
+  uint32_t offset_alignment_bytes = 0;
+  uint32_t memory_alignment_bytes = 0;
+};
+// 0, or -errno. By statx(2), or where that is refused by fstat(2). Never asks a server.
+int file_status(int fd, FileStatus* status);
+
+// Whether the open file keeps its identity as long as it is open. Union and network file systems may give it another one.
+bool has_firm_identity(int fd);
+
 // What is asked once, when a file meets aiox for the first time.
 struct FileTraits {
+  FileIdentity identity;
+  bool has_firm_identity = false;
   FileKind kind = FileKind::kRegular;
   int status_flags = 0;
   // Whether reads of this seekable file know RWF_NOWAIT (FMODE_NOWAIT in the kernel). Where they do not (FUSE, some network
@@ -64,9 +88,6 @@ bool signals_broken_pipe(int fd);
 // Whether a thread of this process sleeps in a system call on `fd`: 1; then it has the file, whatever becomes of the number. 0:
 // not, or not yet; -errno: it cannot be told (no /proc). Opens a descriptor for the length of the call.
 int sleeps_in_call_on(int thread_id, int fd);
-
-// Where a regular file ends, as the kernel has it now without asking a server; -errno.
-int64_t file_size_bytes(int fd);
 
 // RLIMIT_FSIZE of the process in bytes; UINT64_MAX: none.
 uint64_t file_size_limit_bytes();

@@ -117,7 +117,9 @@ int prepare_poll(const iocb& block, Submission* submission) {
 int find_event_target(Engine* engine, const iocb& block, engine::EventTarget* target) {
   if ((block.aio_flags & IOCB_FLAG_RESFD) == 0) return 0;
   int error = 0;
-  FileQueue* file = engine->file_of(static_cast<int>(block.aio_resfd), &error);
+  const int fd = static_cast<int>(block.aio_resfd);
+  FileQueue* file = engine->file_of(fd, &error);
+  if (file != nullptr && !file->is_eventfd()) file = engine->file_again(file, fd, &error);
   if (file == nullptr) return error;
   if (!file->is_eventfd()) return -EINVAL;
   *target = {file, file->life()};
@@ -155,6 +157,12 @@ int prepare_in_own_table(Engine* engine, const iocb& block, iocb* control_block,
   return prepare(engine, &file, block, control_block, submission);
 }
 
+int check(Engine* engine, FileQueue* file, const iocb& block, iocb* control_block, Submission* submission) {
+  if (!file->can_read() && !file->can_write()) return -EBADF;  // O_PATH
+  const int error = find_event_target(engine, block, &submission->event_target);
+  return error != 0 ? error : prepare(engine, file, block, control_block, submission);
+}
+
 }  // namespace
 
 int check_and_prepare(Engine* engine, const iocb& block, iocb* control_block, Submission* submission) {
@@ -162,9 +170,17 @@ int check_and_prepare(Engine* engine, const iocb& block, iocb* control_block, Su
   int error = 0;
   FileQueue* file = engine->file_of(submission->fd, &error);
   if (file == nullptr) return error;
-  if (!file->can_read() && !file->can_write()) return -EBADF;  // O_PATH
-  error = find_event_target(engine, block, &submission->event_target);
-  return error != 0 ? error : prepare(engine, file, block, control_block, submission);
+  const uint32_t life = file->life();
+  const int answer = check(engine, file, block, control_block, submission);
+  if (answer == 0) return 0;
+  // Perhaps of a file that the number does not stand for any more.
+  FileQueue* now = engine->file_again(file, submission->fd, &error);
+  if (now == nullptr) return error;
+  if (now == file && now->life() == life) return answer;
+  if (submission->vectors != nullptr) engine->vector_stores.free(submission->vectors);
+  submission->vectors = nullptr;
+  submission->vector_count = 1;
+  return check(engine, now, block, control_block, submission);
 }
 
 }  // namespace aiox::shim

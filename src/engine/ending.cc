@@ -209,13 +209,13 @@ void Engine::settle_abandoned_slow() {
 
 // The file's number was closed without this library's seeing it, and stands for another file by now. What has not begun is
 // shut out from that one; what has begun has its own file.
-void Engine::forget(FileQueue* file) {
+void Engine::forget(FileQueue* file, bool may_start_threads) {
   if (!files.remove(file)) return;  // another thread has seen it, too
   file->gate.shut();
   file->detach();
   CancelMatch everything;
   everything.is_any_context = true;
-  cancel_all(file, everything, true);
+  cancel_all(file, everything, may_start_threads);
   block_devices.release(file);
   const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
   if (figures != 0) recorder.leave_file(figures - 1);
@@ -227,7 +227,7 @@ FileQueue* Engine::file_now(FileQueue* file, int fd, kernel::FileStatus* status,
   *error = kernel::file_status(fd, status);
   if (*error == 0 && file->gate.is_file(status->identity) && !file->gate.is_shut()) [[likely]] return file;
   if (*error != 0 && *error != -EBADF) return file;  // it cannot be told
-  forget(file);
+  forget(file, true);
   return file_of(fd, error);
 }
 
@@ -236,8 +236,20 @@ FileQueue* Engine::file_again(FileQueue* file, int fd, int* error) {
   kernel::FileStatus status;
   FileQueue* now = file_now(file, fd, &status, error);
   if (now != file || now->life() != life || !file->is_opened_otherwise(kernel::status_flags(fd))) return now;
-  forget(file);
+  forget(file, true);
   return file_of(fd, error);
+}
+
+// Another thread may have submitted on a number between descriptors_closing and the close itself.
+void Engine::descriptors_closed(int first, int last) {
+  if (t_inside != 0) return;
+  for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
+    if (!process_mark_.is_own_process()) return;
+    FileQueue* file = files.find(fd);
+    if (file == nullptr || FileTable::is_of_its_number(file)) continue;
+    Inside inside;
+    forget(file, false);
+  }
 }
 
 void Engine::descriptors_closing(int first, int last) {

@@ -166,6 +166,9 @@ class Engine {
     if (t_inside <= inside_max) settle_abandoned_slow();
   }
 
+  // They have been closed, and may be other files by now: nothing is kept of those that they were. Signal-safe: yes.
+  void descriptors_closed(int first, int last);
+
   // The flags of `fd` are about to be set. If that changes how its I/O is done, requests submitted before end before this
   // returns. Signal-safe: yes.
   void status_flags_changing(int fd, int flags);
@@ -249,7 +252,7 @@ class Engine {
   bool open();
   static bool prepare_file(FileQueue* queue);
   FileQueue* file_now(FileQueue* file, int fd, kernel::FileStatus* status, int* error);
-  void forget(FileQueue* file);
+  void forget(FileQueue* file, bool may_start_threads);
   static void* probe_entry(void* engine);
   static bool is_try_due(RingState state, const std::atomic<int64_t>& try_ns);
   uint32_t rings_max() const;

@@ -41,8 +41,29 @@ FileQueue* FileTable::find(int fd) const {
   return found != nullptr ? found->load(std::memory_order_acquire) : nullptr;  // E-file
 }
 
+// Whether the queue has been made for the file that the number stands for.
+bool FileTable::is_of_its_number(const FileQueue* queue) {
+  kernel::FileStatus status;
+  const int error = kernel::file_status(queue->fd(), &status);
+  return error == 0 ? queue->gate.is_file(status.identity) : error != -EBADF;
+}
+
 FileQueue* FileTable::find_or_attach(int fd, bool may_bypass, bool (*prepare)(FileQueue*), int* error) {
-  if (FileQueue* queue = find(fd)) return queue;
+  for (;;) {
+    if (FileQueue* queue = find(fd)) return queue;
+    FileQueue* queue = attach(fd, may_bypass, prepare, error);
+    if (queue == nullptr) return nullptr;
+    // E-file: the number may have been closed between the question and the table. We publish, then ask again; who closes has
+    // closed, then looks at the table (Engine::descriptors_closed): one of the two sees the other.
+    if (is_of_its_number(queue)) [[likely]] return queue;
+    if (remove(queue)) {
+      queue->detach();
+      retire(queue);
+    }
+  }
+}
+
+FileQueue* FileTable::attach(int fd, bool may_bypass, bool (*prepare)(FileQueue*), int* error) {
   kernel::FileTraits traits;
   *error = kernel::file_traits(fd, &traits);
   if (*error != 0) return nullptr;
@@ -56,7 +77,7 @@ FileQueue* FileTable::find_or_attach(int fd, bool may_bypass, bool (*prepare)(Fi
   }
   queue->attach(fd, traits, may_bypass);
   FileQueue* other = nullptr;
-  if (!place->compare_exchange_strong(other, queue, std::memory_order_acq_rel)) {  // E-file: another thread was faster
+  if (!place->compare_exchange_strong(other, queue, std::memory_order_seq_cst)) {  // E-file: another thread was faster
     queue->detach();
     retire(queue);
     return other;

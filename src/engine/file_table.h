@@ -24,6 +24,9 @@ class FileTable {
   // may_bypass: see FileQueue::attach.
   FileQueue* find_or_attach(int fd, bool may_bypass, bool (*prepare)(FileQueue*), int* error);
 
+  // Whether the queue was made for the file that its number stands for now; also where that cannot be told.
+  static bool is_of_its_number(const FileQueue* queue);
+
   // Takes the queue of `fd` off the table. nullptr: it has none (or another thread was faster).
   FileQueue* remove(int fd);
   // The same for one queue. False: it is not on the table any more.
@@ -39,6 +42,7 @@ class FileTable {
 
  private:
   using Slot = std::atomic<FileQueue*>;  // (@) E-file: release when stored, acquire when followed
+  FileQueue* attach(int fd, bool may_bypass, bool (*prepare)(FileQueue*), int* error);
   Slot* slot(int fd) const;
   Slot* make_slot(int fd);
 

@@ -153,6 +153,8 @@ int Engine::submit(const Submission& submission) {
     choose_road(request, file, inline_outcome, status.size_bytes);
     ServiceMask wake = 0;
     FileQueue::Enqueued outcome = enqueue(request, file, inline_outcome, &wake);
+    // Whatever became of this request: others of the file may have become a worker's by now.
+    if (outcome != FileQueue::Enqueued::kStale && wake != 0) schedule(file, wake);
     if (outcome == FileQueue::Enqueued::kDirect) {
       if (file->bypasses_cache()) {
         direct.count_in(1);
@@ -166,7 +168,6 @@ int Engine::submit(const Submission& submission) {
       return 0;
     }
     if (outcome != FileQueue::Enqueued::kStale) {
-      schedule(file, wake);
       if (is_in_call) {
         if (submission.batch != nullptr) submit_batch(submission.batch);  // it may wait for one of those
         end_in_call(request, file, generation);
@@ -175,7 +176,11 @@ int Engine::submit(const Submission& submission) {
     }
     // The descriptor was closed between the look-up and the queue; ask what it stands for now.
     file = file_of(submission.fd, &error);
-    if (file != nullptr && kernel::file_status(submission.fd, &status) == 0) continue;
+    if (file != nullptr) {
+      status = {};
+      kernel::file_status(submission.fd, &status);  // an end that cannot be asked for is taken to be anywhere
+      continue;
+    }
     change_state(request, RequestState::kPrepared, RequestState::kDone);
     publish(request, error, false);
     release_hold(request);
@@ -473,6 +478,7 @@ Request* Engine::make_request(const Submission& submission) {
   backend::Io& io = request->io;
   io.opcode = submission.opcode;
   io.is_shared = false;
+  io.gate = nullptr;  // until it is known whose queue it enters
   io.is_poll_first = false;
   io.begun_anew = 0;
   io.fd = submission.fd;

@@ -36,7 +36,9 @@ constinit thread_local uint32_t t_closes_seen = 0;
 AIOX_EXPORT int close(int fd) {
   shim::t_closes_seen++;
   shim::before_close(fd);
-  return __close(fd);
+  const int result = __close(fd);
+  shim::after_close(fd);
+  return result;
 }
 
 // The above under a name that is certainly this library's: &close is the program's, whoever defines that.
@@ -64,18 +66,23 @@ bool shim::are_closes_seen() {
 
 AIOX_EXPORT int dup2(int from, int to) noexcept {
   shim::before_dup(from, to);
-  return __dup2(from, to);
+  const int result = __dup2(from, to);
+  shim::after_close(result);
+  return result;
 }
 
 AIOX_EXPORT int dup3(int from, int to, int flags) noexcept {
   shim::before_dup(from, to, flags);
-  return static_cast<int>(shim::as_libc(kernel::raw_syscall(SYS_dup3, from, to, flags)));
+  const long result = kernel::raw_syscall(SYS_dup3, from, to, flags);
+  shim::after_close(static_cast<int>(result));
+  return static_cast<int>(shim::as_libc(result));
 }
 
 AIOX_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
   shim::before_close_range(first, last, static_cast<unsigned>(flags));
   const long result = kernel::raw_syscall(SYS_close_range, first, last, flags);
   shim::after_unsharing(result, (static_cast<unsigned>(flags) & shim::kCloseRangeUnshare) != 0);
+  shim::after_close_range(result, first, last);
   return static_cast<int>(shim::as_libc(result));
 }
 
@@ -88,10 +95,12 @@ AIOX_EXPORT int unshare(int flags) noexcept {
 AIOX_EXPORT void closefrom(int first) noexcept {
   if (first < 0) first = 0;
   shim::before_closing(first, INT_MAX);
-  if (kernel::raw_syscall(SYS_close_range, first, UINT_MAX, 0) == 0) return;
-  // A kernel before 5.9, or a sandbox: one by one, up to the limit.
-  long limit = sysconf(_SC_OPEN_MAX);
-  for (long fd = first; fd < limit; fd++) kernel::raw_syscall(SYS_close, fd);
+  if (kernel::raw_syscall(SYS_close_range, first, UINT_MAX, 0) != 0) {
+    // A kernel before 5.9, or a sandbox: one by one, up to the limit.
+    const long limit = sysconf(_SC_OPEN_MAX);
+    for (long fd = first; fd < limit; fd++) kernel::raw_syscall(SYS_close, fd);
+  }
+  shim::after_closing(first, INT_MAX);
 }
 
 AIOX_EXPORT int fclose(FILE* stream) {
@@ -99,5 +108,7 @@ AIOX_EXPORT int fclose(FILE* stream) {
   int fd = fileno(stream);
   errno = saved_errno;
   shim::before_close(fd);
-  return _IO_fclose(stream);
+  const int result = _IO_fclose(stream);
+  shim::after_close(fd);
+  return result;
 }

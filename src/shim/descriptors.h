@@ -20,6 +20,18 @@ inline void before_closing(int first, int last) {
   if (engine != nullptr && !kernel::has_own_table()) engine->descriptors_closing(first, last);
 }
 
+inline void after_closing(int first, int last) {
+  engine::Engine* engine = engine::Engine::running();
+  if (engine == nullptr || kernel::has_own_table()) return;
+  const int saved_errno = errno;
+  engine->descriptors_closed(first, last);
+  errno = saved_errno;
+}
+
+inline void after_close(int fd) {
+  if (fd >= 0) after_closing(fd, fd);
+}
+
 inline void before_close(int fd) {
   if (fd >= 0) before_closing(fd, fd);
 }
@@ -51,6 +63,11 @@ inline void before_close_range(unsigned first, unsigned last, unsigned flags) {
   if ((flags & kCloseRangeUnshare) != 0 && !kernel::is_only_thread()) return;
   if (!has_requests(to_int(first), to_int(last)) || !kernel::can_close_ranges()) return;
   before_closing(to_int(first), to_int(last));
+}
+
+// It has answered.
+inline void after_close_range(long result, unsigned first, unsigned last) {
+  if (result == 0 && first <= INT_MAX) after_closing(static_cast<int>(first), last > INT_MAX ? INT_MAX : static_cast<int>(last));
 }
 
 // fcntl's F_SETFL.

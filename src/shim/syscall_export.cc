@@ -59,8 +59,18 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
       break;
   }
   const long result = kernel::raw_syscall(number, a, b, c, d, e, f);
-  if (number == SYS_close_range) shim::after_unsharing(result, (static_cast<unsigned>(c) & shim::kCloseRangeUnshare) != 0);
-  if (number == SYS_unshare) shim::after_unsharing(result, (a & CLONE_FILES) != 0);
+  switch (number) {
+    case SYS_close: shim::after_close(static_cast<int>(a)); break;
+#if defined(SYS_dup2)
+    case SYS_dup2:
+#endif
+    case SYS_dup3: shim::after_close(static_cast<int>(result)); break;
+    case SYS_close_range:
+      shim::after_unsharing(result, (static_cast<unsigned>(c) & shim::kCloseRangeUnshare) != 0);
+      shim::after_close_range(result, static_cast<unsigned>(a), static_cast<unsigned>(b));
+      break;
+    case SYS_unshare: shim::after_unsharing(result, (a & CLONE_FILES) != 0); break;
+  }
   return result;
 }
 

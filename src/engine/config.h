@@ -21,7 +21,7 @@ struct Config {
   bool is_direct_enabled = true;                 // AIOX_DIRECT=0|1
   bool is_cache_bypassed = false;                // AIOX_DIRECT_BLOCK=off|always
   bool is_native_sync = false;                   // AIOX_NATIVE_SYNC=0|1
-  uint32_t native_copy_bytes = 2u << 20;         // AIOX_NATIVE_COPY=0..1073741824
+  uint32_t native_copy_bytes = 2097152;          // AIOX_NATIVE_COPY=0..1073741824
   bool is_verbose = false;                       // AIOX_VERBOSE=0|1
   bool is_stats_on = false;                      // AIOX_STATS=0|1
   int stats_segment_id = -1;                     // AIOX_STATS_SEGMENT=ID:KEY, of `aiox run --summary`

@@ -31,8 +31,9 @@ void saturate(int fd) {
 
 void add_to_eventfd(int fd) {
   const int64_t events = poll_now(fd, POLLOUT);
-  if (events < 0 || (events & POLLNVAL) != 0) return;
-  if ((events & POLLOUT) != 0) {
+  // Where poll is refused nothing says that there is no room.
+  if (events >= 0 && (events & POLLNVAL) != 0) return;
+  if (events < 0 || (events & POLLOUT) != 0) {
     const uint64_t one = 1;
     raw_syscall(SYS_write, fd, as_argument(&one), sizeof one);
   } else if ((events & POLLERR) == 0) {  // with it, the count is all ones already

@@ -71,7 +71,9 @@ ObjectKind object_kind(int fd) {
 }
 
 int transfer_refusal(int fd, bool is_read) {
-  return static_cast<int>(raw_syscall(is_read ? SYS_readv : SYS_writev, fd, 0, 0));  // of no vectors
+  const long answer = raw_syscall(is_read ? SYS_readv : SYS_writev, fd, 0, 0);  // of no vectors
+  // Anything else is about the call: an interruption, a sandbox.
+  return answer == -EINVAL || answer == -EBADF ? static_cast<int>(answer) : 0;
 }
 
 uint64_t queued_bytes(int fd) {

@@ -49,7 +49,7 @@ const Kind kKinds[] = {
     {"sched_getaffinity", SYS_sched_getaffinity, Harm::kNone, {EINVAL}, {}},
     {"prlimit64", SYS_prlimit64, Harm::kNone, {EPERM}, {EPERM}},
     {"openat", SYS_openat, Harm::kNone, {EMFILE, ENOENT, EACCES}, {EMFILE}},
-    {"read", SYS_read, Harm::kNone, {ENOMEM}, {ENOMEM}},
+    {"read", SYS_read, Harm::kResult, {EINTR, ENOMEM}, {ENOMEM}},
     {"readlinkat", SYS_readlinkat, Harm::kNone, {ENOENT, EACCES}, {EACCES}},
     {"process_vm_readv", SYS_process_vm_readv, Harm::kNone, {EPERM}, {EPERM}},
     // Statistics (AIOX_STATS=1): refused, they are off. shmctl, which the kernel never refuses once it has allowed it, could

@@ -105,5 +105,5 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && as_nobody test -x "$
 else
   echo 'SKIP: limits, since nobody but root is here, or cannot reach the build'
 fi
-expect 1 'the address space of this process is limited to 58\.6 MiB' prlimit --as=61440000 "$aiox" doctor
+expect 1 'the address space of this process is limited to 52\.5 MiB' prlimit --as=55000000 "$aiox" doctor
 [ "$failures" -eq 0 ]

@@ -212,6 +212,7 @@ void Engine::settle_abandoned_slow() {
 void Engine::forget(FileQueue* file, bool may_start_threads) {
   if (!files.remove(file)) return;  // another thread has seen it, too
   file->gate.shut();
+  file->hold();
   file->detach();
   CancelMatch everything;
   everything.is_any_context = true;
@@ -219,6 +220,7 @@ void Engine::forget(FileQueue* file, bool may_start_threads) {
   block_devices.release(file);
   const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
   if (figures != 0) recorder.leave_file(figures - 1);
+  file->let_go();
   files.retire(file);
 }
 
@@ -264,6 +266,7 @@ void Engine::descriptors_closing(int first, int last) {
     }
     {
       Inside inside;
+      file->hold();
       file->detach();
     }
     file->wait_until_unsignalled();
@@ -277,6 +280,7 @@ void Engine::descriptors_closing(int first, int last) {
     const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
     if (figures != 0) recorder.leave_file(figures - 1);
     Inside inside;
+    file->let_go();
     files.retire(file);
   }
 }

@@ -701,6 +701,17 @@ void FileQueue::cancel_refused(Request* request, CancelTicket* ticket) {
   request->state.compare_exchange_strong(expected, RequestState::kInFlight, std::memory_order_acq_rel);
 }
 
+void FileQueue::hold() {
+  MutexLock lock(mu_);
+  holder_count_++;
+}
+
+void FileQueue::let_go() {
+  MutexLock lock(mu_);
+  AIOX_ASSERT(holder_count_ > 0);
+  holder_count_--;
+}
+
 void FileQueue::detach() {
   MutexLock lock(mu_);
   is_attached_ = false;
@@ -779,7 +790,7 @@ bool FileQueue::has_direct_in_flight() {
 
 bool FileQueue::try_retire() {
   MutexLock lock(mu_);
-  if (is_attached_ || !order_.empty() || idle_waiters_ > 0 || is_ticking_ || fd_ < 0) return false;
+  if (is_attached_ || !order_.empty() || idle_waiters_ > 0 || holder_count_ > 0 || is_ticking_ || fd_ < 0) return false;
   if (handle.load(std::memory_order_acquire) != kHandleNone) return false;  // E-handle
   for (bool is_scheduled : is_scheduled_) {
     if (is_scheduled) return false;

@@ -246,6 +246,10 @@ class FileQueue {
   // A cancellation was refused: the request goes on (kCanceling -> kInFlight), unless it ended meanwhile.
   void cancel_refused(Request* request, CancelTicket* ticket) AIOX_EXCLUDES(mu_);
 
+  // Keeps the queue from being given back, and made another number's, while a closer still uses it. After let_go: retire.
+  void hold() AIOX_EXCLUDES(mu_);
+  void let_go() AIOX_EXCLUDES(mu_);
+
   // The descriptor is about to be closed: no request submitted from now on lands here.
   void detach() AIOX_EXCLUDES(mu_);
   bool is_detached() const { return is_detached_.load(std::memory_order_acquire); }
@@ -343,6 +347,7 @@ class FileQueue {
   uint32_t extras_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};   // of them those that its WorkerShare counts
   uint32_t ring_window_ AIOX_GUARDED_BY(mu_) = WorkerShare::kFirstWindow;  // how many of them a ring may: more as they end
   uint32_t idle_waiters_ AIOX_GUARDED_BY(mu_) = 0;
+  uint32_t holder_count_ AIOX_GUARDED_BY(mu_) = 0;
   uint32_t direct_in_flight_ AIOX_GUARDED_BY(mu_) = 0;
   base::IntrusiveList<Request, &Request::order_link> order_ AIOX_GUARDED_BY(mu_);
   AdmittedRanges admitted_ AIOX_GUARDED_BY(mu_);

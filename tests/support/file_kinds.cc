@@ -567,7 +567,7 @@ void check(std::vector<std::unique_ptr<Comparison>>& all, const char* when, bool
   for (auto& one : all) {
     const Answer answer = one->subject.look();
     const bool is_there = one->plain->is_there.load();
-    const long result = one->plain->result;
+    const long result = is_there ? one->plain->result : 0;  // before, it is the other thread's
     bool is_alike = is_there == answer.is_there && (!is_there || result == answer.result);
     const bool has_bytes = is_alike && is_there && is_read && result > 0 && has_data && !one->files[0].has_own_bytes;
     if (has_bytes) is_alike = memcmp(one->data[0].data(), one->data[1].data(), static_cast<size_t>(result)) == 0;

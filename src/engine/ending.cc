@@ -248,9 +248,11 @@ void Engine::descriptors_closed(int first, int last) {
   for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
     if (!process_mark_.is_own_process()) return;
     FileQueue* file = files.find(fd);
-    if (file == nullptr || FileTable::is_of_its_number(file)) continue;
     Inside inside;
-    forget(file, false);
+    if (file == nullptr || !file->try_hold(fd)) continue;
+    if (!FileTable::is_of_its_number(file)) forget(file, false);
+    file->let_go();
+    if (file->is_detached()) files.retire(file);
   }
 }
 

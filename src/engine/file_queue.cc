@@ -706,6 +706,13 @@ void FileQueue::hold() {
   holder_count_++;
 }
 
+bool FileQueue::try_hold(int fd) {
+  MutexLock lock(mu_);
+  if (!is_attached_ || fd_ != fd) return false;
+  holder_count_++;
+  return true;
+}
+
 void FileQueue::let_go() {
   MutexLock lock(mu_);
   AIOX_ASSERT(holder_count_ > 0);

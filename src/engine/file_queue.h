@@ -248,6 +248,8 @@ class FileQueue {
 
   // Keeps the queue from being given back, and made another number's, while a closer still uses it. After let_go: retire.
   void hold() AIOX_EXCLUDES(mu_);
+  // The same, by a thread that has just found it for that number. False: it has been closed meanwhile.
+  bool try_hold(int fd) AIOX_EXCLUDES(mu_);
   void let_go() AIOX_EXCLUDES(mu_);
 
   // The descriptor is about to be closed: no request submitted from now on lands here.

@@ -135,6 +135,11 @@ void StreamPoller::resume(Group* group, Request* request) {
     group->parked.remove(request);
     group->count--;
   }
+  go_on(request);
+}
+
+// It is parked no more: a worker takes it, or its cancellation is answered.
+void StreamPoller::go_on(Request* request) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before it was queued
   ServiceMask wake = 0;
   if (file->resume(request, &wake)) {
@@ -157,23 +162,28 @@ bool StreamPoller::retire(Group* group) {
   return true;
 }
 
-// The polls go with their context, and their requests to workers that wait themselves.
+// The polls go with their context, and their requests to workers that wait themselves. Those are taken off together with it:
+// what is parked from then on is another thread's, in a context of its own.
 void StreamPoller::give_up(Group* group) {
   aio_context_t context;
+  base::IntrusiveList<Request, &Request::poll_link> orphans;
   {
     MutexLock lock(group->mu);
     context = group->context;
     group->context = 0;
+    orphans = group->parked;
+    group->parked = {};
+    group->count = 0;
   }
   kernel::raw_syscall(SYS_io_destroy, static_cast<long>(context));
   for (;;) {
     Request* request;
     {
-      MutexLock lock(group->mu);
-      request = group->parked.front();
+      MutexLock lock(group->mu);  // cancel looks at the link
+      request = orphans.pop_front();
     }
     if (request == nullptr) return;
-    resume(group, request);
+    go_on(request);
   }
 }
 

@@ -48,6 +48,7 @@ class StreamPoller {
   static void* thread_entry(void* group);
   void run(Group* group);
   void resume(Group* group, Request* request);
+  void go_on(Request* request);
   bool retire(Group* group);
   void give_up(Group* group);
 

@@ -199,8 +199,7 @@ void Engine::settle_abandoned_slow() {
       cancel_all(file, everything, false);
     }
     block_devices.release(file);
-    const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
-    if (figures != 0) recorder.leave_file(figures - 1);
+    leave_figures(file);
     file->detach();  // from here on whoever ends its last request gives it back
     files.retire(file);
     file = next;
@@ -208,20 +207,31 @@ void Engine::settle_abandoned_slow() {
 }
 
 // The file's number was closed without this library's seeing it, and stands for another file by now. What has not begun is
-// shut out from that one; what has begun has its own file.
+// shut out from that one; what has begun has its own file. The caller holds the queue.
 void Engine::forget(FileQueue* file, bool may_start_threads) {
   if (!files.remove(file)) return;  // another thread has seen it, too
   file->gate.shut();
-  file->hold();
   file->detach();
   CancelMatch everything;
   everything.is_any_context = true;
   cancel_all(file, everything, may_start_threads);
   block_devices.release(file);
+  leave_figures(file);
+}
+
+// Forgets the queue that was found for `fd`, if that stands for another file, or is opened in another way (by_flags_too). Asked
+// under a hold: a queue that was closed meanwhile may be another number's.
+void Engine::forget_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool may_start_threads) {
+  if (!file->try_hold(fd)) return;
+  bool is_replaced = file->gate.is_shut() || !FileTable::is_of_its_number(file);
+  if (!is_replaced && by_flags_too) is_replaced = file->is_opened_otherwise(kernel::status_flags(fd));
+  if (is_replaced) forget(file, may_start_threads);
+  files.let_go(file);
+}
+
+void Engine::leave_figures(FileQueue* file) {
   const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
   if (figures != 0) recorder.leave_file(figures - 1);
-  file->let_go();
-  files.retire(file);
 }
 
 // As file_again, by the file's identity alone. *status: of the file that is returned.
@@ -229,16 +239,12 @@ FileQueue* Engine::file_now(FileQueue* file, int fd, kernel::FileStatus* status,
   *error = kernel::file_status(fd, status);
   if (*error == 0 && file->gate.is_file(status->identity) && !file->gate.is_shut()) [[likely]] return file;
   if (*error != 0 && *error != -EBADF) return file;  // it cannot be told
-  forget(file, true);
+  forget_if_replaced(file, fd, false, true);
   return file_of(fd, error);
 }
 
 FileQueue* Engine::file_again(FileQueue* file, int fd, int* error) {
-  const uint32_t life = file->life();  // what is given back may be the next one at once
-  kernel::FileStatus status;
-  FileQueue* now = file_now(file, fd, &status, error);
-  if (now != file || now->life() != life || !file->is_opened_otherwise(kernel::status_flags(fd))) return now;
-  forget(file, true);
+  forget_if_replaced(file, fd, true, true);
   return file_of(fd, error);
 }
 
@@ -249,10 +255,7 @@ void Engine::descriptors_closed(int first, int last) {
     if (!process_mark_.is_own_process()) return;
     FileQueue* file = files.find(fd);
     Inside inside;
-    if (file == nullptr || !file->try_hold(fd)) continue;
-    if (!FileTable::is_of_its_number(file)) forget(file, false);
-    file->let_go();
-    if (file->is_detached()) files.retire(file);
+    if (file != nullptr) forget_if_replaced(file, fd, false, false);
   }
 }
 
@@ -279,11 +282,9 @@ void Engine::descriptors_closing(int first, int last) {
       wait_until_idle(file);
       block_devices.release(file);
     }
-    const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
-    if (figures != 0) recorder.leave_file(figures - 1);
+    leave_figures(file);
     Inside inside;
-    file->let_go();
-    files.retire(file);
+    files.let_go(file);
   }
 }
 

@@ -253,6 +253,8 @@ class Engine {
   static bool prepare_file(FileQueue* queue);
   FileQueue* file_now(FileQueue* file, int fd, kernel::FileStatus* status, int* error);
   void forget(FileQueue* file, bool may_start_threads);
+  void forget_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool may_start_threads);
+  void leave_figures(FileQueue* file);
   static void* probe_entry(void* engine);
   static bool is_try_due(RingState state, const std::atomic<int64_t>& try_ns);
   uint32_t rings_max() const;

@@ -246,7 +246,7 @@ class FileQueue {
   // A cancellation was refused: the request goes on (kCanceling -> kInFlight), unless it ended meanwhile.
   void cancel_refused(Request* request, CancelTicket* ticket) AIOX_EXCLUDES(mu_);
 
-  // Keeps the queue from being given back, and made another number's, while a closer still uses it. After let_go: retire.
+  // Keeps the queue from being given back, and made another number's, while a closer still uses it. To be ended by FileTable::let_go.
   void hold() AIOX_EXCLUDES(mu_);
   // The same, by a thread that has just found it for that number. False: it has been closed meanwhile.
   bool try_hold(int fd) AIOX_EXCLUDES(mu_);

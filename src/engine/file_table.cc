@@ -55,11 +55,11 @@ FileQueue* FileTable::find_or_attach(int fd, bool may_bypass, bool (*prepare)(Fi
     if (queue == nullptr) return nullptr;
     // E-file: the number may have been closed between the question and the table. We publish, then ask again; who closes has
     // closed, then looks at the table (Engine::descriptors_closed): one of the two sees the other.
-    if (is_of_its_number(queue)) [[likely]] return queue;
-    if (remove(queue)) {
-      queue->detach();
-      retire(queue);
-    }
+    if (!queue->try_hold(fd)) continue;
+    const bool is_right = is_of_its_number(queue);
+    if (!is_right && remove(queue)) queue->detach();
+    let_go(queue);
+    if (is_right) [[likely]] return queue;
   }
 }
 

@@ -35,6 +35,11 @@ class FileTable {
   // The lowest number >= fd and <= last that has a queue, or -1.
   int next_attached(int fd, int last) const;
 
+  // Ends a hold (FileQueue::hold), and gives the queue back if that was what kept it.
+  void let_go(FileQueue* queue) {
+    queue->let_go();
+    if (queue->is_detached()) retire(queue);
+  }
   // Gives a detached queue back if it is done with.
   void retire(FileQueue* queue) {
     if (queue->try_retire()) queues_.free(queue);

@@ -146,7 +146,7 @@ StreamTransfer::Step StreamTransfer::attempt_until_done(Wake wake) {
     // Pipes before Linux 6.4, and some others, know no attempt. And a sandbox may refuse its call: the plain one tells whether
     // the answer is the file's.
     const bool knows_none = moved == -EOPNOTSUPP && io_->file_kind != FileKind::kSocket;
-    if (knows_none || moved == -EPERM || moved == -EACCES || moved == -ENOSYS) {
+    if (knows_none || kernel::is_refused_call(moved)) {
       has_attempt_ = false;
     } else if (moved != -EAGAIN) {
       return end(moved);

@@ -146,7 +146,6 @@ class Engine {
   Served try_serve_oldest(Place place, Serve how);
   // Whether try_serve is worth calling. A hint. Signal-safe: yes.
   bool is_servable(Token token);
-  bool is_sync_request(Token token);
   // Workers are told of the request, if they were not. Signal-safe: yes.
   void call_workers(Token token);
   // Somebody asks, and not for the first time, for a request that no worker was told of. Signal-safe: yes.

@@ -103,7 +103,6 @@ struct Request {
   SerialId serial = SerialId::kNone;                // (s)
   std::atomic<bool> is_direct{false};               // (@) changed under (q): in flight in the direct lane
   std::atomic<bool> is_withheld{false};             // (@) a hint to pollers: no worker has been told of it
-  std::atomic<bool> is_sync{false};                 // (s), to waiters a hint
   std::atomic<uint8_t> service_hint{0};             // (s), to waiters a hint: the service it was queued for
   std::atomic<uint32_t> polls{0};                   // (@) a figure: how often it was asked for while withheld
   uint32_t withheld_tick = 0;                       // (s) Reaper::now at submit

@@ -59,12 +59,6 @@ bool Engine::is_servable(Token token) {
   return t_inside == 0 && !kernel::has_own_table() && request != nullptr && request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
 }
 
-bool Engine::is_sync_request(Token token) {
-  uint32_t generation;
-  Request* request = follow(token, &generation);
-  return request != nullptr && request->is_sync.load(std::memory_order_relaxed);  // relaxed: a hint
-}
-
 Engine::Served Engine::try_serve(Token token, Serve how) {
   if (t_inside != 0 || kernel::has_own_table()) return Served::kNot;  // a handler has interrupted the engine itself
   Inside inside;

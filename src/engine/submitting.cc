@@ -91,7 +91,7 @@ int Engine::submit(const Submission& submission) {
   FileQueue* file = files.find(submission.fd);
   if (file == nullptr) [[unlikely]] {
     settle_abandoned(1);
-    file = files.find_or_attach(submission.fd, config.is_cache_bypassed, prepare_file, &error);
+    file = file_of(submission.fd, &error);
   }
   if (recorder.is_on()) [[unlikely]] record_begin(file);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
@@ -270,7 +270,6 @@ void Engine::add_foreign(Request* request) {
 void Engine::remove_foreign(Request* request) {
   if (!request->is_foreign) return;
   request->is_foreign = false;
-  request->is_quick = false;
   foreign_in_flight_.fetch_sub(1, std::memory_order_release);
   if (request->group != nullptr) request->group->elsewhere.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
   if (request->context != nullptr) request->context->remove_elsewhere();
@@ -512,7 +511,6 @@ Request* Engine::make_request(const Submission& submission) {
   request->has_begun = false;
   request->is_stored = false;
   request->polls.store(0, std::memory_order_relaxed);                        // relaxed: ours
-  request->is_sync.store(is_sync(io.opcode), std::memory_order_relaxed);     // relaxed: ours
   request->notification.kind = NotificationKind::kNone;
   bool has_notification =
       submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;

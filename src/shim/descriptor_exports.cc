@@ -13,16 +13,14 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdio>
 
 #include "kernel/raw_syscall.h"
 #include "shim/closes_seen.h"
 #include "shim/descriptors.h"
 
 extern "C" {
-int __close(int fd);               // libc's close
-int __dup2(int from, int to);      // libc's dup2
-int _IO_fclose(FILE* stream);      // libc's fclose
+int __close(int fd);           // libc's close
+int __dup2(int from, int to);  // libc's dup2
 }
 
 using namespace aiox;
@@ -101,14 +99,4 @@ AIOX_EXPORT void closefrom(int first) noexcept {
     for (long fd = first; fd < limit; fd++) kernel::raw_syscall(SYS_close, fd);
   }
   shim::after_closing(first, INT_MAX);
-}
-
-AIOX_EXPORT int fclose(FILE* stream) {
-  int saved_errno = errno;
-  int fd = fileno(stream);
-  errno = saved_errno;
-  shim::before_close(fd);
-  const int result = _IO_fclose(stream);
-  shim::after_close(fd);
-  return result;
 }

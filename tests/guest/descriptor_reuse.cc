@@ -1,7 +1,9 @@
 // descriptor_reuse.cc - a descriptor number that is closed and at once given to another file, again and again with
 // requests queued: those queued before go to the old file, all of them; those after to the new one; no byte crosses.
 // (The C library looks the number up when a request runs: there, bytes go to the wrong file.)
+#include <dirent.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -63,6 +65,15 @@ int by_fclose(int fd, const char* path) {
   CHECK(stream != nullptr);
   CHECK(fclose(stream) == 0);
   return open_file(path);
+}
+
+// libc gives the number away itself, by no call of the program's.
+int by_freopen(int fd, const char* path) {
+  static FILE* stream = nullptr;  // whose number it is from the second time on
+  if (stream == nullptr || fileno(stream) != fd) stream = fdopen(fd, "r+");
+  CHECK(stream != nullptr);
+  CHECK(freopen(path, "r+", stream) == stream);
+  return fileno(stream);
 }
 
 int by_closefrom(int fd, const char* path) {
@@ -196,6 +207,7 @@ GUEST_PROPERTY(number_reused_by_dup2_reaches_the_right_file) { hand_over_posix(b
 GUEST_PROPERTY(number_reused_by_dup3_reaches_the_right_file) { hand_over_posix(by_dup3); }
 GUEST_PROPERTY(number_reused_after_close_range_reaches_the_right_file) { hand_over_posix(by_close_range); }
 GUEST_PROPERTY(number_reused_after_fclose_reaches_the_right_file) { hand_over_posix(by_fclose); }
+GUEST_PROPERTY(number_reused_by_freopen_reaches_the_right_file) { hand_over_posix(by_freopen); }
 
 GUEST_PROPERTY(native_number_reused_after_close_reaches_the_right_file) { hand_over_native(by_close); }
 GUEST_PROPERTY(native_number_reused_by_dup2_reaches_the_right_file) { hand_over_native(by_dup2); }
@@ -203,9 +215,50 @@ GUEST_PROPERTY(native_number_reused_by_dup3_reaches_the_right_file) { hand_over_
 GUEST_PROPERTY(native_number_reused_after_close_range_reaches_the_right_file) { hand_over_native(by_close_range); }
 GUEST_PROPERTY(native_number_reused_after_closefrom_reaches_the_right_file) { hand_over_native(by_closefrom); }
 GUEST_PROPERTY(native_number_reused_after_fclose_reaches_the_right_file) { hand_over_native(by_fclose); }
+GUEST_PROPERTY(native_number_reused_by_freopen_reaches_the_right_file) { hand_over_native(by_freopen); }
 GUEST_PROPERTY(native_number_reused_after_syscall_reaches_the_right_file) { hand_over_native(by_number_of_close); }
 GUEST_PROPERTY(native_number_of_a_direct_file_reused_after_close) { hand_over_native(by_close, O_DIRECT); }
 GUEST_PROPERTY(native_number_of_a_direct_file_reused_by_dup2) { hand_over_native(by_dup2, O_DIRECT); }
+
+// What libc closes itself: when the call returns, what was submitted has ended.
+GUEST_PROPERTY(requests_have_ended_when_a_call_of_libc_has_closed_their_descriptor) {
+  FILE* program = popen("exec sleep 0.2", "r");
+  CHECK(program != nullptr);
+  Request from_program(1);
+  from_program.read(fileno(program), 0);
+  CHECK(pclose(program) == 0);
+  CHECK(from_program.is_done() && from_program.wait() == ECANCELED);
+
+  const std::string path = scratch_path("closed-by-libc");
+  close(pattern_file_at(path, 1 << 20, 0));
+  for (unsigned round = 0; round < trials(200); ++round) {
+    FILE* stream = fopen(path.c_str(), "r+e");
+    CHECK(stream != nullptr);
+    Request write(512 * 1024);
+    write.write(fileno(stream), 0);
+    stream = round % 2 == 0 ? freopen("/dev/null", "w", stream) : freopen(path.c_str(), "no mode", stream);
+    CHECK(write.is_done() && (stream != nullptr) == (round % 2 == 0));  // closed, also where nothing is opened
+    write.wait_for_all();
+    if (stream != nullptr) CHECK(fclose(stream) == 0);
+
+    DIR* directory = opendir("/");
+    CHECK(directory != nullptr);
+    Request sync(1);
+    sync.block.aio_fildes = dirfd(directory);
+    CHECK(aio_fsync(O_SYNC, &sync.block) == 0);
+    CHECK(closedir(directory) == 0);
+    CHECK(sync.is_done() && sync.wait() != ECANCELED);
+  }
+  unlink(path.c_str());
+
+  const mqd_t queue = mq_open(("/closed-by-libc." + std::to_string(getpid())).c_str(), O_RDONLY | O_CREAT | O_EXCL, 0600, nullptr);
+  if (queue < 0) return;  // the kernel has none
+  mq_unlink(("/closed-by-libc." + std::to_string(getpid())).c_str());
+  Request state(16);
+  state.read(queue, 0);
+  CHECK(mq_close(queue) == 0);
+  CHECK(state.is_done() && state.wait() != ECANCELED);
+}
 
 // A handler that closes, as those that rotate a log do, and strikes in the middle of other AIO: it must not wait for what the
 // interrupted code holds, and what was queued must not reach what it opens.

@@ -5,7 +5,7 @@
 #   aiox_add_test     one CTest entry, with or without a program of its own
 #
 # A test that cannot run here prints one line "SKIP: reason" and exits 77 (with Catch2: AIOX_SKIP("reason")).
-# Labels: unit conformance random guest programs abi cli faults company stress root.
+# Labels: unit conformance random guest programs abi cli faults company tidy stress root.
 
 find_package(Catch2 3 QUIET CONFIG)
 if(NOT Catch2_FOUND)

@@ -25,8 +25,9 @@ constexpr int64_t kPollIntervalNs = 1'000'000;
 constexpr int64_t kLeaderLookNs = 20'000'000;
 // Of that many waits one looks each DirectLane::kNeglectNs whether the leader does its part: all of them would cost more.
 constexpr uint32_t kWaitsPerLook = 4;
-// A wait is a long one from here on.
-constexpr int64_t kShortWaitNs = 2'000'000;
+// A wait is a long one from here on. Longer than a tick at 250 Hz: a timer that is due before the tick has the processor's
+// timer set anew at each sleep, which costs a virtual machine more than 3 us.
+constexpr int64_t kShortWaitNs = 5'000'000;
 constexpr int64_t kSignalLookNs = 1'000'000;
 constexpr int64_t kMaskedSliceMinNs = 50'000;
 constexpr int64_t kMaskedSliceMaxNs = 1'000'000;
@@ -177,7 +178,9 @@ int Waiter::sleep_and_look(uint32_t seen, int64_t until_ns, bool is_unlimited, L
 int Waiter::sleep_in_lane(int64_t deadline_ns) {
   const int64_t limit_ns = lead_ns(deadline_ns);
   if (signal_mask_ != nullptr || is_long_) return is_long_ ? sleep_long(deadline_ns) : sleep(kInRing, 0, limit_ns);
-  int error = sleep(kInRing, 0, limit_ns < kShortWaitNs ? limit_ns : kShortWaitNs);
+  // Only where a handler's SA_RESTART counts does the length matter: see sleep_long.
+  const bool is_cut = deadline_ns == kernel::kNoTimeout && restarts() && limit_ns > kShortWaitNs;
+  int error = sleep(kInRing, 0, is_cut ? kShortWaitNs : limit_ns);
   is_long_ = error == -ETIMEDOUT;
   return error;
 }

@@ -1,13 +1,14 @@
-// main.cc - native_pair: what aiox adds to a native AIO read that goes to a device. One process has a context of aiox's and
-// one of the kernel's, and makes the same reads by each in turn, some milliseconds at a time: what the machine does
+// main.cc - native_pair: what aiox adds to a native AIO read that goes to a device. One process has a context of aiox's
+// and one of the kernel's, and makes the same reads by each in turn, some milliseconds at a time: what the machine does
 // meanwhile meets both. Two runs of a program, one of them preloaded, differ by more than there is to see.
 //
 //   bench_native_pair                   a file of its own in the current directory
 //   bench_native_pair /dev/loop0        that device, or file; it is only read
 //   bench_native_pair FILE DEPTH        so many reads by each io_submit, and as many taken by each io_getevents
 //
-// Reads are random, of 4 KiB, with O_DIRECT. The quotient is that of neighbouring batches, the kernel's time over aiox's:
-// 1 is as fast, less is slower; its median and quartiles. It is one of this device: what is added stays about the same.
+// Reads are random, of 4 KiB, with O_DIRECT. The quotient is that of neighbouring batches, the kernel's time over
+// aiox's: 1 is as fast, less is slower; its median and quartiles. It is one of this device: what is added stays about
+// the same.
 #include <fcntl.h>
 #include <libaio.h>
 #include <sys/syscall.h>
@@ -64,7 +65,8 @@ struct Kernel {
 
 class Reads {
  public:
-  Reads(int fd, uint64_t blocks, unsigned depth) : fd_(fd), blocks_(blocks), depth_(depth), buffer_(depth * kBlockBytes) {
+  Reads(int fd, uint64_t blocks, unsigned depth)
+      : fd_(fd), blocks_(blocks), depth_(depth), buffer_(depth * kBlockBytes) {
     for (unsigned i = 0; i < depth; i++) list_[i] = &block_[i];
   }
 
@@ -77,8 +79,10 @@ class Reads {
         const auto offset = static_cast<long long>(random_() % blocks_ * kBlockBytes);
         io_prep_pread(&block_[i], fd_, static_cast<char*>(buffer_.data()) + i * kBlockBytes, kBlockBytes, offset);
       }
-      if (const long taken = side->submit(list_, depth_); taken != depth_) fail("io_submit", taken < 0 ? -taken : EAGAIN);
-      if (const long ended = side->reap(events_, depth_); ended != depth_) fail("io_getevents", ended < 0 ? -ended : EIO);
+      if (const long taken = side->submit(list_, depth_); taken != depth_)
+        fail("io_submit", taken < 0 ? -taken : EAGAIN);
+      if (const long ended = side->reap(events_, depth_); ended != depth_)
+        fail("io_getevents", ended < 0 ? -ended : EIO);
       for (unsigned i = 0; i < depth_; i++) {
         const auto result = static_cast<long>(events_[i].res);
         if (result != static_cast<long>(kBlockBytes)) fail("a read", result < 0 ? -result : EIO);
@@ -138,7 +142,8 @@ int main(int argc, char** argv) {
               rounds * depth);
   std::printf("%-14s %10s %10s %10s\n", "", "p10", "median", "p90");
   for (const auto& [name, times] : {std::pair("kernel", &of_kernel), std::pair("aiox", &of_aiox)}) {
-    std::printf("%-14s %10.0f %10.0f %10.0f\n", name, quantile(*times, 0.1), quantile(*times, 0.5), quantile(*times, 0.9));
+    std::printf("%-14s %10.0f %10.0f %10.0f\n", name, quantile(*times, 0.1), quantile(*times, 0.5),
+                quantile(*times, 0.9));
   }
   std::printf("kernel / aiox: %.3f (quartiles %.3f to %.3f)\n", quantile(quotients, 0.5), quantile(quotients, 0.25),
               quantile(quotients, 0.75));

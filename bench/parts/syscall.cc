@@ -1,9 +1,9 @@
-// syscall.cc - what the interposed syscall(2) costs a call that has nothing to do with AIO: SYS_getppid by the name that the
-// program is bound to, and by libc's own, in turn.
+// syscall.cc - what the interposed syscall(2) costs a call that has nothing to do with AIO: SYS_getppid by the name
+// that the program is bound to, and by libc's own, in turn.
 //
-// The time of the row is that of the bound one; `libc_ns` is libc's, `ratio` the median of the quotients of two batches that
-// ran one right after the other, in an order that changes. In the glibc build both are the same function: its ratio says how
-// far from 1 noise goes.
+// The time of the row is that of the bound one; `libc_ns` is libc's, `ratio` the median of the quotients of two batches
+// that ran one right after the other, in an order that changes. In the glibc build both are the same function: its
+// ratio says how far from 1 noise goes.
 #include <dlfcn.h>
 #include <sys/syscall.h>
 #include <unistd.h>

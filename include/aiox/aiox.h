@@ -30,13 +30,13 @@ extern "C" {
  * Thread-safe, async-signal-safe, never fails, starts nothing. */
 const char* aiox_version(void);
 
-/* The roads a request can take. They are tried in the order inline, direct, io_uring, threads; a number, once given, stays,
- * and new lanes are numbered on from the last. */
+/* The roads a request can take. They are tried in the order inline, direct, io_uring, threads; a number, once given,
+ * stays, and new lanes are numbered on from the last. */
 enum aiox_lane_id {
   AIOX_LANE_INLINE = 0,   /* completes inside the submitting call, when the page cache can answer (RWF_NOWAIT) */
   AIOX_LANE_IO_URING = 1, /* a worker's private io_uring */
   AIOX_LANE_THREADS = 2,  /* a worker's blocking pread/pwrite; always works */
-  AIOX_LANE_DIRECT = 3,   /* O_DIRECT, files and block devices: the submitting call hands it to the device (io_submit) */
+  AIOX_LANE_DIRECT = 3,   /* O_DIRECT, files and block devices: the submitting call hands it over (io_submit) */
   AIOX_LANE_COUNT = 4     /* as far as this header knows: a newer library may have more, an older one has fewer */
 };
 
@@ -47,12 +47,12 @@ struct aiox_lane_info {
   const char* name;                   /* "inline", "io_uring", "threads", "direct"; static storage */
   int available;                      /* 1: the kernel lets this process use it; 0: it does not, see reason */
   int enabled;                        /* 1: requests may take it under the present configuration */
-  char reason[AIOX_REASON_BYTES_MAX]; /* why it is not available or not enabled and what would change that; "" if both */
+  char reason[AIOX_REASON_BYTES_MAX]; /* why it is not available or enabled and what would change that; "" if both */
 };
 
 /* Describes one lane. Probes the kernel on the first call of the process (a few system calls; one private ring set up
- * and torn down on a helper thread; the direct lane's AIO context, which is kept for use; none with AIOX_DIRECT=0), later
- * calls answer from memory.
+ * and torn down on a helper thread; the direct lane's AIO context, which is kept for use; none with AIOX_DIRECT=0),
+ * later calls answer from memory.
  * Returns 0, -EINVAL (the library that answers knows no such lane, info NULL, or info->size too small to hold `size`
  * itself), or -EAGAIN (no memory).
  * Thread-safe. Not async-signal-safe. May block for the time of the probe. */
@@ -66,9 +66,9 @@ struct aiox_config {
   uint32_t idle_timeout_ms; /* AIOX_IDLE_MS: an idle service thread retires after this many milliseconds */
   uint32_t verbose;         /* AIOX_VERBOSE: 1: one line on stderr at the first request; 0: none */
   uint32_t direct;          /* AIOX_DIRECT: 1: requests may take the direct lane; 0: none does */
-  uint32_t direct_block;    /* AIOX_DIRECT_BLOCK: 1 ("always"): aligned requests on block devices opened without O_DIRECT
-                               go past the page cache; 0 ("off") */
-  uint32_t events_max;      /* AIOX_EVENTS_MAX: requests that all contexts of io_setup together are made for; more: EAGAIN */
+  uint32_t direct_block;    /* AIOX_DIRECT_BLOCK: 1 ("always"): aligned requests on block devices opened without
+                               O_DIRECT go past the page cache; 0 ("off") */
+  uint32_t events_max;      /* AIOX_EVENTS_MAX: requests that all contexts of io_setup are made for; more: EAGAIN */
 };
 
 /* The configuration in force: the AIOX_ variables as they were at first use, bad values replaced by their defaults.

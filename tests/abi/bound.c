@@ -1,6 +1,6 @@
 /* bound.c - a program that knows nothing of aiox: calls every function of <aio.h> and checks the answers that any
- * implementation gives. Last line: "answered by aiox" when the library that saw its requests was aiox, else "answered by
- * libc". Built several times, bound to different versions of the names (CMakeLists.txt); driven by bound.sh. */
+ * implementation gives. Last line: "answered by aiox" when the library that saw its requests was aiox, else "answered
+ * by libc". Built several times, bound to different versions of the names (CMakeLists.txt); driven by bound.sh. */
 #include <aio.h>
 #include <dlfcn.h>
 #include <errno.h>

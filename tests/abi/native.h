@@ -2,8 +2,9 @@
 #ifndef AIOX_TESTS_ABI_NATIVE_H
 #define AIOX_TESTS_ABI_NATIVE_H
 
-/* Works with all of them on a file in the current directory, checks what they answer, and exits with a message where that is
- * wrong. NATIVE_NAMES_ONLY in the environment leaves the numbers out. Returns the path of the library that answered. */
+/* Works with all of them on a file in the current directory, checks what they answer, and exits with a message where
+ * that is wrong. NATIVE_NAMES_ONLY in the environment leaves the numbers out. Returns the path of the library that
+ * answered. */
 const char* native_work(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* native_work.c - see native.h. Built several times, bound to the names of libaio as programs have been bound over the years
- * (CMakeLists.txt). <libaio.h> is not asked for: the names are declared here, the structs are the kernel's. */
+/* native_work.c - see native.h. Built several times, bound to the names of libaio as programs have been bound over the
+ * years (CMakeLists.txt). <libaio.h> is not asked for: the names are declared here, the structs are the kernel's. */
 #include "native.h"
 
 #include <dlfcn.h>
@@ -233,9 +233,10 @@ const char* native_work(void) {
   CHECK(io_queue_release(context) == 0);
   close(fd);
   const char* library = library_of((void*)(intptr_t)io_submit);
-  void* const others[] = {(void*)(intptr_t)io_setup,      (void*)(intptr_t)io_destroy,    (void*)(intptr_t)GETEVENTS_NAME,
-                          (void*)(intptr_t)io_pgetevents, (void*)(intptr_t)io_queue_init, (void*)(intptr_t)io_queue_run,
-                          (void*)(intptr_t)WAIT,          (void*)(intptr_t)io_queue_release};
+  void* const others[] = {(void*)(intptr_t)io_setup,       (void*)(intptr_t)io_destroy,
+                          (void*)(intptr_t)GETEVENTS_NAME, (void*)(intptr_t)io_pgetevents,
+                          (void*)(intptr_t)io_queue_init,  (void*)(intptr_t)io_queue_run,
+                          (void*)(intptr_t)WAIT,           (void*)(intptr_t)io_queue_release};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) CHECK(strcmp(library_of(others[i]), library) == 0);
   return library;
 }

@@ -1,5 +1,5 @@
-/* old_libaio.c - a stand-in for libaio.so.1, to link against only: its names, with its versions or, where the map is left
- * out, without any. At run time the distribution's own, or aiox, takes its place. */
+/* old_libaio.c - a stand-in for libaio.so.1, to link against only: its names, with its versions or, where the map is
+ * left out, without any. At run time the distribution's own, or aiox, takes its place. */
 int io_setup(void) { return 0; }
 int io_destroy(void) { return 0; }
 int io_submit(void) { return 0; }

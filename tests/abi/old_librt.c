@@ -1,5 +1,5 @@
-/* old_librt.c - a stand-in for the librt.so.1 of glibc 2.4 to 2.33, to link against only: its names and versions. At run
- * time the system's own librt.so.1 takes its place and libc (or aiox) has the functions. */
+/* old_librt.c - a stand-in for the librt.so.1 of glibc 2.4 to 2.33, to link against only: its names and versions. At
+ * run time the system's own librt.so.1 takes its place and libc (or aiox) has the functions. */
 #define NAMES(suffix)                                                             \
   int aio_read##suffix(void) { return 0; }                                        \
   int aio_write##suffix(void) { return 0; }                                       \

@@ -1,5 +1,5 @@
-/* questions.c - the answers of <aiox/aiox.h>: whose lane is whose, structs of other sizes than the library's, and that a
- * request is counted by the lane that carried it out. */
+/* questions.c - the answers of <aiox/aiox.h>: whose lane is whose, structs of other sizes than the library's, and that
+ * a request is counted by the lane that carried it out. */
 #include <aio.h>
 #include <errno.h>
 #include <fcntl.h>

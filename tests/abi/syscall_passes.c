@@ -1,6 +1,6 @@
-/* syscall_passes.c [watched] - syscall(2) is what libc's is: arguments, results, errno, in handlers and where there is no stack
- * to speak of. Built without aiox and run with and without it. With "watched", aiox answers, and what closes a descriptor by
- * number deals with the requests on it, as close does. */
+/* syscall_passes.c [watched] - syscall(2) is what libc's is: arguments, results, errno, in handlers and where there is
+ * no stack to speak of. Built without aiox and run with and without it. With "watched", aiox answers, and what closes a
+ * descriptor by number deals with the requests on it, as close does. */
 #include <aio.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -66,7 +66,8 @@ static void pass_all_arguments(void) {
 static void pass_large_results(void) {
   const int fd = open("/proc/self/mem", O_RDONLY);
   if (fd < 0) return;
-  const long offsets[] = {-4096, -4097, -(1L << 24), (long)0xffff800000000000, INT64_MIN, INT64_MAX, 0x80000000L, 0xffffffffL};
+  const long offsets[] = {-4096,     -4097,     -(1L << 24), (long)0xffff800000000000,
+                          INT64_MIN, INT64_MAX, 0x80000000L, 0xffffffffL};
   errno = kErrno;
   for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
     CHECK(syscall(SYS_lseek, (long)fd, offsets[i], (long)SEEK_SET) == offsets[i] && errno == kErrno);
@@ -152,8 +153,8 @@ static void expect_status(pid_t child, int status) {
 #if defined(__x86_64__)
 static void run_child(void) { syscall(SYS_exit, syscall(SYS_getpid) != syscall(SYS_getppid) ? 7L : 8L); }
 
-/* The child comes back from the call on a stack that holds nothing but where to go on: what the interposed function had put
- * on its own would be missed. */
+/* The child comes back from the call on a stack that holds nothing but where to go on: what the interposed function had
+ * put on its own would be missed. */
 static void pass_without_stack(void) {
   static uintptr_t stack[8192] __attribute__((aligned(16)));
   uintptr_t* top = &stack[8190];  /* as after a call: 8 above a multiple of 16 once the address is taken */

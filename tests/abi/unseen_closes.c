@@ -1,8 +1,9 @@
 /* unseen_closes.c - contexts that are not the library's own to answer.
  *
- *   unseen_closes plugin   libaio.so.1 comes by dlopen, as ctypes, JNI and plugins bring it, so that libc's close comes first:
- *                          what is submitted reaches the file that its number named then
- *   unseen_closes own      the program makes a context by an instruction of its own: syscall(2) passes it on to the kernel
+ *   unseen_closes plugin   libaio.so.1 comes by dlopen, as ctypes, JNI and plugins bring it, so that libc's close comes
+ *                          first: what is submitted reaches the file that its number named then
+ *   unseen_closes own      the program makes a context by an instruction of its own: syscall(2) passes it on to the
+ *                          kernel
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -38,7 +39,8 @@ static int plugin(void) {
   const char* (*version)(void) = (const char* (*)(void))dlsym(library, "aiox_version");
   REQUIRE(version != NULL);
   int (*setup)(int, aio_context_t*) = (int (*)(int, aio_context_t*))dlsym(library, "io_setup");
-  int (*submit)(aio_context_t, long, struct iocb**) = (int (*)(aio_context_t, long, struct iocb**))dlsym(library, "io_submit");
+  int (*submit)(aio_context_t, long, struct iocb**) =
+      (int (*)(aio_context_t, long, struct iocb**))dlsym(library, "io_submit");
   int (*destroy)(aio_context_t) = (int (*)(aio_context_t))dlsym(library, "io_destroy");
   char* data = malloc(kBytes);
   memset(data, 'a', kBytes);

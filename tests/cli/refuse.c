@@ -1,6 +1,6 @@
-/* refuse.c - refuse ERROR CALL... -- PROGRAM [ARGUMENT...]: becomes PROGRAM under a seccomp filter that answers the system
- * calls with ERROR: EPERM as a container's profile does, ENOSYS as an old kernel that has no such call, EINVAL as one that
- * does not know its flags, EAGAIN as where a limit is reached. Exit status 77: no filter can be had. */
+/* refuse.c - refuse ERROR CALL... -- PROGRAM [ARGUMENT...]: becomes PROGRAM under a seccomp filter that answers the
+ * system calls with ERROR: EPERM as a container's profile does, ENOSYS as an old kernel that has no such call, EINVAL
+ * as one that does not know its flags, EAGAIN as where a limit is reached. Exit status 77: no filter can be had. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -38,7 +38,8 @@ int main(int argc, char** argv) {
   }
   code[filter.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   if (at + 1 >= argc) return fputs("refuse ERROR CALL... -- PROGRAM\n", stderr), 2;
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) return 77;
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+    return 77;
   execvp(argv[at + 1], argv + at + 1);
   perror(argv[at + 1]);
   return 127;

@@ -1,5 +1,5 @@
-/* closes_behind.c - built twice: as a library that watches what ends a stream, preloaded behind aiox, and as the program that
- * ends some and asks that library how many it has seen. */
+/* closes_behind.c - built twice: as a library that watches what ends a stream, preloaded behind aiox, and as the
+ * program that ends some and asks that library how many it has seen. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -36,12 +36,14 @@ int main(void) {
   FILE* stream = fopen("/dev/null", "r");
   FILE* program = popen("exit 3", "r");
   DIR* directory = opendir("/");
-  if (seen == NULL || dlsym(RTLD_DEFAULT, "aiox_version") == NULL || stream == NULL || program == NULL || directory == NULL) {
+  if (seen == NULL || dlsym(RTLD_DEFAULT, "aiox_version") == NULL || stream == NULL || program == NULL ||
+      directory == NULL) {
     fprintf(stderr, "FAILED: not as it should be preloaded, or opened\n");
     return 1;
   }
   stream = freopen("/dev/zero", "r", stream);
-  if (stream == NULL || fgetc(stream) != 0 || fclose(stream) != 0 || pclose(program) != 3 << 8 || closedir(directory) != 0) {
+  if (stream == NULL || fgetc(stream) != 0 || fclose(stream) != 0 || pclose(program) != 3 << 8 ||
+      closedir(directory) != 0) {
     fprintf(stderr, "FAILED: a call does not do what it does\n");
     return 1;
   }

@@ -64,7 +64,8 @@ int main(int count, char** words) {
     CHECK(submit_read(&blocks[i]) == 0);
   }
   CHECK(status_of(&blocks[kRequests]) == EINPROGRESS);
-  /* Native AIO is the kernel's there, since the library does not see the program's closes: abi_requests_reach_their_file_*. */
+  /* Native AIO is the kernel's there, since the library does not see the program's closes:
+   * abi_requests_reach_their_file_*. */
   CHECK(dlclose(library) == 0);
   CHECK(write(ends[1], "x", 1) == 1);
   for (int i = 0; i <= kRequests; i++) {

@@ -1,5 +1,5 @@
-/* native_depth.c REQUESTS - O_DIRECT reads by native AIO, 32 at a time, each submitted again as soon as it has ended; says how
- * many calls of its own that took. */
+/* native_depth.c REQUESTS - O_DIRECT reads by native AIO, 32 at a time, each submitted again as soon as it has ended;
+ * says how many calls of its own that took. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

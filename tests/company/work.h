@@ -1,5 +1,5 @@
-/* work.h - some asynchronous I/O of every kind, each byte checked; plain C, <aio.h> and the kernel's headers only, so that it can be built
- * and run in any company. */
+/* work.h - some asynchronous I/O of every kind, each byte checked; plain C, <aio.h> and the kernel's headers only, so
+ * that it can be built and run in any company. */
 #ifndef AIOX_TESTS_COMPANY_WORK_H
 #define AIOX_TESTS_COMPANY_WORK_H
 
@@ -17,7 +17,8 @@ void work_on_pipe(void);
 void work_with_signals(void);
 void work_with_callbacks(void);
 void work_with_lists(void);
-/* Linux's native AIO by the names of libaio that `library` has, or by number where it has none; NULL: any of the program's. */
+/* Linux's native AIO by the names of libaio that `library` has, or by number where it has none; NULL: any of the
+ * program's. */
 void work_with_native_aio(void* library);
 void work_of_every_kind(void);
 

@@ -27,12 +27,15 @@ static int (*submit)(aio_context_t, long, struct iocb**);
 static int (*get_events)(aio_context_t, long, long, struct io_event*, struct timespec*);
 
 static int as_libaio(long result) { return result < 0 ? -errno : (int)result; }
-static int setup_by_number(int count, aio_context_t* context) { return as_libaio(syscall(SYS_io_setup, (long)count, context)); }
+static int setup_by_number(int count, aio_context_t* context) {
+  return as_libaio(syscall(SYS_io_setup, (long)count, context));
+}
 static int destroy_by_number(aio_context_t context) { return as_libaio(syscall(SYS_io_destroy, context)); }
 static int submit_by_number(aio_context_t context, long count, struct iocb** list) {
   return as_libaio(syscall(SYS_io_submit, context, count, list));
 }
-static int get_events_by_number(aio_context_t context, long min, long count, struct io_event* events, struct timespec* timeout) {
+static int get_events_by_number(aio_context_t context, long min, long count, struct io_event* events,
+                                struct timespec* timeout) {
   return as_libaio(syscall(SYS_io_getevents, context, min, count, events, timeout));
 }
 
@@ -55,7 +58,8 @@ static unsigned char* buffers[kRequests];
 static void prepare(int fd, int opcode, unsigned salt) {
   for (int i = 0; i < kRequests; i++) {
     if (buffers[i] == NULL) CHECK(posix_memalign((void**)&buffers[i], 4096, kBytes) == 0);
-    for (int k = 0; k < kBytes; k++) buffers[i][k] = opcode == IOCB_CMD_PWRITE ? (unsigned char)(salt + (unsigned)(i * 3 + k)) : 0;
+    for (int k = 0; k < kBytes; k++)
+      buffers[i][k] = opcode == IOCB_CMD_PWRITE ? (unsigned char)(salt + (unsigned)(i * 3 + k)) : 0;
     memset(&blocks[i], 0, sizeof blocks[i]);
     blocks[i].aio_fildes = (uint32_t)fd;
     blocks[i].aio_lio_opcode = (uint16_t)opcode;
@@ -69,7 +73,8 @@ static void prepare(int fd, int opcode, unsigned salt) {
 
 static void note(const struct io_event* event, unsigned* seen) {
   CHECK(event->data < kRequests && event->obj == (uintptr_t)&blocks[event->data]);
-  if (event->res != (int64_t)blocks[event->data].aio_nbytes) FAIL("request %d: %lld", (int)event->data, (long long)event->res);
+  if (event->res != (int64_t)blocks[event->data].aio_nbytes)
+    FAIL("request %d: %lld", (int)event->data, (long long)event->res);
   CHECK((*seen & 1u << event->data) == 0);
   *seen |= 1u << event->data;
 }

@@ -162,7 +162,8 @@ AIOX_CASE("close of a descriptor with a blocked read does not wait for data") {
   EXPECT_EQ(wait_for(after), EBADF);
 }
 
-constexpr const char* kByTiming = "whether glibc's thread has begun the read by the time of the close depends on timing";
+constexpr const char* kByTiming =
+    "whether glibc's thread has begun the read by the time of the close depends on timing";
 
 // Keeps this thread on one processor, where whoever it wakes runs only once it sleeps.
 class OnOneProcessor {
@@ -204,7 +205,8 @@ WaitingStream open_stream(int round) {
   }
 }
 
-AIOX_CASE("a read whose data arrives as its stream is closed takes nothing of the next file", .not_compared = kByTiming) {
+AIOX_CASE("a read whose data arrives as its stream is closed takes nothing of the next file",
+          .not_compared = kByTiming) {
   const OnOneProcessor here;
   for (int round = 0; round < 120; ++round) {
     const WaitingStream old = open_stream(round);

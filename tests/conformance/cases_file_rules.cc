@@ -1,5 +1,5 @@
-// cases_file_rules.cc - what the file itself says of waiting: time limits and low-water marks of sockets, VMIN and VTIME of
-// terminals. A request ends when, and with what, the plain call on the same file would.
+// cases_file_rules.cc - what the file itself says of waiting: time limits and low-water marks of sockets, VMIN and
+// VTIME of terminals. A request ends when, and with what, the plain call on the same file would.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
@@ -296,7 +296,8 @@ AIOX_CASE("a file without offsets is written and read in the order of the calls,
     std::vector<aiocb> writes, reads;
     char in[kCount][100];
     for (int i = 0; i < kCount; ++i) pieces.push_back(pattern(100, static_cast<unsigned>(i + flags)));
-    for (int i = 0; i < kCount; ++i) writes.push_back(make_write(writing, pieces[static_cast<size_t>(i)].data(), 100, 7));
+    for (int i = 0; i < kCount; ++i)
+      writes.push_back(make_write(writing, pieces[static_cast<size_t>(i)].data(), 100, 7));
     for (int i = 0; i < kCount; ++i) reads.push_back(make_read(reading, in[i], 100, 7));
     for (aiocb& write : writes) submit(write);
     for (aiocb& write : writes) EXPECT_EQ(result_of(write), 100);
@@ -358,7 +359,8 @@ AIOX_CASE("a read that waits by its file's own rules can be cancelled",
     EXPECT_EQ(aio_error(&read), EINPROGRESS);
     const int answer = aio_cancel(row.fd, &read);
     const int error = wait_for(read);
-    EXPECT(error == ECANCELED ? answer == AIO_CANCELED && row.taken == 0 : error == 0 && aio_return(&read) == row.taken);
+    EXPECT(error == ECANCELED ? answer == AIO_CANCELED && row.taken == 0
+                              : error == 0 && aio_return(&read) == row.taken);
   }
 }
 
@@ -368,8 +370,11 @@ bool add_comparisons() {
       for (const long long offset : {0, 3}) {
         if (offset != 0 && bytes != 8) continue;
         aiox_test::add_case({std::string("every kind of file answers a ") + (is_read ? "read" : "write") + " of " +
-                                 std::to_string(bytes) + " bytes at " + std::to_string(offset) + " as the plain call does",
-                             {}, {}, [=] { compare(is_read, bytes, offset); }});
+                                 std::to_string(bytes) + " bytes at " + std::to_string(offset) +
+                                 " as the plain call does",
+                             {},
+                             {},
+                             [=] { compare(is_read, bytes, offset); }});
       }
     }
   }

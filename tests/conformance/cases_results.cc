@@ -356,7 +356,8 @@ ssize_t count_of(aiocb& cb) {
 }
 
 // Behind a long write, so that they wait together and may be carried out as one.
-std::vector<aiocb> neighbours_behind(aiocb* first, int fd, const std::string& long_data, char* data, size_t bad_one, char* bad) {
+std::vector<aiocb> neighbours_behind(aiocb* first, int fd, const std::string& long_data, char* data, size_t bad_one,
+                                     char* bad) {
   *first = make_write(fd, long_data.data(), long_data.size(), 0);
   std::vector<aiocb> cbs;
   for (size_t i = 0; i < 20; ++i) {
@@ -370,7 +371,8 @@ std::vector<aiocb> neighbours_behind(aiocb* first, int fd, const std::string& lo
 AIOX_CASE("neighbouring writes say each what was written of it, where memory or the file ends in the middle of one") {
   block_signal(SIGXFSZ);
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  auto* memory = static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* memory =
+      static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   memset(memory, 'm', page);
   EXPECT_EQ(mprotect(memory + page, page, PROT_NONE), 0);
   char* const bad = memory + page - 300;

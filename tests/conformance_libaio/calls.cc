@@ -68,7 +68,8 @@ long setup(unsigned count, io_context_t* context) {
 }
 
 long destroy(io_context_t context) {
-  return checked([&]() -> long { return way() == Way::kNames ? io_destroy(context) : syscall(SYS_io_destroy, context); });
+  return checked(
+      [&]() -> long { return way() == Way::kNames ? io_destroy(context) : syscall(SYS_io_destroy, context); });
 }
 
 long submit(io_context_t context, long count, iocb** list) {
@@ -103,7 +104,8 @@ long get_events(io_context_t context, long min, long count, io_event* events, co
   });
 }
 
-long pget_events(io_context_t context, long min, long count, io_event* events, const timespec* timeout, sigset_t* mask) {
+long pget_events(io_context_t context, long min, long count, io_event* events, const timespec* timeout,
+                 sigset_t* mask) {
   timespec copy = timeout != nullptr ? *timeout : timespec{};
   timespec* const given = timeout != nullptr ? &copy : nullptr;
   const KernelMask masked{mask, 8};

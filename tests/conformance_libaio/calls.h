@@ -82,8 +82,8 @@ void wait_until_asleep(pid_t thread);
 
 inline timespec milliseconds(long ms) { return {ms / 1000, (ms % 1000) * 1000000}; }
 long long now_ms();
-// A poll's result tells these events. It may tell more than were asked for: the kernel gives what the file woke it with,
-// POLLIN with POLLRDNORM for instance.
+// A poll's result tells these events. It may tell more than were asked for: the kernel gives what the file woke it
+// with, POLLIN with POLLRDNORM for instance.
 inline bool tells(long result, long events) { return result > 0 && (result & events) == events; }
 inline long result_in(const io_event& event) { return static_cast<long>(event.res); }
 

@@ -1,5 +1,5 @@
-// cases_file_kinds.cc - every kind of file beside the plain call: what read(2) or write(2) answers is what the event says, or
-// io_submit itself; and where the one waits, the other does.
+// cases_file_kinds.cc - every kind of file beside the plain call: what read(2) or write(2) answers is what the event
+// says, or io_submit itself; and where the one waits, the other does.
 #include <poll.h>
 #include <pthread.h>
 #include <sys/signalfd.h>
@@ -76,14 +76,18 @@ void compare(bool is_read, size_t bytes, bool is_in_two) {
               return blocks->answers[block.get()];
             }};
   };
-  aiox_test::compare_with_plain_calls(
-      {.is_read = is_read, .bytes = bytes, .make = make, .without = refused_states(is_read), .call = call_for(is_read, bytes, is_in_two)});
+  aiox_test::compare_with_plain_calls({.is_read = is_read,
+                                       .bytes = bytes,
+                                       .make = make,
+                                       .without = refused_states(is_read),
+                                       .call = call_for(is_read, bytes, is_in_two)});
 }
 
-// A poll tells what poll(2) tells, and waits where that waits. A signalfd is asked about the pending signals of the kernel's
-// own thread, once it has to wait.
+// A poll tells what poll(2) tells, and waits where that waits. A signalfd is asked about the pending signals of the
+// kernel's own thread, once it has to wait.
 void compare_polls(bool is_read) {
-  if (against_kernel()) aiox_test::skip_case("it refuses to wait for terminals, and for a fifo that is opened both ways");
+  if (against_kernel())
+    aiox_test::skip_case("it refuses to wait for terminals, and for a fifo that is opened both ways");
   auto* blocks = new Blocks;
   const short asked = is_read ? POLLIN : POLLOUT;
   const auto make = [=](int) -> Attempt {
@@ -100,7 +104,8 @@ void compare_polls(bool is_read) {
               return answer;
             }};
   };
-  std::set<std::string> without = {"signalfd, nothing", "signalfd, O_NONBLOCK", "O_PATH of a directory", "O_PATH of a device"};
+  std::set<std::string> without = {"signalfd, nothing", "signalfd, O_NONBLOCK", "O_PATH of a directory",
+                                   "O_PATH of a device"};
   if (!has_direct_lane()) without.insert("a queue of messages");  // by its type a file, which only the kernel waits for
   aiox_test::compare_with_plain_calls({.is_read = is_read,
                                        .make = make,

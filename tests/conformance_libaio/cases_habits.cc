@@ -1,5 +1,5 @@
-// cases_habits.cc - what programs rely on because the kernel's io_submit has done a buffered transfer when it returns: the
-// buffer of a write is their own again, and a look at the events finds what was quick.
+// cases_habits.cc - what programs rely on because the kernel's io_submit has done a buffered transfer when it returns:
+// the buffer of a write is their own again, and a look at the events finds what was quick.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -103,7 +103,8 @@ AIOX_CASE("a buffered write from memory that is not all there writes what is, or
   Context context;
   const int fd = open_temp_file();
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  auto* memory = static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* memory =
+      static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   memset(memory, 'm', page);
   EXPECT_EQ(mprotect(memory + page, page, PROT_NONE), 0);
   iocb none = pwrite_block(fd, memory + page, 100);
@@ -127,7 +128,8 @@ int misses(int fd, bool is_write, bool is_extending, long min) {
     iocb* list[3];
     for (int i = 0; i < 3; ++i) {
       const long long offset = 4096LL * (is_extending ? 3 * round + i : i);
-      blocks[i] = is_write ? pwrite_block(fd, buffer.data(), 4096, offset) : pread_block(fd, buffer.data(), 4096, offset);
+      blocks[i] =
+          is_write ? pwrite_block(fd, buffer.data(), 4096, offset) : pread_block(fd, buffer.data(), 4096, offset);
       list[i] = &blocks[i];
     }
     EXPECT_EQ(submit(context, 3, list), 3);
@@ -183,8 +185,9 @@ AIOX_CASE("with AIOX_NATIVE_SYNC=1 buffered transfers are done when io_submit re
   char in[3][4096] = {};
   const std::string first(4096, 'a'), second(4096, 'b');
   for (int round = 0; round < 100; ++round) {
-    iocb blocks[] = {pwrite_block(fd, first.data(), 4096),  pread_block(fd, in[0], 4096),  pwrite_block(fd, second.data(), 4096),
-                     pwrite_block(other, "x", 1, round),    pread_block(fd, in[1], 4096),  pread_block(other, in[2], 4096)};
+    iocb blocks[] = {pwrite_block(fd, first.data(), 4096),  pread_block(fd, in[0], 4096),
+                     pwrite_block(fd, second.data(), 4096), pwrite_block(other, "x", 1, round),
+                     pread_block(fd, in[1], 4096),          pread_block(other, in[2], 4096)};
     iocb* list[6];
     for (int i = 0; i < 6; ++i) list[i] = &blocks[i];
     EXPECT_EQ(submit(context, 6, list), 6);

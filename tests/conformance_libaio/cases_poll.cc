@@ -37,12 +37,12 @@ AIOX_CASE("a poll of what is ready completes, with what is asked for and is true
   struct Row {
     int fd, events, expected;
   };
-  for (const Row& row : {Row{open_temp_file(), POLLIN, POLLIN}, Row{open_temp_file(), POLLIN | POLLOUT, POLLIN | POLLOUT},
-                         Row{open_temp_file(), POLLIN | POLLOUT | POLLRDNORM, POLLIN | POLLOUT | POLLRDNORM},
-                         Row{pipe.write_fd, POLLOUT, POLLOUT}, Row{pipe.write_fd, POLLIN | POLLOUT, POLLOUT},
-                         Row{pipe.write_fd, POLLOUT | POLLWRNORM, POLLOUT | POLLWRNORM},
-                         Row{sockets.a, POLLIN | POLLOUT, POLLOUT}, Row{event, POLLIN | POLLOUT, POLLOUT},
-                         Row{ready_event, POLLIN | POLLOUT, POLLIN | POLLOUT}}) {
+  for (const Row& row :
+       {Row{open_temp_file(), POLLIN, POLLIN}, Row{open_temp_file(), POLLIN | POLLOUT, POLLIN | POLLOUT},
+        Row{open_temp_file(), POLLIN | POLLOUT | POLLRDNORM, POLLIN | POLLOUT | POLLRDNORM},
+        Row{pipe.write_fd, POLLOUT, POLLOUT}, Row{pipe.write_fd, POLLIN | POLLOUT, POLLOUT},
+        Row{pipe.write_fd, POLLOUT | POLLWRNORM, POLLOUT | POLLWRNORM}, Row{sockets.a, POLLIN | POLLOUT, POLLOUT},
+        Row{event, POLLIN | POLLOUT, POLLOUT}, Row{ready_event, POLLIN | POLLOUT, POLLIN | POLLOUT}}) {
     iocb block = poll_block(row.fd, row.events);
     EXPECT_EQ(run(context, block), row.expected);
   }
@@ -107,7 +107,8 @@ AIOX_CASE("a poll of a pipe whose writer is gone tells POLLHUP") {
 
 AIOX_CASE("a poll for what a file of /proc tells of waits for it; what knows no waiting is refused") {
   Context context;
-  iocb file = poll_block(open_temp_file(), POLLPRI), text = poll_block(open("/proc/version", O_RDONLY | O_CLOEXEC), POLLPRI);
+  iocb file = poll_block(open_temp_file(), POLLPRI),
+       text = poll_block(open("/proc/version", O_RDONLY | O_CLOEXEC), POLLPRI);
   expect_refused(context, file, EINVAL);
   expect_refused(context, text, EINVAL);
   const bool may_mount = unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;

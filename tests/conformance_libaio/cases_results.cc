@@ -56,7 +56,8 @@ void vectors_case(Kind kind, size_t count, bool with_empty) {
   char* const in = aligned_memory(bytes);
   const std::string data = pattern(bytes, short_seed());
   std::memcpy(out, data.data(), bytes);
-  const std::vector<iovec> outs = cut(out, bytes, count, unit, with_empty), ins = cut(in, bytes, count, unit, with_empty);
+  const std::vector<iovec> outs = cut(out, bytes, count, unit, with_empty),
+                           ins = cut(in, bytes, count, unit, with_empty);
   iocb write = pwritev_block(channel.write_fd, outs), read = preadv_block(channel.read_fd, ins);
   EXPECT_EQ(run(context, write), static_cast<long>(bytes));
   EXPECT_EQ(run(context, read), static_cast<long>(bytes));
@@ -220,7 +221,8 @@ AIOX_CASE("files that know plain read and write only, as /dev/full, are EINVAL f
   EXPECT_EQ(answer, -EINVAL);
 }
 
-AIOX_CASE("buffers that are not there are EFAULT as events, and of buffers that begin well the beginning is transferred") {
+AIOX_CASE(
+    "buffers that are not there are EFAULT as events, and of buffers that begin well the beginning is transferred") {
   Context context;
   char* const memory = aligned_memory(3 * 4096);
   // Not unmapped: whoever maps something next, and be it the library under test, would be given the place.

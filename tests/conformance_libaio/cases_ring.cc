@@ -145,8 +145,8 @@ void read_many(bool with_calls, bool several_kinds) {
   const conformance::Channel direct = open_channel(Kind::kDirect);
   char* const memory = aligned_memory(4096);
   EXPECT_EQ(pwrite(direct.write_fd, memory, 4096, 0), 4096);
-  const iocb kinds[] = {pwrite_block(file, "abc", 3), poll_block(file, POLLIN), pread_block(direct.read_fd, memory, 4096),
-                        pread_block(file, memory + 2048, 2)};
+  const iocb kinds[] = {pwrite_block(file, "abc", 3), poll_block(file, POLLIN),
+                        pread_block(direct.read_fd, memory, 4096), pread_block(file, memory + 2048, 2)};
   const long expected[] = {3, POLLIN, 4096, 2};
   std::vector<iocb> blocks(total);
   std::vector<unsigned char> seen(total, 0);

@@ -243,8 +243,11 @@ bool add_fill_cases() {
     const std::string of = "a context of " + std::to_string(count);
     aiox_test::add_case({of + " takes that many pending requests, EAGAIN comes beyond, and none is lost",
                          {}, {}, [count] { fill(count, true); }});
-    aiox_test::add_case({of + " takes that many requests that are done and not reaped, EAGAIN comes beyond, none is lost",
-                         {}, {}, [count] { fill(count, false); }});
+    aiox_test::add_case(
+        {of + " takes that many requests that are done and not reaped, EAGAIN comes beyond, none is lost",
+         {},
+         {},
+         [count] { fill(count, false); }});
   }
   return true;
 }
@@ -327,7 +330,8 @@ bool is_answered_by_libc(const char* name) {
 }
 
 AIOX_CASE("a context made by libaio's names is one to syscall(2), and the other way round") {
-  if (!against_kernel() && is_answered_by_libc("syscall")) aiox_test::skip_case("syscall(2) is the C library's own here");
+  if (!against_kernel() && is_answered_by_libc("syscall"))
+    aiox_test::skip_case("syscall(2) is the C library's own here");
   const int fd = open_temp_file();
   io_context_t context = nullptr;
   EXPECT_EQ(io_setup(8, &context), 0);

@@ -1,5 +1,5 @@
-// cases_submit.cc - what io_submit refuses, and with what; partial submission; what belongs to the program again when it
-// returns.
+// cases_submit.cc - what io_submit refuses, and with what; partial submission; what belongs to the program again when
+// it returns.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -131,9 +131,9 @@ AIOX_CASE("a descriptor that is not open for the direction is EBADF") {
   const std::vector<int> fds = open_temp_file_as({O_RDONLY, O_WRONLY});
   const Pipe pipe = open_pipe();
   const std::vector<iovec> vectors{{memory(), 8}};
-  for (const iocb& block :
-       {pwrite_block(fds[0], memory(), 8), pread_block(fds[1], memory(), 8), pwritev_block(fds[0], vectors),
-        preadv_block(fds[1], vectors), pwrite_block(pipe.read_fd, memory(), 8), pread_block(pipe.write_fd, memory(), 8)}) {
+  for (const iocb& block : {pwrite_block(fds[0], memory(), 8), pread_block(fds[1], memory(), 8),
+                            pwritev_block(fds[0], vectors), preadv_block(fds[1], vectors),
+                            pwrite_block(pipe.read_fd, memory(), 8), pread_block(pipe.write_fd, memory(), 8)}) {
     expect_spoiled(EBADF, block, [](iocb&) {});
   }
 }
@@ -201,7 +201,8 @@ AIOX_CASE("more than 1024 vectors are EINVAL") {
 
 AIOX_CASE("a vector of negative length is EINVAL") {
   const int fd = open_temp_file();
-  for (const std::vector<iovec>& vectors : {std::vector<iovec>{{memory(), ~0ul}}, {{memory(), 1}, {memory(), 1ul << 63}}}) {
+  for (const std::vector<iovec>& vectors :
+       {std::vector<iovec>{{memory(), ~0ul}}, {{memory(), 1}, {memory(), 1ul << 63}}}) {
     expect_spoiled(EINVAL, preadv_block(fd, vectors), [](iocb&) {});
     expect_spoiled(EINVAL, pwritev_block(fd, vectors), [](iocb&) {});
   }

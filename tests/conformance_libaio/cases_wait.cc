@@ -41,7 +41,8 @@ AIOX_CASE("io_getevents refuses negative numbers, and a minimum above the maximu
   struct Row {
     long min, count;
   };
-  for (const Row& row : {Row{-1, 1}, Row{0, -1}, Row{2, 1}, Row{1, 0}, Row{LONG_MIN, 4}, Row{-1, -1}, Row{LONG_MAX, 4}}) {
+  for (const Row& row :
+       {Row{-1, 1}, Row{0, -1}, Row{2, 1}, Row{1, 0}, Row{LONG_MIN, 4}, Row{-1, -1}, Row{LONG_MAX, 4}}) {
     EXPECT_EQ(get_events(context, row.min, row.count, events, &short_time), -EINVAL);
     EXPECT_EQ(get_events(context, row.min, row.count, events), -EINVAL);
     EXPECT_EQ(pget_events(context, row.min, row.count, events, &short_time, nullptr), -EINVAL);
@@ -202,7 +203,8 @@ AIOX_CASE("of several threads that wait on one context each event goes to exactl
       for (int i = 0; i < kEach;) {
         iocb* list[4];
         long count = 0;
-        for (; count < 4 && i + count < kEach; ++count) list[count] = &blocks[static_cast<size_t>(s * kEach + i + count)];
+        for (; count < 4 && i + count < kEach; ++count)
+          list[count] = &blocks[static_cast<size_t>(s * kEach + i + count)];
         const long taken = submit(context, count, list);
         EXPECT(taken > 0 || taken == -EAGAIN);
         if (taken > 0) i += static_cast<int>(taken);
@@ -379,7 +381,8 @@ AIOX_CASE("io_pgetevents: a mask of another size is EINVAL") {
     size_t bytes;
   } masked{&none, 4};
   const timespec short_time = milliseconds(1);
-  EXPECT_FAILS(syscall(SYS_io_pgetevents, static_cast<io_context_t>(context), 1L, 1L, &event, &short_time, &masked), EINVAL);
+  EXPECT_FAILS(syscall(SYS_io_pgetevents, static_cast<io_context_t>(context), 1L, 1L, &event, &short_time, &masked),
+               EINVAL);
 }
 
 AIOX_CASE("io_pgetevents: a signal sent around the time of the call always ends the wait") {

@@ -1,5 +1,5 @@
-// differences.h - where aiox answers otherwise than the kernel, on purpose: one entry each, and no expectation of a case may
-// depend on who answers but through differs_from_kernel().
+// differences.h - where aiox answers otherwise than the kernel, on purpose: one entry each, and no expectation of a
+// case may depend on who answers but through differs_from_kernel().
 #pragma once
 
 namespace libaio_conformance {
@@ -23,8 +23,8 @@ inline constexpr Difference kSubmitDoesNotWait{
     "the kernel makes buffered and stream transfers within io_submit, and waits there for data or room"};
 inline constexpr Difference kIdleReadsCanBeCancelled{
     "idle stream reads can be cancelled",
-    "they are pending requests: io_cancel answers EINPROGRESS and an event with ECANCELED comes; in the kernel the submitter "
-    "is still inside io_submit, and io_cancel knows nothing of it"};
+    "they are pending requests: io_cancel answers EINPROGRESS and an event with ECANCELED comes; in the kernel the "
+    "submitter is still inside io_submit, and io_cancel knows nothing of it"};
 inline constexpr Difference kDestroyCancelsIdleReads{
     "io_destroy cancels idle stream reads",
     "it would wait for them for ever; in the kernel the submitter is still inside io_submit"};
@@ -34,8 +34,8 @@ inline constexpr Difference kSigpipeMayBeLeftOut{
     "SIGPIPE may be left out", "the write may be made by a thread that is not the program's: EPIPE alone tells"};
 inline constexpr Difference kPlainFilesMayBeServed{
     "files that know plain read and write only may be served",
-    "files of /proc and some devices have no read_iter or write_iter, which the kernel's AIO needs (EINVAL); no system call "
-    "tells which, and carrying the request out gives what the plain call gives"};
+    "files of /proc and some devices have no read_iter or write_iter, which the kernel's AIO needs (EINVAL); no "
+    "system call tells which, and carrying the request out gives what the plain call gives"};
 inline constexpr Difference kOldAddressIsLetGoLate{
     "a ring that was moved is known by its old address until the new one is used",
     "the kernel is told of an mremap, a library finds out when it meets the new address"};

@@ -1,8 +1,9 @@
-// main.cc - the conformance suite of Linux's native AIO, written against <libaio.h> and syscall(2): the same program runs
-// on stock libaio and the kernel (the oracle), under LD_PRELOAD=libaiox-preload.so, and on the drop-in libaio.so.1.
+// main.cc - the conformance suite of Linux's native AIO, written against <libaio.h> and syscall(2): the same program
+// runs on stock libaio and the kernel (the oracle), under LD_PRELOAD=libaiox-preload.so, and on the drop-in
+// libaio.so.1.
 //
-// AIOX_TEST_LIBAIO_WAY=names|syscall (names) chooses how the calls are made, AIOX_TEST_AGAINST=kernel says that it is the
-// kernel that answers them.
+// AIOX_TEST_LIBAIO_WAY=names|syscall (names) chooses how the calls are made, AIOX_TEST_AGAINST=kernel says that it is
+// the kernel that answers them.
 #include "calls.h"
 #include "case_runner.h"
 

@@ -1,4 +1,5 @@
-// matrix.cc - every kind of file: what goes in comes out, alone and many at once, and the end is told as read(2) tells it.
+// matrix.cc - every kind of file: what goes in comes out, alone and many at once, and the end is told as read(2) tells
+// it.
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// random.cc - threads, contexts, commands and kinds of file mixed at random; every accepted request gives one event with
-// exactly the result that a model of the file says. --seed replays a run's choices (not its timing).
+// random.cc - threads, contexts, commands and kinds of file mixed at random; every accepted request gives one event
+// with exactly the result that a model of the file says. --seed replays a run's choices (not its timing).
 //
 // A slot is one request at a time with a place of its own: a part of a file that others share, or a stream, and what it
 // should hold. It goes from hand to hand: idle in its owner's, in flight with the context, and whoever takes its event
@@ -280,7 +280,8 @@ class Run {
   std::vector<Slot> slots_;
 };
 
-AIOX_CASE("threads, contexts, commands and files at random: one event each, with the result of the model", .timeout_s = 60) {
+AIOX_CASE("threads, contexts, commands and files at random: one event each, with the result of the model",
+          .timeout_s = 60) {
   aiox_test::note("the random mix");
   Run().go();
 }

@@ -16,7 +16,8 @@ inline constexpr unsigned kRingMagic = 0xa10a10a1;
 inline Ring& ring_of(io_context_t context) { return *reinterpret_cast<Ring*>(context); }
 
 inline unsigned events_in(const Ring& ring) {
-  const unsigned head = __atomic_load_n(&ring.head, __ATOMIC_ACQUIRE), tail = __atomic_load_n(&ring.tail, __ATOMIC_ACQUIRE);
+  const unsigned head = __atomic_load_n(&ring.head, __ATOMIC_ACQUIRE),
+                 tail = __atomic_load_n(&ring.tail, __ATOMIC_ACQUIRE);
   return (tail + ring.nr - head) % ring.nr;
 }
 

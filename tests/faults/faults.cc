@@ -52,8 +52,8 @@ const Kind kKinds[] = {
     {"read", SYS_read, Harm::kResult, {EINTR, ENOMEM}, {ENOMEM}},
     {"readlinkat", SYS_readlinkat, Harm::kNone, {ENOENT, EACCES}, {EACCES}},
     {"process_vm_readv", SYS_process_vm_readv, Harm::kNone, {EPERM}, {EPERM}},
-    // Statistics (AIOX_STATS=1): refused, they are off. shmctl, which the kernel never refuses once it has allowed it, could
-    // leave a segment behind.
+    // Statistics (AIOX_STATS=1): refused, they are off. shmctl, which the kernel never refuses once it has allowed it,
+    // could leave a segment behind.
     {"shmget", SYS_shmget, Harm::kNone, {ENOSPC, ENOMEM, EPERM, ENOSYS}, {EPERM}},
     {"shmat", SYS_shmat, Harm::kNone, {ENOMEM, EPERM}, {EPERM}},
     {"shmctl", SYS_shmctl, Harm::kNone, {EPERM}, {}},

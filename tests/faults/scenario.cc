@@ -705,7 +705,8 @@ void Scenario::submit_native(const Operations& operations) {
 void Scenario::take_events(const Operations& operations) {
   for (;;) {
     bool is_any_left = false;
-    for (Operation* operation : operations) is_any_left = is_any_left || (operation->is_accepted && !operation->is_reaped);
+    for (Operation* operation : operations)
+      is_any_left = is_any_left || (operation->is_accepted && !operation->is_reaped);
     if (!is_any_left) return;
     io_event events[8];
     const long count = aiox::shim::get_events(context_, 1, 8, events, &kEventLimit);
@@ -778,7 +779,9 @@ void Scenario::contexts() {
     return;
   }
   auto transfer = [this](File* file, uint64_t first, size_t count, bool is_write, unsigned parts) {
-    const unsigned opcode = parts > 0 ? (is_write ? IOCB_CMD_PWRITEV : IOCB_CMD_PREADV) : is_write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD;
+    const unsigned opcode = parts > 0  ? (is_write ? IOCB_CMD_PWRITEV : IOCB_CMD_PREADV)
+                            : is_write ? IOCB_CMD_PWRITE
+                                       : IOCB_CMD_PREAD;
     return prepare_native(prepare(file, first, count, is_write), opcode, parts);
   };
   auto sync = [this](File* file, unsigned opcode) { return prepare_native(prepare(file, 0, 0, false), opcode); };
@@ -793,11 +796,12 @@ void Scenario::contexts() {
     take_events(next);
   }
   // What stands behind a write in one list is prepared, and sees, after it is submitted: so in two.
-  Operations first = {transfer(&buffered_, 0, 16, true, 0), transfer(&direct_, 64, 16, true, 0), transfer(&buffered_, 32, 32, true, 4),
-                      transfer(&direct_, 128, 32, true, 2), sync(&buffered_, IOCB_CMD_FSYNC), sync(&direct_, IOCB_CMD_FDSYNC)};
+  Operations first = {transfer(&buffered_, 0, 16, true, 0),  transfer(&direct_, 64, 16, true, 0),
+                      transfer(&buffered_, 32, 32, true, 4), transfer(&direct_, 128, 32, true, 2),
+                      sync(&buffered_, IOCB_CMD_FSYNC),      sync(&direct_, IOCB_CMD_FDSYNC)};
   submit_native(first);
-  Operations second = {transfer(&buffered_, 0, 64, false, 5), transfer(&direct_, 64, 96, false, 3), transfer(&buffered_, 600, 300, false, 0),
-                       transfer(&direct_, 256, 2560, false, 0)};
+  Operations second = {transfer(&buffered_, 0, 64, false, 5), transfer(&direct_, 64, 96, false, 3),
+                       transfer(&buffered_, 600, 300, false, 0), transfer(&direct_, 256, 2560, false, 0)};
   submit_native(second);
   take_events(first);
   take_events(second);
@@ -824,8 +828,9 @@ void Scenario::contexts() {
   cancel_native(polled, &polled_in_);
   drain(&polled_out_);
   // Destroyed.
-  Operations left = {prepare_poll(&polled_out_), transfer(&buffered_, 900, 16, true, 2), transfer(&direct_, 3500, 16, true, 2),
-                     transfer(&direct_, 3600, 300, false, 0), prepare_poll(&polled_out_)};
+  Operations left = {prepare_poll(&polled_out_), transfer(&buffered_, 900, 16, true, 2),
+                     transfer(&direct_, 3500, 16, true, 2), transfer(&direct_, 3600, 300, false, 0),
+                     prepare_poll(&polled_out_)};
   submit_native(left);
   destroy_native(left, &polled_in_);
   drain(&polled_out_);

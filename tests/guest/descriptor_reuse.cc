@@ -251,7 +251,8 @@ GUEST_PROPERTY(requests_have_ended_when_a_call_of_libc_has_closed_their_descript
   }
   unlink(path.c_str());
 
-  const mqd_t queue = mq_open(("/closed-by-libc." + std::to_string(getpid())).c_str(), O_RDONLY | O_CREAT | O_EXCL, 0600, nullptr);
+  const mqd_t queue =
+      mq_open(("/closed-by-libc." + std::to_string(getpid())).c_str(), O_RDONLY | O_CREAT | O_EXCL, 0600, nullptr);
   if (queue < 0) return;  // the kernel has none
   mq_unlink(("/closed-by-libc." + std::to_string(getpid())).c_str());
   Request state(16);
@@ -260,8 +261,8 @@ GUEST_PROPERTY(requests_have_ended_when_a_call_of_libc_has_closed_their_descript
   CHECK(state.is_done() && state.wait() != ECANCELED);
 }
 
-// A handler that closes, as those that rotate a log do, and strikes in the middle of other AIO: it must not wait for what the
-// interrupted code holds, and what was queued must not reach what it opens.
+// A handler that closes, as those that rotate a log do, and strikes in the middle of other AIO: it must not wait for
+// what the interrupted code holds, and what was queued must not reach what it opens.
 namespace {
 
 constexpr unsigned kQueued = 24;
@@ -340,7 +341,8 @@ GUEST_PROPERTY(close_waits_for_no_data_of_what_looked_like_a_file) {
   if (!is_answered_by_aiox()) skip("the C library does not hold this property");
   const std::string mount_point = scratch_path("tracefs"), instance = mount_point + "/instances/aiox-test";
   mkdir(mount_point.c_str(), 0700);
-  const bool is_mounted = unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+  const bool is_mounted = unshare(CLONE_NEWNS) == 0 &&
+                          mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                           mount("tracefs", mount_point.c_str(), "tracefs", 0, nullptr) == 0;
   if (is_mounted) mkdir(instance.c_str(), 0700);
   const int fd = open((instance + "/trace_pipe").c_str(), O_RDONLY | O_CLOEXEC);

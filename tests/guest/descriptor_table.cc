@@ -128,7 +128,9 @@ void* work_in_own_table(void* argument) {
   const auto& own = *static_cast<OwnTable*>(argument);
   switch (own.leaving) {
     case Leaving::kUnshare: CHECK(unshare(CLONE_FILES) == 0); break;
-    case Leaving::kCloseRange: CHECK(close_range(unsigned(own.pending), unsigned(own.pending), CLOSE_RANGE_UNSHARE) == 0); break;
+    case Leaving::kCloseRange:
+      CHECK(close_range(unsigned(own.pending), unsigned(own.pending), CLOSE_RANGE_UNSHARE) == 0);
+      break;
     case Leaving::kByNumber: CHECK(syscall(SYS_unshare, CLONE_FILES) == 0); break;
   }
   const int other = open(own.path.c_str(), O_RDWR | O_CLOEXEC);

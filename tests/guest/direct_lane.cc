@@ -179,7 +179,8 @@ void expect_salted(const Request& request, uint64_t offset, unsigned salt) {
   for (size_t at = 0; at < request.size_bytes; at += kBlockBytes) {
     unsigned char expected = block_byte((offset + at) / kBlockBytes, salt);
     if (request.buffer[at] != expected || memcmp(request.buffer + at, request.buffer + at + 1, kBlockBytes - 1) != 0)
-      FAIL("the block at %llu holds %d, not %d", static_cast<unsigned long long>(offset + at), request.buffer[at], expected);
+      FAIL("the block at %llu holds %d, not %d", static_cast<unsigned long long>(offset + at), request.buffer[at],
+           expected);
   }
 }
 
@@ -279,7 +280,8 @@ void compare_with_plain_calls(Transfers transfers) {
     for (ssize_t at = 0; !is_write && at < plain; ++at)
       if (buffer[skip_bytes + size_t(at)] != expected[skip_bytes + size_t(at)])
         FAIL("byte %zd of the %zd read at %lld, buffer %zu off, is %d, the plain call's %d", at, plain,
-             static_cast<long long>(offset), skip_bytes, buffer[skip_bytes + size_t(at)], expected[skip_bytes + size_t(at)]);
+             static_cast<long long>(offset), skip_bytes, buffer[skip_bytes + size_t(at)],
+             expected[skip_bytes + size_t(at)]);
     (plain < 0 ? errors : size_t(plain) < bytes ? shorts : wholes)++;
   }
   struct stat status[2];
@@ -860,7 +862,8 @@ GUEST_PROPERTY(a_handler_in_a_wait_for_direct_reads_may_wait_for_several_kinds) 
       if (is_stream_first) pipe.feed();
       else device.release();
       for (double begin = now(); g_handlers_answer == -1; sleep_ms(1))
-        if (now() - begin > 10) FAIL("the handler's wait does not end, though %s", is_stream_first ? "the pipe was fed" : "the read did");
+        if (now() - begin > 10)
+          FAIL("the handler's wait does not end, though %s", is_stream_first ? "the pipe was fed" : "the read did");
       if (is_stream_first) device.release();
       else pipe.feed();
     });
@@ -879,7 +882,8 @@ GUEST_PROPERTY(a_handler_in_a_wait_for_direct_reads_may_wait_for_several_kinds) 
   }
 }
 
-// Somebody else sleeps for all, a wait of this thread would take over, and its handler waits, too: that one must take over.
+// Somebody else sleeps for all, a wait of this thread would take over, and its handler waits, too: that one must take
+// over.
 GUEST_PROPERTY(a_handlers_wait_for_direct_reads_goes_on_when_the_one_who_slept_for_all_leaves) {
   SlowDevice device;
   int slow = device.open_direct();
@@ -1021,7 +1025,8 @@ GUEST_PROPERTY(cancelling_a_thread_in_a_wait_for_direct_reads_leaves_the_others_
     }
     std::vector<std::thread> threads;
     for (unsigned i = 0; i < 4; ++i) {
-      // Where no lane takes the read from here, a thread that waits for it alone does it itself, and cannot be cancelled.
+      // Where no lane takes the read from here, a thread that waits for it alone does it itself, and cannot be
+      // cancelled.
       bool is_alone = is_auto() && direct_completions() > 0 && round % 2 == 0;
       threads.emplace_back(suspend_for_ever, held[i].get(), is_alone ? nullptr : streams[i].get());
       if (round % 2) sleep_ms(2);

@@ -1,5 +1,5 @@
-// direct_refused.cc - where kernel AIO is refused, before the first request or in the middle of a run, O_DIRECT requests
-// go another way and the reason can be read.
+// direct_refused.cc - where kernel AIO is refused, before the first request or in the middle of a run, O_DIRECT
+// requests go another way and the reason can be read.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>

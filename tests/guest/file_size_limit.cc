@@ -1,5 +1,5 @@
-// file_size_limit.cc - RLIMIT_FSIZE in each way that a write can go: short up to the limit, then EFBIG and SIGXFSZ once,
-// as plain writes have it.
+// file_size_limit.cc - RLIMIT_FSIZE in each way that a write can go: short up to the limit, then EFBIG and SIGXFSZ
+// once, as plain writes have it.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>

@@ -1,6 +1,6 @@
 // full_signal_queue.cc - RLIMIT_SIGPENDING is small and nobody takes the signals: I/O goes on all the same, requests
-// end with what they did, and each signal arrives once when there is room again. (The C library replaces the result of a
-// request whose signal cannot be queued, and never sends it.)
+// end with what they did, and each signal arrives once when there is room again. (The C library replaces the result of
+// a request whose signal cannot be queued, and never sends it.)
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>

@@ -77,7 +77,8 @@ class Request {
   size_t size_bytes;
 };
 
-// One pattern file for all loads of the process: writing 16 MiB each time would be most of a test's time. -1: no O_DIRECT.
+// One pattern file for all loads of the process: writing 16 MiB each time would be most of a test's time. -1: no
+// O_DIRECT.
 constexpr size_t kLoadFileBytes = 16 * 1024 * 1024;
 int load_file(bool is_direct);
 
@@ -110,8 +111,8 @@ long resident_bytes();
 double processor_seconds();       // that this process has used
 std::string descriptor_table();   // "0 1 2 5": what is open, without the descriptor that looks
 void sleep_ms(unsigned milliseconds);
-// At once; where AIOX_BACKEND=io_uring has writes and fsyncs done by a ring, which may hold on to a file until its thread next
-// enters it, within that thread's idle time (L-15).
+// At once; where AIOX_BACKEND=io_uring has writes and fsyncs done by a ring, which may hold on to a file until its
+// thread next enters it, within that thread's idle time (L-15).
 bool comes_true(const std::function<bool()>& condition);
 
 // Runs `body` in a forked child, which then exits with 0; the child is killed after `seconds`.

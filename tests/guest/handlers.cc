@@ -3,8 +3,8 @@
 // also wait for a request that the interrupted code is just about to end.
 //
 // Each thread has a timer of its own that its handler winds up anew, so the thread always gets a little further; with
-// several threads others send signals besides. Seconds per property: AIOX_TEST_HANDLER_SECONDS, to let it run for a night;
-// AIOX_TEST_STAY_ON_HANG=1 leaves a hung process for a debugger.
+// several threads others send signals besides. Seconds per property: AIOX_TEST_HANDLER_SECONDS, to let it run for a
+// night; AIOX_TEST_STAY_ON_HANG=1 leaves a hung process for a debugger.
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -100,7 +100,8 @@ void look_at_ended(const Slot& slot) {
   if (error == EINPROGRESS) FAIL("in progress after aio_suspend had returned 0");
   if (error != 0) FAIL("in the handler: %s", strerror(error));
   ssize_t result = aio_return(const_cast<aiocb*>(&slot.block));
-  if (result != ssize_t(slot.block.aio_nbytes)) FAIL("in the handler: result %zd of %zu", result, slot.block.aio_nbytes);
+  if (result != ssize_t(slot.block.aio_nbytes))
+    FAIL("in the handler: result %zd of %zu", result, slot.block.aio_nbytes);
 }
 
 void on_signal(int number) {
@@ -237,7 +238,8 @@ void wait_in_some_way(Worker& worker) {
       break;
     default: worker.at = "aio_suspend with a timeout"; break;
   }
-  if (aio_suspend(list, kSlots, limit) != 0 && errno != EINTR && errno != EAGAIN) FAIL("aio_suspend: %s", strerror(errno));
+  if (aio_suspend(list, kSlots, limit) != 0 && errno != EINTR && errno != EAGAIN)
+    FAIL("aio_suspend: %s", strerror(errno));
 }
 
 // Dirty pages where the next request goes: a transfer that may not wait is refused there.
@@ -392,8 +394,9 @@ void strike_handlers(unsigned threads, Mix mix, Strike strike, double seconds_in
   unlink(path.c_str());
   uint64_t rounds = 0, handlers = 0, waits = 0;
   for (auto& worker : workers) rounds += worker->rounds, handlers += worker->handlers, waits += worker->waits;
-  printf("%llu requests, %llu handlers, %llu waits without a timeout in them\n", static_cast<unsigned long long>(rounds),
-         static_cast<unsigned long long>(handlers), static_cast<unsigned long long>(waits));
+  printf("%llu requests, %llu handlers, %llu waits without a timeout in them\n",
+         static_cast<unsigned long long>(rounds), static_cast<unsigned long long>(handlers),
+         static_cast<unsigned long long>(waits));
   CHECK(rounds > 0 && waits > 0);
   use_aio_a_little();  // what handlers have left to do is done by the next call
   CHECK(outstanding_requests() == 0);

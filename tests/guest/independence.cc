@@ -52,7 +52,11 @@ constexpr Wait kEveryWait[] = {
 void expect_soon(Request& request, const char* what, Wait wait) {
   const double begin = now_s();
   while (!request.is_done()) {
-    if (now_s() - begin > kHung) FAIL("%s waits for a stranger (%s)", what, wait == kEveryWait[0] ? "long" : wait == kEveryWait[1] ? "short" : "polled");
+    if (now_s() - begin > kHung)
+      FAIL("%s waits for a stranger (%s)", what,
+           wait == kEveryWait[0]   ? "long"
+           : wait == kEveryWait[1] ? "short"
+                                   : "polled");
     wait(request);
   }
   CHECK(aio_return(&request.block) == ssize_t(request.size_bytes));
@@ -213,7 +217,8 @@ GUEST_PROPERTY(streams_do_not_wait_while_a_device_hangs) {
 // A copy into memory that is not there waits for whoever provides it: alone.
 GUEST_PROPERTY(a_buffer_that_is_not_there_keeps_no_other_waiting) {
   MissingPage page;
-  int slow_pipe[2], fast_pipe[2], slow_socket[2], fast_socket[2], file = pattern_file(1 << 20), other = pattern_file(1 << 20);
+  int slow_pipe[2], fast_pipe[2], slow_socket[2], fast_socket[2], file = pattern_file(1 << 20),
+                                                                  other = pattern_file(1 << 20);
   CHECK(pipe(slow_pipe) == 0 && pipe(fast_pipe) == 0);
   CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, slow_socket) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, fast_socket) == 0);
   signal(SIGRTMIN, SIG_IGN);
@@ -305,7 +310,8 @@ namespace {
 bool has_thread_named(const char* name) {
   for (const std::string& thread : other_threads()) {
     char text[32] = {};
-    if (read_whole(("/proc/self/task/" + thread + "/comm").c_str(), text, sizeof text) > 0 && strncmp(text, name, strlen(name)) == 0) {
+    if (read_whole(("/proc/self/task/" + thread + "/comm").c_str(), text, sizeof text) > 0 &&
+        strncmp(text, name, strlen(name)) == 0) {
       return true;
     }
   }
@@ -350,7 +356,8 @@ GUEST_PROPERTY(a_lane_that_memory_was_short_for_comes_back) {
   auto* get_lane = reinterpret_cast<decltype(&aiox_get_lane)>(dlsym(RTLD_DEFAULT, "aiox_get_lane"));
   aiox_lane_info lane{};
   lane.size = sizeof lane;
-  if (get_lane != nullptr && get_lane(AIOX_LANE_IO_URING, &lane) == 0 && lane.enabled) CHECK(has_thread_named("aiox-ring"));
+  if (get_lane != nullptr && get_lane(AIOX_LANE_IO_URING, &lane) == 0 && lane.enabled)
+    CHECK(has_thread_named("aiox-ring"));
 }
 
 GUEST_PROPERTY(a_start_without_memory_leaks_nothing_and_is_made_up_for) {

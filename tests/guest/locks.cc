@@ -98,7 +98,8 @@ void release_flock_by_close(Io some_io) {
     some_io(fd, 8);
     CHECK(flock(other, LOCK_EX | LOCK_NB) == -1);
     CHECK(close(fd) == 0);
-    if (!comes_true([other] { return flock(other, LOCK_EX | LOCK_NB) == 0; })) FAIL("trial %u: the lock outlived close()", i);
+    if (!comes_true([other] { return flock(other, LOCK_EX | LOCK_NB) == 0; }))
+      FAIL("trial %u: the lock outlived close()", i);
     CHECK(flock(other, LOCK_UN) == 0);
   }
   unlink(path.c_str());

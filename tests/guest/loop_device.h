@@ -7,8 +7,8 @@
 
 namespace guest {
 
-// Attaches a free loop device to the open file `backing`, and gives its path in *path. The device goes away with the last
-// descriptor for it, of which the answer is one.
+// Attaches a free loop device to the open file `backing`, and gives its path in *path. The device goes away with the
+// last descriptor for it, of which the answer is one.
 int attach_loop_device(int backing, std::string* path);
 
 // Whether the device stands for the file with that inode number (still; another test may have taken it since).

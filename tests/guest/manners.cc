@@ -206,9 +206,10 @@ std::string unblocked_signals_of_other_threads() {
     for (int number = 1; number < 65; ++number) {
       bool is_reserved = number == SIGKILL || number == SIGSTOP || number == 32 || number == 33;
       // What a thread raises by its own fault.
-      bool is_fault = number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE || number == SIGTRAP ||
-                      number == SIGSYS;
-      if (!is_reserved && !is_fault && (blocked >> (number - 1) & 1) == 0) text += std::string(name) + ":" + std::to_string(number) + " ";
+      bool is_fault = number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE ||
+                      number == SIGTRAP || number == SIGSYS;
+      if (!is_reserved && !is_fault && (blocked >> (number - 1) & 1) == 0)
+        text += std::string(name) + ":" + std::to_string(number) + " ";
     }
   }
   return text;
@@ -221,7 +222,8 @@ GUEST_PROPERTY(native_masks_and_actions_are_kept_and_service_threads_block_all) 
   struct sigaction action {};
   action.sa_handler = count_signal;
   action.sa_flags = SA_RESTART;
-  for (int number : {SIGUSR1, SIGUSR2, SIGTERM, SIGCHLD, SIGIO, SIGHUP, SIGPIPE, SIGXFSZ, SIGRTMIN + 5}) sigaction(number, &action, nullptr);
+  for (int number : {SIGUSR1, SIGUSR2, SIGTERM, SIGCHLD, SIGIO, SIGHUP, SIGPIPE, SIGXFSZ, SIGRTMIN + 5})
+    sigaction(number, &action, nullptr);
   const std::string actions = signal_actions();
   const uint64_t mask = kernel_signal_mask();
   for (Reap way : kEveryWay) {

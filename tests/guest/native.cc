@@ -82,8 +82,8 @@ NativeRequest& NativeRequest::write(int fd, uint64_t offset) {
 void NativeRequest::expect_all() const {
   if (!is_over) FAIL("a request at %lld has not ended", static_cast<long long>(block.aio_offset));
   if (result != int64_t(size_bytes))
-    FAIL("%s of %zu bytes at %lld ended with %lld", block.aio_lio_opcode == IOCB_CMD_PWRITE ? "write" : "read", size_bytes,
-         static_cast<long long>(block.aio_offset), static_cast<long long>(result));
+    FAIL("%s of %zu bytes at %lld ended with %lld", block.aio_lio_opcode == IOCB_CMD_PWRITE ? "write" : "read",
+         size_bytes, static_cast<long long>(block.aio_offset), static_cast<long long>(result));
 }
 
 void NativeRequest::check_pattern(unsigned salt) const {

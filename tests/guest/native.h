@@ -1,8 +1,8 @@
 // native.h - drivers for Linux's native AIO, for the properties that must hold for programs of libaio as well.
 //
 // By the names of libaio where they are preloaded or linked, else by number, so that the kernel can be asked the same
-// questions (AIOX_TEST_AGAINST=glibc, without LD_PRELOAD). There io_submit itself waits for what is not O_DIRECT: a load
-// has no pipes then.
+// questions (AIOX_TEST_AGAINST=glibc, without LD_PRELOAD). There io_submit itself waits for what is not O_DIRECT: a
+// load has no pipes then.
 #ifndef AIOX_TESTS_GUEST_NATIVE_H
 #define AIOX_TESTS_GUEST_NATIVE_H
 
@@ -103,8 +103,8 @@ struct NativeFiles {
   NativeFiles();
   int buffered, direct, written, read_end, write_end;  // direct: -1 where O_DIRECT is not supported
 };
-// I/O of every kind on them, its events taken in every way. may_refuse_streams: nobody may be left to wait for their data
-// (docs/compatibility.md, L-06).
+// I/O of every kind on them, its events taken in every way. may_refuse_streams: nobody may be left to wait for their
+// data (docs/compatibility.md, L-06).
 void use_native_files(const NativeFiles& files, bool may_refuse_streams = false);
 
 }  // namespace guest

@@ -1,5 +1,6 @@
-// native_descriptors.cc - descriptor_table.cc for programs of libaio, and the eventfds that their requests name: aiox has no
-// descriptor that the program could see, close or run out of, and writes to none that is not the one that was named.
+// native_descriptors.cc - descriptor_table.cc for programs of libaio, and the eventfds that their requests name: aiox
+// has no descriptor that the program could see, close or run out of, and writes to none that is not the one that was
+// named.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -62,7 +63,8 @@ GUEST_PROPERTY(native_closing_all_descriptors_in_the_middle_of_a_load) {
   for (unsigned round = 0; round < trials(24); ++round) {
     use_native_aio_a_little();
     NativeContext context(4 * kWrites, round % 2 ? Reap::kReadsRing : Reap::kWaits);
-    NativeRequests writes = native_requests(kWrites), direct = native_requests(kWrites), streams = native_requests(4, 8);
+    NativeRequests writes = native_requests(kWrites), direct = native_requests(kWrites),
+                   streams = native_requests(4, 8);
     NativeRequests silent = native_requests(4, 8);
     int fds[2] = {pattern_file_at(paths[0], kWrites * 4096, 0), pattern_file_at(paths[1], kWrites * 4096, O_DIRECT)};
     int ends[2], quiet[2];
@@ -160,7 +162,8 @@ GUEST_PROPERTY(native_eventfds_number_reused_gets_nothing) {
     } else {
       uint64_t count = 0;
       CHECK(read(now, &count, sizeof count) == sizeof count);
-      if (count != 5) FAIL("round %u: the new eventfd got %llu of the old one's", round, (unsigned long long)(count - 5));
+      if (count != 5)
+        FAIL("round %u: the new eventfd got %llu of the old one's", round, (unsigned long long)(count - 5));
     }
     for (int fd : {now, kept, ends[0], ends[1]}) close(fd);
   }
@@ -185,7 +188,8 @@ GUEST_PROPERTY(native_eventfd_is_told_by_its_other_descriptor) {
     context.finish();
     uint64_t told = 0, part;
     pollfd entry{kept, POLLIN, 0};
-    while (told < requests.size() && poll(&entry, 1, 1000) == 1 && read(kept, &part, sizeof part) == sizeof part) told += part;
+    while (told < requests.size() && poll(&entry, 1, 1000) == 1 && read(kept, &part, sizeof part) == sizeof part)
+      told += part;
     if (told != requests.size()) FAIL("round %u: told of %llu of 8", round, (unsigned long long)told);
     close(kept);
   }

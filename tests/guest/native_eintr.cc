@@ -1,5 +1,5 @@
-// native_eintr.cc - no_stray_eintr.cc for programs of libaio: nine threads, each in a call of its own kind that blocks while
-// the requests end that this thread has submitted. None of the calls returns early.
+// native_eintr.cc - no_stray_eintr.cc for programs of libaio: nine threads, each in a call of its own kind that blocks
+// while the requests end that this thread has submitted. None of the calls returns early.
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,8 +24,8 @@ namespace {
 constexpr unsigned kTrials = 1000;
 constexpr unsigned kWaitMs = 2;
 
-// In a thread of its own: `blocks` waits kWaitMs for nothing, or for what `deliver` does at that time; false: it came back
-// with an error.
+// In a thread of its own: `blocks` waits kWaitMs for nothing, or for what `deliver` does at that time; false: it came
+// back with an error.
 struct Call {
   const char* name;
   std::function<bool()> blocks;
@@ -129,7 +129,8 @@ GUEST_PROPERTY(native_no_stray_eintr_in_any_call_that_blocks) {
         return semtimedop(queues.set, &operation, 1, &time) == -1 && errno == EAGAIN;
       }, {}});
     if (queues.queue >= 0)
-      calls.push_back({"msgrcv", [&] { return msgrcv(queues.queue, &got, sizeof got.text, 0, 0) == ssize_t(sizeof got.text); },
+      calls.push_back({"msgrcv",
+                       [&] { return msgrcv(queues.queue, &got, sizeof got.text, 0, 0) == ssize_t(sizeof got.text); },
                        [&] { CHECK(msgsnd(queues.queue, &sent, sizeof sent.text, 0) == 0); }});
     NativeLoad prepared(1, 0);  // makes the file that the loads share
     std::vector<std::thread> threads;

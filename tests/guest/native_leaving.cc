@@ -1,5 +1,5 @@
-// native_leaving.cc - what is left of native AIO when its contexts are destroyed: no processor time, hardly a thread, no
-// memory, no mapping.
+// native_leaving.cc - what is left of native AIO when its contexts are destroyed: no processor time, hardly a thread,
+// no memory, no mapping.
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,9 +118,11 @@ GUEST_PROPERTY(native_a_thousand_contexts_one_after_another_leave_nothing) {
   const long resident = resident_bytes();
   use(trials(1000));
   sleep_ms(1300);
-  printf("%u mappings, then %u; %ld KiB more resident\n", mappings, mapping_count(), (resident_bytes() - resident) / 1024);
+  printf("%u mappings, then %u; %ld KiB more resident\n", mappings, mapping_count(),
+         (resident_bytes() - resident) / 1024);
   fflush(stdout);
   if (is_sanitized()) return;
   if (mapping_count() > mappings + 4) FAIL("%u mappings became %u", mappings, mapping_count());
-  if (resident_bytes() - resident > kSpareBytes / 2) FAIL("%ld KiB more resident", (resident_bytes() - resident) / 1024);
+  if (resident_bytes() - resident > kSpareBytes / 2)
+    FAIL("%ld KiB more resident", (resident_bytes() - resident) / 1024);
 }

@@ -1,6 +1,6 @@
-// native_process.cc - submitter_exit.cc, fork.cc and spawn.cc for programs of libaio: requests belong to the process and not
-// to a thread, a child has nothing of its parent's and may begin at once, and what io_submit took is done whatever becomes
-// of the process, as far as the kernel would have done it.
+// native_process.cc - submitter_exit.cc, fork.cc and spawn.cc for programs of libaio: requests belong to the process
+// and not to a thread, a child has nothing of its parent's and may begin at once, and what io_submit took is done
+// whatever becomes of the process, as far as the kernel would have done it.
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -307,7 +307,8 @@ void expect_writes_after(Ending ending, int flags, size_t size_bytes) {
   }
   close(fd);
   unlink(path.c_str());
-  if (lost > 0) FAIL("ending %d: %u of %u writes of %zu bytes are not in the file", int(ending), lost, kWrites, size_bytes);
+  if (lost > 0)
+    FAIL("ending %d: %u of %u writes of %zu bytes are not in the file", int(ending), lost, kWrites, size_bytes);
 }
 
 void expect_writes_after_each(std::initializer_list<Ending> endings, int flags) {

@@ -1,6 +1,6 @@
-// native_refusals.cc - what a system may refuse, for programs of libaio: io_uring, the kernel's native AIO itself, threads,
-// descriptors, memory. I/O of every kind goes on, and whoever takes its events by calls, from the ring's memory or at the
-// word of an eventfd gets them; what cannot be had is refused as io_setup and io_submit refuse.
+// native_refusals.cc - what a system may refuse, for programs of libaio: io_uring, the kernel's native AIO itself,
+// threads, descriptors, memory. I/O of every kind goes on, and whoever takes its events by calls, from the ring's
+// memory or at the word of an eventfd gets them; what cannot be had is refused as io_setup and io_submit refuse.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -205,7 +205,9 @@ void fill_contexts(unsigned count) {
   std::vector<NativeRequests> requests;
   drop_cache(fds[0]);
   for (unsigned c = 0; c < count; ++c) {
-    contexts.push_back(std::make_unique<NativeContext>(kEvents, c % 3 == 1 ? Reap::kReadsRing : c % 3 == 2 ? Reap::kPolls : Reap::kWaits));
+    contexts.push_back(std::make_unique<NativeContext>(kEvents, c % 3 == 1   ? Reap::kReadsRing
+                                                                : c % 3 == 2 ? Reap::kPolls
+                                                                             : Reap::kWaits));
     requests.push_back(native_requests(kEvents, 512));
     for (unsigned i = 0; i < kEvents; ++i)
       if (i == 3 && has_pipe) requests[c][i]->read(ends[0], 0);
@@ -252,7 +254,8 @@ void run_with_setting(const char* name, const char* value, const char* property,
     printf("%s%s", output.c_str(), errors.c_str());
     if (status == 77) _exit(77);
     if (status != 0) FAIL("%s: status %d: %s", property, status, errors.c_str());
-    if (expected != nullptr && errors.find(expected) == std::string::npos) FAIL("%s is not named: %s", expected, errors.c_str());
+    if (expected != nullptr && errors.find(expected) == std::string::npos)
+      FAIL("%s is not named: %s", expected, errors.c_str());
   }, is_sanitized() ? 100 : 20);
   int status = 0;
   while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
@@ -270,7 +273,9 @@ bool is_auto() {
 }  // namespace
 
 // The kernel's io_destroy takes its time.
-GUEST_PROPERTY(native_contexts_by_the_thousand) { fill_contexts(is_sanitized() || !is_answered_by_aiox() ? 200 : 2500); }
+GUEST_PROPERTY(native_contexts_by_the_thousand) {
+  fill_contexts(is_sanitized() || !is_answered_by_aiox() ? 200 : 2500);
+}
 
 // Not for CTest by itself: what properties here run again.
 GUEST_PROPERTY(native_aio_works_as_it_is) {

@@ -1,6 +1,6 @@
 // refused_calls.cc - every system call that the library makes, refused alone before the first request, and what real
-// policies refuse together: each request ends by another way, with its bytes, and nothing hangs or dies. A call that nobody
-// can do without gives the kernel's answer.
+// policies refuse together: each request ends by another way, with its bytes, and nothing hangs or dies. A call that
+// nobody can do without gives the kernel's answer.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -28,10 +28,11 @@ struct Call {
   Need need = Need::kOtherWay;
 };
 
-// Not yet here: io_cancel. Where it alone is refused, with AIOX_BACKEND=threads, about one run in six of this stood for ever;
-// why is not known.
-// Not here: what libc itself cannot be without (futex, mmap, munmap, mremap, close, write, rt_sigprocmask, rt_sigaction,
-// gettid, getpid, clone: threads.cc, refusals.cc), and what only other programs than this ask for (capget, shmget ...).
+// Not yet here: io_cancel. Where it alone is refused, with AIOX_BACKEND=threads, about one run in six of this stood for
+// ever; why is not known.
+// Not here: what libc itself cannot be without (futex, mmap, munmap, mremap, close, write, rt_sigprocmask,
+// rt_sigaction, gettid, getpid, clone: threads.cc, refusals.cc), and what only other programs than this ask for
+// (capget, shmget ...).
 const Call kCalls[] = {
     {"io_uring_setup", SYS_io_uring_setup},
     {"io_uring_register", SYS_io_uring_register},
@@ -110,14 +111,17 @@ constexpr uint64_t kWrittenAt = 8192;
 
 // Open before the filter: none may be opened afterwards.
 struct Everything {
-  int buffered = pattern_file(kFileBytes), direct = pattern_file(kFileBytes, O_DIRECT), written = pattern_file(kFileBytes);
+  int buffered = pattern_file(kFileBytes), direct = pattern_file(kFileBytes, O_DIRECT),
+      written = pattern_file(kFileBytes);
   int pipe_ends[2], sockets[2], closed_ends[2];
   Everything() {
     CHECK(pipe2(pipe_ends, O_CLOEXEC) == 0 && pipe2(closed_ends, O_CLOEXEC) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == 0);
   }
   ~Everything() {
-    for (int fd : {buffered, written, pipe_ends[0], pipe_ends[1], sockets[0], sockets[1], closed_ends[0], closed_ends[1]}) close(fd);
+    for (int fd :
+         {buffered, written, pipe_ends[0], pipe_ends[1], sockets[0], sockets[1], closed_ends[0], closed_ends[1]})
+      close(fd);
     if (direct >= 0) close(direct);
   }
 };
@@ -125,7 +129,8 @@ struct Everything {
 std::atomic<unsigned> g_called{0};
 std::atomic<int> g_signals{0};
 
-// With all its bytes; or, where the call cannot be done without, with what it is refused with. True: with all its bytes.
+// With all its bytes; or, where the call cannot be done without, with what it is refused with. True: with all its
+// bytes.
 bool expect_end(Request& request, int allowed_error) {
   const int error = request.wait();
   if (error != 0 && error == allowed_error) return false;
@@ -161,7 +166,8 @@ void use_posix(const Everything& all, int allowed_error) {
   write.write(all.written, kWrittenAt);
   sync.block.aio_fildes = all.written;
   sync.block.aio_sigevent.sigev_notify = SIGEV_NONE;
-  if (aio_fsync(O_SYNC, &sync.block) != 0 && (allowed_error == 0 || errno != allowed_error)) FAIL("aio_fsync: errno %d", errno);
+  if (aio_fsync(O_SYNC, &sync.block) != 0 && (allowed_error == 0 || errno != allowed_error))
+    FAIL("aio_fsync: errno %d", errno);
   expect_end(write, allowed_error);
   if (const int error = sync.wait(); error != 0 && error != allowed_error) FAIL("aio_fsync ended with errno %d", error);
 }
@@ -235,7 +241,8 @@ void use_native(const Everything& all, int allowed_error) {
   for (long i = 0; i < accepted; ++i) {
     NativeRequest& request = *requests[events[size_t(i)].data];
     if (events[size_t(i)].res < 0 && allowed_error != 0 && events[size_t(i)].res == -allowed_error) continue;
-    if (events[size_t(i)].res != 4096) FAIL("a native request ended with %lld", static_cast<long long>(events[size_t(i)].res));
+    if (events[size_t(i)].res != 4096)
+      FAIL("a native request ended with %lld", static_cast<long long>(events[size_t(i)].res));
     if (request.block.aio_lio_opcode == IOCB_CMD_PREAD) request.check_pattern();
   }
   CHECK(native_destroy(context) == 0);

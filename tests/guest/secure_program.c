@@ -1,6 +1,6 @@
-/* secure_program.c - says what a program linked with libaiox does with the environment; run as it is, and as a copy that
- * changes its user on the way in (AT_SECURE). With AIOX_QUEUE_MAX=1 only the first of two requests is accepted, with
- * AIOX_EVENTS_MAX=64 only the first of two contexts of so many. */
+/* secure_program.c - says what a program linked with libaiox does with the environment; run as it is, and as a copy
+ * that changes its user on the way in (AT_SECURE). With AIOX_QUEUE_MAX=1 only the first of two requests is accepted,
+ * with AIOX_EVENTS_MAX=64 only the first of two contexts of so many. */
 #include <aio.h>
 #include <errno.h>
 #include <linux/aio_abi.h>

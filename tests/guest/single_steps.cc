@@ -1,9 +1,9 @@
-// single_steps.cc - a handler that strikes after exactly so many instructions of aio_error or aio_suspend, one round for
-// each number: where a timer would have to be lucky (handlers.cc), a tracer is sure.
+// single_steps.cc - a handler that strikes after exactly so many instructions of aio_error or aio_suspend, one round
+// for each number: where a timer would have to be lucky (handlers.cc), a tracer is sure.
 //
-// A child makes the requests, and stops itself before the call and after it; the parent steps it through the call and sends
-// it a signal. Every second instruction, or every fifth, from a random one on; all of them with AIOX_TEST_EVERY_STEP=1.
-// AIOX_TEST_STAY_ON_HANG=1 leaves a hung child for a debugger.
+// A child makes the requests, and stops itself before the call and after it; the parent steps it through the call and
+// sends it a signal. Every second instruction, or every fifth, from a random one on; all of them with
+// AIOX_TEST_EVERY_STEP=1. AIOX_TEST_STAY_ON_HANG=1 leaves a hung child for a debugger.
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -152,8 +152,8 @@ void strike_everywhere(const Scene& scene, unsigned long stride = 2) {
   pid_t child = fork_child([fd] { perform(fd); }, 100);
   if (getenv("AIOX_TEST_EVERY_STEP") != nullptr) stride = 1;
   unsigned long rounds = 0, longest = 0;
-  // What a call takes differs from round to round, by whether the requests have ended: a number of instructions is beyond
-  // it when the call was over before several times.
+  // What a call takes differs from round to round, by whether the requests have ended: a number of instructions is
+  // beyond it when the call was over before several times.
   for (unsigned long target = random_below(stride), throughs = 0; throughs < 8 && target < 20000;) {
     for (int number; (number = next_stop(child, target, "the preparation")) != SIGSTOP;)
       CHECK(ptrace(PTRACE_CONT, child, nullptr, long(number)) == 0);

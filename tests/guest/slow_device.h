@@ -1,5 +1,5 @@
-// slow_device.h - a block device that answers when the test says so: a loop device over a SlowFile. In the direct lane a
-// request on it is in flight in the kernel for as long as the test wants.
+// slow_device.h - a block device that answers when the test says so: a loop device over a SlowFile. In the direct lane
+// a request on it is in flight in the kernel for as long as the test wants.
 //
 // Needs root, /dev/fuse and loop devices; otherwise the property is skipped. Make it before the first AIO call. What is
 // held goes on by itself after 25 s, since a process cannot die before its kernel AIO has ended.

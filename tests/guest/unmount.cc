@@ -80,7 +80,8 @@ bool is_write(Kind kind, unsigned i) {
 }
 
 void fill_pattern(unsigned char* buffer, unsigned i) {
-  for (size_t at = 0; at < 4096; at += kBlockBytes) memset(buffer + at, block_byte((i * 4096 + at) / kBlockBytes), kBlockBytes);
+  for (size_t at = 0; at < 4096; at += kBlockBytes)
+    memset(buffer + at, block_byte((i * 4096 + at) / kBlockBytes), kBlockBytes);
 }
 
 // The program learns by waiting, or by polling, that the last request has ended.

@@ -1,6 +1,6 @@
-// unseen_close.cc - descriptors that the program closes by an instruction of its own, as a plugin with libc's own close does:
-// aiox does not see it. Nothing that was learnt of the old file refuses or misdirects a request for the next one, and what was
-// queued for the old one does not reach it.
+// unseen_close.cc - descriptors that the program closes by an instruction of its own, as a plugin with libc's own close
+// does: aiox does not see it. Nothing that was learnt of the old file refuses or misdirects a request for the next one,
+// and what was queued for the old one does not reach it.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -129,7 +129,8 @@ GUEST_PROPERTY(what_is_queued_when_a_number_changes_hands_unseen_never_reaches_t
       if (error != 0 && error != ECANCELED && error != EBADF) FAIL("a write ended with %s", strerror(error));
       if (error == 0) ++done;
     }
-    if (size_of(second) != 0) FAIL("round %u: the next file has %lld bytes", round, static_cast<long long>(size_of(second)));
+    if (size_of(second) != 0)
+      FAIL("round %u: the next file has %lld bytes", round, static_cast<long long>(size_of(second)));
     struct stat status;
     CHECK(stat(first.c_str(), &status) == 0);
     // What is said to be done is in the file.

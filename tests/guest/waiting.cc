@@ -174,7 +174,8 @@ GUEST_PROPERTY(native_waits_may_be_left_in_any_way) {
         native_events(context, 1, 1, &event, nullptr);
       });
       sleep_ms(30);
-      CHECK((way == kCancelled ? pthread_cancel(waiter.native_handle()) : pthread_kill(waiter.native_handle(), SIGUSR1)) == 0);
+      CHECK((way == kCancelled ? pthread_cancel(waiter.native_handle())
+                               : pthread_kill(waiter.native_handle(), SIGUSR1)) == 0);
       waiter.join();
       NativeRequest request;
       request.read(fd, 0);

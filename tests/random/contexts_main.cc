@@ -4,8 +4,9 @@
 //   random_contexts [--seed N] [--seconds N] [--threads N] [--canary data|event]
 //
 // aiox is linked in, so that sanitizers see it. What must hold: every accepted request ends with one event, unless its
-// context is destroyed first; its result and its data are what the model of its region says; a request that io_cancel has
-// cancelled says so; an eventfd counts every end; a pipe loses no byte; and nothing hangs. Exit status: 0 good, 1 not.
+// context is destroyed first; its result and its data are what the model of its region says; a request that io_cancel
+// has cancelled says so; an eventfd counts every end; a pipe loses no byte; and nothing hangs. Exit status: 0 good, 1
+// not.
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <poll.h>
@@ -134,8 +135,8 @@ struct Room {
 
 Room g_rooms[kRooms];
 
-// From the end of one context to its next life no other one begins or moves: it might do so at the same address, and who is
-// still at the old one would be at a stranger's.
+// From the end of one context to its next life no other one begins or moves: it might do so at the same address, and
+// who is still at the old one would be at a stranger's.
 std::mutex g_lives_mu;
 
 // ---- The model ----
@@ -147,7 +148,8 @@ bool is_pattern(const char* data, uint64_t key, size_t position, size_t length) 
 void check_read(const Operation& operation, uint64_t key) {
   if (operation.result < 0) return;
   if (is_pattern(operation.buffer + operation.skip, key, operation.skip, static_cast<size_t>(operation.result))) return;
-  fail("a read of %zu at %lld gave what is not there", operation.length, static_cast<long long>(operation.block.aio_offset));
+  fail("a read of %zu at %lld gave what is not there", operation.length,
+       static_cast<long long>(operation.block.aio_offset));
 }
 
 void release(Operation* operation) {
@@ -185,13 +187,15 @@ void end(Room& room, Operation* operation, const io_event& event) {
   if (operation->is_cancelled && result != (is_poll ? 0 : -ECANCELED)) {
     fail("a cancelled request ended with %lld", static_cast<long long>(result));
   }
-  const bool is_said_cancelled = result == (is_poll ? 0 : -ECANCELED) && (operation->is_cancelled || room.is_dying.load());
+  const bool is_said_cancelled =
+      result == (is_poll ? 0 : -ECANCELED) && (operation->is_cancelled || room.is_dying.load());
   g_events.fetch_add(1, std::memory_order_relaxed);
   auto expect = [&](bool is_right) {
     if (!is_right) {
-      fail("kind %d (opcode %u, flags %d, descriptor %u) of %lld at %lld ended with %lld", static_cast<int>(operation->kind),
-           operation->block.aio_lio_opcode, operation->block.aio_rw_flags, operation->block.aio_fildes,
-           static_cast<long long>(length), static_cast<long long>(operation->block.aio_offset), static_cast<long long>(result));
+      fail("kind %d (opcode %u, flags %d, descriptor %u) of %lld at %lld ended with %lld",
+           static_cast<int>(operation->kind), operation->block.aio_lio_opcode, operation->block.aio_rw_flags,
+           operation->block.aio_fildes, static_cast<long long>(length),
+           static_cast<long long>(operation->block.aio_offset), static_cast<long long>(result));
     }
   };
   switch (operation->kind) {
@@ -231,7 +235,8 @@ class Driver {
   Operation* claim(Room& room) {
     for (Operation& operation : room.operations) {
       auto state = Operation::State::kFree;
-      if (!operation.state.compare_exchange_strong(state, Operation::State::kPrepared, std::memory_order_acquire)) continue;
+      if (!operation.state.compare_exchange_strong(state, Operation::State::kPrepared, std::memory_order_acquire))
+        continue;
       operation.block = {};
       operation.is_cancelled = operation.is_counted = operation.may_be_refused = false;
       operation.has_ended.store(false);
@@ -251,8 +256,10 @@ class Driver {
     region.is_taken = true;
     if (region.other_key == 0) return &region;
     std::unique_ptr<char, void (*)(void*)> content(static_cast<char*>(aligned_alloc(kBlock, kRegionBytes)), free);
-    if (pread(file.fd, content.get(), kRegionBytes, static_cast<off_t>(index * kRegionBytes)) != kRegionBytes) fail("pread");
-    // All of one: a write that was cancelled has done nothing, or it was not cancelled. (Writes here are of whole regions.)
+    if (pread(file.fd, content.get(), kRegionBytes, static_cast<off_t>(index * kRegionBytes)) != kRegionBytes)
+      fail("pread");
+    // All of one: a write that was cancelled has done nothing, or it was not cancelled. (Writes here are of whole
+    // regions.)
     if (is_pattern(content.get(), region.other_key, 0, kRegionBytes)) {
       region.key = region.other_key;
     } else if (!is_pattern(content.get(), region.key, 0, kRegionBytes)) {
@@ -417,17 +424,20 @@ class Driver {
       }
     } else {
       const long most = 1 + static_cast<long>(rng.below(16));
-      const long least = static_cast<long>(rng.below(3) == 0 ? rng.below(static_cast<uint64_t>(most) + 1) : rng.below(2));
+      const long least =
+          static_cast<long>(rng.below(3) == 0 ? rng.below(static_cast<uint64_t>(most) + 1) : rng.below(2));
       const timespec limit = {0, static_cast<long>(rng.below(2'000'000))};
       sigset_t none;
       sigemptyset(&none);
-      count = get_events(room.context, least, most, events, rng.chance(40) ? &kNow : &limit, rng.chance(10) ? &none : nullptr);
+      count = get_events(room.context, least, most, events, rng.chance(40) ? &kNow : &limit,
+                         rng.chance(10) ? &none : nullptr);
       if (count == -EINVAL) return;  // destroyed
       if (count < 0 || count > most) fail("io_getevents: %ld", count);
     }
     for (long i = 0; i < count; i++) {
       end(room, reinterpret_cast<Operation*>(events[i].data), events[i]);
-      if (g_canary == "event" && g_events.load() > 500) end(room, reinterpret_cast<Operation*>(events[i].data), events[i]);
+      if (g_canary == "event" && g_events.load() > 500)
+        end(room, reinterpret_cast<Operation*>(events[i].data), events[i]);
     }
   }
 
@@ -489,7 +499,8 @@ class Driver {
     for (Operation& operation : room.operations) {
       if (operation.state.load() != Operation::State::kSubmitted) continue;
       if (operation.pipe != nullptr) {
-        if (operation.kind == Kind::kPipeRead || operation.kind == Kind::kPipeWrite) operation.pipe->in_doubt.fetch_add(kPipeBytes);
+        if (operation.kind == Kind::kPipeRead || operation.kind == Kind::kPipeWrite)
+          operation.pipe->in_doubt.fetch_add(kPipeBytes);
       }
       if (Region* region = operation.region; region != nullptr && !operation.has_ended) {
         std::lock_guard lock(region->mu);
@@ -569,7 +580,8 @@ void open_all() {
   const char* scratch = getenv("AIOX_TEST_SCRATCH");
   for (unsigned i = 0; i < kFiles; i++) {
     File& file = g_files[i];
-    const std::string path = std::string(scratch != nullptr ? scratch : ".") + "/contexts." + std::to_string(getpid()) + "." + std::to_string(i);
+    const std::string path = std::string(scratch != nullptr ? scratch : ".") + "/contexts." + std::to_string(getpid()) +
+                             "." + std::to_string(i);
     file.fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     std::vector<char> content(kRegionBytes);
     for (size_t j = 0; j < kRegions; j++) {
@@ -608,7 +620,8 @@ void close_all() {
     for (ssize_t count; (count = read(pair.ends[0], bytes, sizeof bytes)) > 0;) rest += count;
     const int64_t missing = pair.put.load() - pair.got.load() - rest;
     if (missing > pair.in_doubt.load() || -missing > pair.in_doubt.load()) {
-      fail("a pipe lost %lld bytes, of which %lld may be", static_cast<long long>(missing), static_cast<long long>(pair.in_doubt.load()));
+      fail("a pipe lost %lld bytes, of which %lld may be", static_cast<long long>(missing),
+           static_cast<long long>(pair.in_doubt.load()));
     }
   }
   std::unique_ptr<char, void (*)(void*)> content(static_cast<char*>(aligned_alloc(kBlock, kRegionBytes)), free);
@@ -616,7 +629,8 @@ void close_all() {
     for (size_t i = 0; i < kRegions; i++) {
       Region& region = file.regions[i];
       if (region.is_taken) fail("a region was left");
-      if (pread(file.fd, content.get(), kRegionBytes, static_cast<off_t>(i * kRegionBytes)) != kRegionBytes) fail("pread");
+      if (pread(file.fd, content.get(), kRegionBytes, static_cast<off_t>(i * kRegionBytes)) != kRegionBytes)
+        fail("pread");
       const bool is_right = is_pattern(content.get(), region.key, 0, kRegionBytes) ||
                             (region.other_key != 0 && is_pattern(content.get(), region.other_key, 0, kRegionBytes));
       if (!is_right) fail("on disk, region %zu is not what it can be", i);

@@ -27,7 +27,9 @@ uint64_t token_of(const Opening& opening, uint64_t place) {
 }
 
 // Whether ECANCELED, or the end of a pipe, may be its answer.
-bool may_be_cancelled(const Chain& chain, const Op& op) { return op.is_cancelled.load() || chain.opening->is_over.load(); }
+bool may_be_cancelled(const Chain& chain, const Op& op) {
+  return op.is_cancelled.load() || chain.opening->is_over.load();
+}
 
 long get_events(aio_context_t context, long least, long most, io_event* events, const timespec* limit) {
   return syscall(SYS_io_getevents, context, least, most, events, limit);
@@ -180,7 +182,9 @@ bool Actor::submit(Op& op, int fd, int64_t offset, Rng& rng) {
     op.native.aio_buf = reinterpret_cast<uintptr_t>(op.buffer);
     op.native.aio_nbytes = op.bytes;
     op.native.aio_offset = offset;
-    op.native.aio_lio_opcode = op.what == Do::kRead ? IOCB_CMD_PREAD : op.what == Do::kWrite ? IOCB_CMD_PWRITE : IOCB_CMD_FSYNC;
+    op.native.aio_lio_opcode = op.what == Do::kRead    ? IOCB_CMD_PREAD
+                               : op.what == Do::kWrite ? IOCB_CMD_PWRITE
+                                                       : IOCB_CMD_FSYNC;
     if (op.what == Do::kSync) op.native.aio_buf = 0;
     iocb* list[] = {&op.native};
     const long count = syscall(SYS_io_submit, context_, 1, list);
@@ -216,7 +220,8 @@ bool Actor::reap(Op& op) {
     return false;
   }
   const ssize_t result = aio_return(&op.posix);
-  if (error < 0 || (error == 0 && result < 0) || (error > 0 && result != -1)) fail("aio_error %d, aio_return %zd", error, result);
+  if (error < 0 || (error == 0 && result < 0) || (error > 0 && result != -1))
+    fail("aio_error %d, aio_return %zd", error, result);
   op.result = error > 0 ? -error : result;
   op.state.store(State::kEnded);
   return true;
@@ -228,7 +233,8 @@ void Actor::take_events(long least, const timespec* limit) {
   if (count < 0 && errno != EINTR) fail("io_getevents: %s", strerror(errno));
   for (long i = 0; i < count; ++i) {
     Op& op = *reinterpret_cast<Op*>(events[i].data);
-    if (op.state != State::kFlying || events[i].obj != reinterpret_cast<uintptr_t>(&op.native)) fail("an event of no request");
+    if (op.state != State::kFlying || events[i].obj != reinterpret_cast<uintptr_t>(&op.native))
+      fail("an event of no request");
     op.result = events[i].res;
     op.state.store(State::kEnded);
   }
@@ -273,8 +279,11 @@ bool Actor::happened(const Chain& chain, const Op& op, size_t bytes) const {
   const File& file = *chain.opening->file;
   if (op.result == -EIO && file.kind == Kind::kSlow && chain.block_index < kFailingBlocks) return false;
   fail("%s %s of file %d (kind %d, direct %d) by thread %u ended with %lld instead of %zu (descriptor %d, over %d)",
-       op.is_native ? "native" : "posix", op.what == Do::kRead ? "read" : op.what == Do::kWrite ? "write" : "sync", file.number,
-       static_cast<int>(file.kind), file.is_direct, number_, static_cast<long long>(op.result), bytes,
+       op.is_native ? "native" : "posix",
+       op.what == Do::kRead    ? "read"
+       : op.what == Do::kWrite ? "write"
+                               : "sync",
+       file.number, static_cast<int>(file.kind), file.is_direct, number_, static_cast<long long>(op.result), bytes,
        op.is_native ? static_cast<int>(op.native.aio_fildes) : op.posix.aio_fildes, chain.opening->is_over.load());
 }
 
@@ -287,17 +296,19 @@ void Actor::finish_blocks(Chain& chain) {
     if (op.what == Do::kWrite && !(g_canary == "data" && progress > 500)) key = op.key;
     if (op.what == Do::kRead && !holds_block(op.buffer, file, key)) {
       fail("a %s read of file %d (kind %d, direct %d), block %zu, request %u of %u, does not see what is before it",
-           op.is_native ? "native" : "posix", file.number, static_cast<int>(file.kind), file.is_direct, chain.block_index, i,
-           chain.count);
+           op.is_native ? "native" : "posix", file.number, static_cast<int>(file.kind), file.is_direct,
+           chain.block_index, i, chain.count);
     }
   }
   // From outside; what may hang is looked at less often.
   if (file.kind != Kind::kSlow && progress % 4 == 0) {
     alignas(kBlockBytes) char seen[kBlockBytes];
     const auto at = static_cast<off_t>(chain.block_index * kBlockBytes);
-    if (pread(file.look_fd, seen, sizeof seen, at) != static_cast<ssize_t>(sizeof seen)) fail("file %d is short", file.number);
+    if (pread(file.look_fd, seen, sizeof seen, at) != static_cast<ssize_t>(sizeof seen))
+      fail("file %d is short", file.number);
     if (!holds_block(seen, file, key)) {
-      fail("file %d (direct %d) does not hold at block %zu what was reported", file.number, file.is_direct, chain.block_index);
+      fail("file %d (direct %d) does not hold at block %zu what was reported", file.number, file.is_direct,
+           chain.block_index);
     }
   }
   chain.block->key = key;
@@ -331,7 +342,8 @@ void Actor::finish_pipe(Chain& chain) {
     uint64_t token;
     memcpy(&token, op.buffer, sizeof token);
     const uint64_t place = opening.got.fetch_add(1) + (g_canary == "stream" ? 1 : 0);
-    if (token != token_of(opening, place)) fail("a %s read of a pipe has got another's bytes", op.is_native ? "native" : "posix");
+    if (token != token_of(opening, place))
+      fail("a %s read of a pipe has got another's bytes", op.is_native ? "native" : "posix");
   }
   opening.is_read = false;
 }
@@ -367,7 +379,8 @@ void Actor::cancel(Rng& rng) {
   op.is_cancelled = true;
   if (op.is_native) {
     io_event event;
-    if (syscall(SYS_io_cancel, context_, &op.native, &event) == -1 && errno != EINPROGRESS && errno != EINVAL && errno != EAGAIN) {
+    if (syscall(SYS_io_cancel, context_, &op.native, &event) == -1 && errno != EINPROGRESS && errno != EINVAL &&
+        errno != EAGAIN) {
       fail("io_cancel: %s", strerror(errno));
     }
   } else if (aio_cancel(op.posix.aio_fildes, &op.posix) < 0 && errno != EBADF && errno != EINVAL) {
@@ -548,10 +561,10 @@ void Actor::print() const {
   for (const Chain& chain : chains_) {
     for (unsigned i = 0; i < chain.count; ++i) {
       const Op& op = chain.ops[i];
-      fprintf(stderr, "  thread %u: %s %d, request %u of %u, kind %d, file %d, state %d, notices %d of %d, over %d\n", number_,
-              op.is_native ? "native" : "posix", static_cast<int>(op.what), i, chain.count,
-              static_cast<int>(chain.opening->file->kind), chain.opening->file->number, static_cast<int>(op.state.load()),
-              op.notices.load(), op.is_notified, chain.opening->is_over.load());
+      fprintf(stderr, "  thread %u: %s %d, request %u of %u, kind %d, file %d, state %d, notices %d of %d, over %d\n",
+              number_, op.is_native ? "native" : "posix", static_cast<int>(op.what), i, chain.count,
+              static_cast<int>(chain.opening->file->kind), chain.opening->file->number,
+              static_cast<int>(op.state.load()), op.notices.load(), op.is_notified, chain.opening->is_over.load());
     }
   }
 }

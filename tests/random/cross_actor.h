@@ -1,5 +1,5 @@
-// cross_actor.h - one thread of the cross driver: submits chains of requests, and does to them and to their numbers what a
-// program may do, with signal handlers that do the same.
+// cross_actor.h - one thread of the cross driver: submits chains of requests, and does to them and to their numbers
+// what a program may do, with signal handlers that do the same.
 #ifndef AIOX_TESTS_RANDOM_CROSS_ACTOR_H
 #define AIOX_TESTS_RANDOM_CROSS_ACTOR_H
 

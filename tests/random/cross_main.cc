@@ -1,7 +1,7 @@
-// cross_main.cc - the cross driver: what works alone is done together. Several files, one of which hangs and fails from time
-// to time; numbers that change hands in every way while requests are outstanding; handlers that ask, cancel and close;
-// threads that leave calls by cancellation and siglongjmp; forks; appends and extensions with reads behind them; POSIX
-// and native AIO on the same descriptors; against a model of what every file and pipe must hold.
+// cross_main.cc - the cross driver: what works alone is done together. Several files, one of which hangs and fails from
+// time to time; numbers that change hands in every way while requests are outstanding; handlers that ask, cancel and
+// close; threads that leave calls by cancellation and siglongjmp; forks; appends and extensions with reads behind them;
+// POSIX and native AIO on the same descriptors; against a model of what every file and pipe must hold.
 //
 // What each thread does follows from the seed. Exit status: 0 all was as the model says, 1 something was not.
 #include <dlfcn.h>
@@ -132,7 +132,9 @@ void parse(int argc, char** argv) {
 // What slow_file.cc asks of the program that uses it.
 namespace aiox_test {
 void skip_case(const std::string& reason) { cross::fail("%s", reason.c_str()); }
-void fail_case(const char* file, int line, const std::string& text) { cross::fail("%s:%d: %s", file, line, text.c_str()); }
+void fail_case(const char* file, int line, const std::string& text) {
+  cross::fail("%s:%d: %s", file, line, text.c_str());
+}
 }  // namespace aiox_test
 
 void cross::fail(const char* format, ...) {
@@ -143,8 +145,9 @@ void cross::fail(const char* format, ...) {
   fprintf(stderr, "FAILED: ");
   vfprintf(stderr, format, arguments);
   va_end(arguments);
-  fprintf(stderr, "\nreplay: --seed %llu --operations %llu --threads %u --slow %d --without %u\n", static_cast<unsigned long long>(g_seed),
-          static_cast<unsigned long long>(g_operations), g_threads, g_has_slow, g_without);
+  fprintf(stderr, "\nreplay: --seed %llu --operations %llu --threads %u --slow %d --without %u\n",
+          static_cast<unsigned long long>(g_seed), static_cast<unsigned long long>(g_operations), g_threads, g_has_slow,
+          g_without);
   hold_slow(false);  // a process that dies with requests in flight waits for them
   _exit(1);
 }
@@ -174,9 +177,10 @@ int main(int argc, char** argv) {
   watcher.join();
   for (std::thread& thread : threads) thread.join();
   check_files();
-  printf("%llu requests, %llu ended, %llu cancelled, %llu calls left, %llu closes in handlers\n",
-         static_cast<unsigned long long>(total(&Actor::requests)), static_cast<unsigned long long>(total(&Actor::ended)),
-         static_cast<unsigned long long>(total(&Actor::cancelled)), static_cast<unsigned long long>(total(&Actor::left)),
-         static_cast<unsigned long long>(total(&Actor::closed_in_handler)));
+  printf(
+      "%llu requests, %llu ended, %llu cancelled, %llu calls left, %llu closes in handlers\n",
+      static_cast<unsigned long long>(total(&Actor::requests)), static_cast<unsigned long long>(total(&Actor::ended)),
+      static_cast<unsigned long long>(total(&Actor::cancelled)), static_cast<unsigned long long>(total(&Actor::left)),
+      static_cast<unsigned long long>(total(&Actor::closed_in_handler)));
   return 0;
 }

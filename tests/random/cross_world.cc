@@ -39,7 +39,8 @@ void make_blocks(File* file) {
     file->blocks[i].key = i;
     fill_block(buffer.get(), *file, i);
     const auto at = static_cast<off_t>(i * kBlockBytes);
-    if (pwrite(file->look_fd, buffer.get(), kBlockBytes, at) != static_cast<ssize_t>(kBlockBytes)) fail("no room on the disk");
+    if (pwrite(file->look_fd, buffer.get(), kBlockBytes, at) != static_cast<ssize_t>(kBlockBytes))
+      fail("no room on the disk");
   }
 }
 
@@ -137,8 +138,10 @@ void check_files() {
   for (File& file : g_files) {
     for (size_t i = 0; i < file.blocks.size(); ++i) {
       const auto at = static_cast<off_t>(i * kBlockBytes);
-      if (pread(file.look_fd, buffer.get(), kBlockBytes, at) != static_cast<ssize_t>(kBlockBytes)) fail("file %d is short", file.number);
-      if (!holds_block(buffer.get(), file, file.blocks[i].key)) fail("at the end file %d does not hold what it must at block %zu", file.number, i);
+      if (pread(file.look_fd, buffer.get(), kBlockBytes, at) != static_cast<ssize_t>(kBlockBytes))
+        fail("file %d is short", file.number);
+      if (!holds_block(buffer.get(), file, file.blocks[i].key))
+        fail("at the end file %d does not hold what it must at block %zu", file.number, i);
     }
     struct stat status{};
     fstat(file.look_fd, &status);
@@ -148,8 +151,10 @@ void check_files() {
     }
     for (size_t i = 0; i < file.records.size(); ++i) {
       const auto at = static_cast<off_t>(i * kRecordBytes);
-      if (pread(file.look_fd, buffer.get(), kRecordBytes, at) != static_cast<ssize_t>(kRecordBytes)) fail("a record is short");
-      if (!holds_record(buffer.get(), file.records[i])) fail("at the end record %zu of file %d is another", i, file.number);
+      if (pread(file.look_fd, buffer.get(), kRecordBytes, at) != static_cast<ssize_t>(kRecordBytes))
+        fail("a record is short");
+      if (!holds_record(buffer.get(), file.records[i]))
+        fail("at the end record %zu of file %d is another", i, file.number);
     }
     if (file.kind != Kind::kSlow) unlink(file.path.c_str());
   }

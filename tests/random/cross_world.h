@@ -1,9 +1,9 @@
 // cross_world.h - the files of the cross driver, what they must hold, and the numbers under which they are open.
 //
 // A Slot is a number of the process at which, one after the other, many files are open. Requests are submitted under a
-// shared hold of it, so that it is known which file they are for; it is closed, or given another file, under an exclusive
-// hold, while requests are outstanding. Nobody waits for a hold: who does not get it does something else, so that a
-// signal handler may try, too.
+// shared hold of it, so that it is known which file they are for; it is closed, or given another file, under an
+// exclusive hold, while requests are outstanding. Nobody waits for a hold: who does not get it does something else, so
+// that a signal handler may try, too.
 #ifndef AIOX_TESTS_RANDOM_CROSS_WORLD_H
 #define AIOX_TESTS_RANDOM_CROSS_WORLD_H
 

@@ -1,4 +1,5 @@
-// channels.h - the kinds of file the conformance suites run over, each as a channel: a descriptor to write to and one to read from.
+// channels.h - the kinds of file the conformance suites run over, each as a channel: a descriptor to write to and one
+// to read from.
 //
 // Nothing here uses AIO. Files are unlinked as soon as they are open, loop devices detach on their last close, so a
 // case that dies leaves nothing behind. Functions that cannot provide a kind here end the case as skipped.

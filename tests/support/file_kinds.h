@@ -1,7 +1,7 @@
 // file_kinds.h - files of every kind that Linux has, each in the states that matter to a read or a write.
 //
-// For tests that compare an answer with the plain call's: each kind is opened twice, alike, once for the call and once for
-// the subject.
+// For tests that compare an answer with the plain call's: each kind is opened twice, alike, once for the call and once
+// for the subject.
 #pragma once
 
 #include <functional>
@@ -48,8 +48,8 @@ struct Comparing {
   std::function<long(int fd, void* data)> call = {};
 };
 
-// For each state: the plain call on one of the twins, the subject on the other; both must answer alike, or both wait, and once
-// what they wait for has been done, answer alike. Fails the case with a list of all differences.
+// For each state: the plain call on one of the twins, the subject on the other; both must answer alike, or both wait,
+// and once what they wait for has been done, answer alike. Fails the case with a list of all differences.
 void compare_with_plain_calls(const Comparing& comparing);
 
 }  // namespace aiox_test

@@ -61,8 +61,15 @@ class Server {
   Server(int fd, std::atomic<bool>* held, std::atomic<int>* arrived, std::atomic<std::uint32_t>* write_cap,
          std::atomic<std::int64_t>* fail_offset, std::atomic<std::uint32_t>* open_flags,
          std::atomic<std::uint32_t>* event_count, SlowEvent* events)
-      : fd_(fd), held_(held), arrived_(arrived), write_cap_(write_cap), fail_offset_(fail_offset), open_flags_(open_flags),
-        event_count_(event_count), events_(events), content_(SlowFile::kFileBytes, '\0') {}
+      : fd_(fd),
+        held_(held),
+        arrived_(arrived),
+        write_cap_(write_cap),
+        fail_offset_(fail_offset),
+        open_flags_(open_flags),
+        event_count_(event_count),
+        events_(events),
+        content_(SlowFile::kFileBytes, '\0') {}
 
   void run() {
     std::vector<char> buffer(kRequestBytesMax);

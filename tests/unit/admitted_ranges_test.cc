@@ -76,7 +76,8 @@ void fill_extending(Request* request, uint64_t begin, uint64_t bytes, uint64_t f
 
 // Whether both are in the serial that keeps their order anyway.
 bool is_ordered_elsewhere(const Request& a, const Request& b) {
-  return a.serial == SerialId::kWrites && b.serial == SerialId::kWrites && !(a.has_range && b.has_range && overlap(a, b));
+  return a.serial == SerialId::kWrites && b.serial == SerialId::kWrites &&
+         !(a.has_range && b.has_range && overlap(a, b));
 }
 
 }  // namespace

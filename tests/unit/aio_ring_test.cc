@@ -1,6 +1,7 @@
 // aio_ring_test.cc - one context of the kernel's AIO, read in user space: what its ring shows, and what waiting leaves.
 //
-// Reads of /dev/zero end within io_submit and a poll of a pipe ends when the test writes to it, so nothing hangs on timing.
+// Reads of /dev/zero end within io_submit and a poll of a pipe ends when the test writes to it, so nothing hangs on
+// timing.
 
 #include "kernel/aio_ring.h"
 

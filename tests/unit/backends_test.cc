@@ -227,7 +227,8 @@ TEST_CASE("a ring keeps many units in flight, more than it has entries for submi
   std::array<Io, kCount> units;
   std::array<std::array<char, 100>, kCount> buffers;
   for (size_t i = 0; i < units.size(); i++) {
-    units[i] = make_io(Opcode::kRead, file.fd(), FileKind::kRegular, buffers[i].data(), 100, static_cast<int64_t>(i) * 100);
+    units[i] =
+        make_io(Opcode::kRead, file.fd(), FileKind::kRegular, buffers[i].data(), 100, static_cast<int64_t>(i) * 100);
     units[i].vectors = &units[i].single;
     opened->ring.start(&units[i]);
   }
@@ -352,7 +353,8 @@ TEST_CASE("polls in a ring are cancelled one by one, and those that nobody cance
   CHECK(ring.in_flight() == 20);
   REQUIRE(write(ends[1], "x", 1) == 1);
   for (ended = 0; ended < 20;) {
-    for (unsigned count = ring.reap(done, 64, true); count > 0; count--, ended++) CHECK(done[count - 1]->result == POLLIN);
+    for (unsigned count = ring.reap(done, 64, true); count > 0; count--, ended++)
+      CHECK(done[count - 1]->result == POLLIN);
   }
   close(ends[0]);
   close(ends[1]);

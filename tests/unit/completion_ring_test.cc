@@ -122,7 +122,8 @@ TEST_CASE("a ring gives what a queue gives, whoever takes: calls or the program"
         const uint32_t count = static_cast<uint32_t>(random() % events.size());
         const uint32_t taken = ring.take(events.data(), count);
         is_right = taken == std::min<size_t>(count, model.size()) && (taken == 0 || !ring.was_head_moved());
-        for (uint32_t j = 0; j < taken && is_right; j++, model.pop_front()) is_right = is_event_of(events[j], model.front());
+        for (uint32_t j = 0; j < taken && is_right; j++, model.pop_front())
+          is_right = is_event_of(events[j], model.front());
         break;
       }
       case 4: {

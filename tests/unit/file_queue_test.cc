@@ -202,7 +202,8 @@ TEST_CASE("a request that waits is not overtaken by a later one of its bytes, wh
   Request* read = bench.add_read(0, 4096);
   Request* other = bench.add_read(65536, 4096);
   Request* write = bench.add_direct_write(0, 8192);  // waits for the read
-  Request* later = bench.add_direct_write(4096, 4096);  // touches nothing that is admitted, and conflicts with the write
+  Request* later =
+      bench.add_direct_write(4096, 4096);  // touches nothing that is admitted, and conflicts with the write
   CHECK(bench.take_all().size() == 2);
   bench.finish(other);
   CHECK(bench.take_all().empty());

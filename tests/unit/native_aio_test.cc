@@ -453,7 +453,8 @@ TEST_CASE("what nobody waits for appears in the ring, however the program has ta
     usleep(static_cast<useconds_t>(i * 997 % 41000));  // from busy to retired
     REQUIRE(submit(context, &block) == 1);
     const int64_t since = now_ms();
-    while (std::atomic_ref(ring->tail).load() == std::atomic_ref(ring->head).load() && now_ms() - since < 20000) usleep(200);
+    while (std::atomic_ref(ring->tail).load() == std::atomic_ref(ring->head).load() && now_ms() - since < 20000)
+      usleep(200);
     if (std::atomic_ref(ring->tail).load() == std::atomic_ref(ring->head).load()) missing++;
     REQUIRE(get_events(context, 1, 1, &event, &kSeconds) == 1);
   }

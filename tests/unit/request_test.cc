@@ -17,7 +17,8 @@ TEST_CASE("a request takes only the steps of the diagram") {
       {State::kInFlight, State::kQueued},    {State::kInFlight, State::kCanceling}, {State::kCanceling, State::kDone},
       {State::kCanceling, State::kInFlight}, {State::kDone, State::kFree},
   };
-  const State all[] = {State::kFree, State::kPrepared, State::kQueued, State::kInFlight, State::kCanceling, State::kDone};
+  const State all[] = {State::kFree,     State::kPrepared,  State::kQueued,
+                       State::kInFlight, State::kCanceling, State::kDone};
   for (State from : all) {
     for (State to : all) {
       INFO("from " << static_cast<int>(from) << " to " << static_cast<int>(to));

@@ -1,5 +1,5 @@
-// stats_test.cc - the recorder: what is counted is there, once, whatever number of threads counted it; what a child counts is
-// not its parent's; files beyond the places for them, and threads beyond theirs, are not lost.
+// stats_test.cc - the recorder: what is counted is there, once, whatever number of threads counted it; what a child
+// counts is not its parent's; files beyond the places for them, and threads beyond theirs, are not lost.
 
 #include "stats/recorder.h"
 

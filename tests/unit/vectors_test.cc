@@ -33,7 +33,8 @@ struct Unit {
 std::vector<const char*> bytes_of(const Io& io) {
   std::vector<const char*> bytes;
   for (uint32_t i = 0; i < io.vector_count; i++) {
-    for (size_t j = 0; j < io.vectors[i].iov_len; j++) bytes.push_back(static_cast<const char*>(io.vectors[i].iov_base) + j);
+    for (size_t j = 0; j < io.vectors[i].iov_len; j++)
+      bytes.push_back(static_cast<const char*>(io.vectors[i].iov_base) + j);
   }
   return bytes;
 }

@@ -1,4 +1,5 @@
-/* asleep.c - a program that knows nothing of aiox: does a few AIO requests, leaves one waiting on a pipe, says so, sleeps. */
+/* asleep.c - a program that knows nothing of aiox: does a few AIO requests, leaves one waiting on a pipe, says so,
+ * sleeps. */
 #include <aio.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// forge.cc - forge PROCESS NAME [PLACES]: statistics that say they are of PROCESS, which is another user's. PLACES that the
-// segment has: more than any program makes. Prints "ready PID" and stays.
+// forge.cc - forge PROCESS NAME [PLACES]: statistics that say they are of PROCESS, which is another user's. PLACES that
+// the segment has: more than any program makes. Prints "ready PID" and stays.
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// pty.c - pty ROWS COLUMNS SCRIPT PROGRAM [ARGUMENT...]: runs a program on a terminal of its own, types to it, and looks at
-// what is on its screen. SCRIPT is a file; a line is one of
+// pty.c - pty ROWS COLUMNS SCRIPT PROGRAM [ARGUMENT...]: runs a program on a terminal of its own, types to it, and
+// looks at what is on its screen. SCRIPT is a file; a line is one of
 //   expect TEXT       waits until TEXT is somewhere on the screen, for at most 8 s; fails then
 //   absent TEXT       the same, until it is nowhere
 //   type TEXT         types it; \e is Escape, \x03 Ctrl-C, and so on
@@ -179,7 +179,8 @@ int main(int argc, char **argv) {
     perror(argv[4]);
     _exit(127);
   }
-  g_terminal = terminal;  // our copy of the other side stays open: what is left on the screen can be read when the program is gone
+  // Our copy of the other side stays open: what is left on the screen can be read when the program is gone.
+  g_terminal = terminal;
   char line[1024];
   int failures = 0;
   while (failures == 0 && fgets(line, sizeof line, script) != NULL) {
@@ -201,8 +202,8 @@ int main(int argc, char **argv) {
     } else if (strcmp(line, "expect") == 0 || strcmp(line, "absent") == 0 || strcmp(line, "end") == 0 ||
                strcmp(line, "restored") == 0) {
       if (holds(line, rest)) continue;
-      printf("FAILED: %s %s (exit status so far %d, other screen %d, cursor hidden %d); the screen:\n", line, rest, g_status,
-             g_is_other_screen, g_is_cursor_hidden);
+      printf("FAILED: %s %s (exit status so far %d, other screen %d, cursor hidden %d); the screen:\n", line, rest,
+             g_status, g_is_other_screen, g_is_cursor_hidden);
       print_screen();
       failures++;
     } else {

@@ -1,5 +1,5 @@
-// work.c - work FILE COUNT [WAIT]: an AIO program to look at. Makes COUNT reads of 4 KiB of FILE, then COUNT writes of 1 KiB,
-// each waited for; one read more of a descriptor that there is not. Then, according to WAIT,
+// work.c - work FILE COUNT [WAIT]: an AIO program to look at. Makes COUNT reads of 4 KiB of FILE, then COUNT writes of
+// 1 KiB, each waited for; one read more of a descriptor that there is not. Then, according to WAIT,
 //   (none)      ends by _exit
 //   stay        prints "ready" and its number, and sleeps until it is killed
 //   slowly      prints the same, and goes on reading, a hundred times a second, until it is killed

@@ -20,11 +20,15 @@ TEST_CASE("sizes are read as fio reads them, and nothing else is") {
 }
 
 TEST_CASE("text of others carries no command to a terminal") {
-  CHECK(shown_text("data/gr\xc3\xb6\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x92\xbe") == "data/gr\xc3\xb6\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x92\xbe");
+  CHECK(shown_text("data/gr\xc3\xb6\xc3\x9f"
+                   "e \xe2\x82\xac \xf0\x9f\x92\xbe") ==
+        "data/gr\xc3\xb6\xc3\x9f"
+        "e \xe2\x82\xac \xf0\x9f\x92\xbe");
   CHECK(shown_text("a\x1b[2Jb\nc\x7f") == "a?[2Jb?c?");
   CHECK(shown_text("\xc2\x9b" "31m \x9b") == "?31m ?");                                // C1, as UTF-8 and by itself
   CHECK(shown_text("\xe2\x80\xae" "exe\xe2\x81\xa6.\xd8\x9c.\xe2\x80\x8b") == "?exe?.?.?");  // bidi, unseen
-  CHECK(shown_text("\xc0\x9b \xe0\x82\x9b \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82") == "?? ??? ??? ???? ??");  // no UTF-8
+  CHECK(shown_text("\xc0\x9b \xe0\x82\x9b \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82") ==
+        "?? ??? ??? ???? ??");  // no UTF-8
   CHECK(shown_text("") == "");
   Table table({"file"});
   table.add_row({"x\x1b]0;y"});

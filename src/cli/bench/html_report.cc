@@ -222,10 +222,7 @@ class Page {
     const auto& samples = row.samples_of(figure.key);
     if (samples.empty()) return "<td></td>";
     const Spread spread = spread_of(samples);
-    const std::string range =
-        samples.size() > 1
-            ? fmt::format("<small>{} – {}</small>", figure_text(figure, spread.min), figure_text(figure, spread.max))
-            : "";
+    const std::string range = samples.size() > 1 ? fmt::format("<small>{}</small>", range_text(figure, samples)) : "";
     return fmt::format("<td>{}{}</td>", figure_text(figure, spread.median), range);
   }
 

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/histogram_cells.h"
 #include "cli/bench/interrupt.h"
 #include "cli/bench/plan.h"
 #include "cli/bench/progress.h"
@@ -116,19 +117,20 @@ void add_figures(const Outcome& outcome, const Options& options, Row* row) {
   const auto add = [row](const char* key, double value) { row->samples[key].push_back(value); };
   add("iops", count / seconds);
   add("bandwidth_bytes_per_second", static_cast<double>(outcome.bytes) / seconds);
+  const auto add_percentile = [&add](const char* key, const Latencies& latencies, double percentile) {
+    if (base::has_percentile(latencies.histogram.count(), percentile)) add(key, latencies.percentile_ns(percentile));
+  };
   add("latency_mean_ns", requests.mean_ns());
-  add("latency_p50_ns", requests.percentile_ns(50));
-  add("latency_p99_ns", requests.percentile_ns(99));
-  add("latency_p999_ns", requests.percentile_ns(99.9));
+  add_percentile("latency_p50_ns", requests, 50);
+  add_percentile("latency_p99_ns", requests, 99);
+  add_percentile("latency_p999_ns", requests, 99.9);
   add("latency_max_ns", static_cast<double>(requests.max_ns));
   if (options.writes() && options.read_percent() > 0) {
-    add("read_p99_ns", outcome.reads.percentile_ns(99));
-    add("write_p99_ns", outcome.writes.percentile_ns(99));
+    add_percentile("read_p99_ns", outcome.reads, 99);
+    add_percentile("write_p99_ns", outcome.writes, 99);
   }
-  if (outcome.syncs.histogram.count() > 0) {
-    add("fsync_p50_ns", outcome.syncs.percentile_ns(50));
-    add("fsync_p99_ns", outcome.syncs.percentile_ns(99));
-  }
+  add_percentile("fsync_p50_ns", outcome.syncs, 50);
+  add_percentile("fsync_p99_ns", outcome.syncs, 99);
   add("cpu_ns_per_request", static_cast<double>(outcome.cpu_user_ns + outcome.cpu_system_ns) / count);
   add("switches_per_request", static_cast<double>(outcome.switches) / count);
 }
@@ -148,8 +150,13 @@ void add_lanes(const LaneCounts& lanes, LaneCounts* sum) {
 }
 
 void finish_row(const Sums& sums, Row* row) {
-  for (const double percentile : kPercentiles)
+  for (const double percentile : kPercentiles) {
+    if (!base::has_percentile(sums.requests.histogram.count(), percentile)) continue;
     row->percentiles.emplace_back(percentile, sums.requests.percentile_ns(percentile));
+  }
+  // What some of the rounds were too short for is no figure of the row: its spread would be that of fewer rounds.
+  const std::size_t rounds = row->samples_of("iops").size();
+  std::erase_if(row->samples, [rounds](const auto& entry) { return entry.second.size() != rounds; });
   const LaneCounts& lanes = sums.lanes;
   const double all = static_cast<double>(lanes.in_call + lanes.direct + lanes.waiter + lanes.io_uring + lanes.threads);
   if (all == 0) return;

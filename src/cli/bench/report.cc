@@ -94,6 +94,12 @@ std::string figure_text(const Figure& figure, double value) {
   return fmt::format("{:.2f}", value);
 }
 
+std::string range_text(const Figure& figure, const std::vector<double>& samples) {
+  const Spread spread = spread_of(samples);
+  if (figure.unit == FigureUnit::kCount) return count_range_text(spread.min, spread.max);
+  return fmt::format("{}..{}", figure_text(figure, spread.min), figure_text(figure, spread.max));
+}
+
 const std::vector<double>& Row::samples_of(const std::string& key) const {
   static const std::vector<double> none;
   const auto found = samples.find(key);

@@ -12,12 +12,6 @@
 namespace aiox::cli::bench {
 namespace {
 
-// "1.20k" of a table is narrower than what it is in a sentence: no blanks in a spread.
-std::string spread_text(const Row& row, const Figure& figure) {
-  const Spread spread = spread_of(row.samples_of(figure.key));
-  return fmt::format("{}..{}", figure_text(figure, spread.min), figure_text(figure, spread.max));
-}
-
 const Figure& figure_of(const std::string& key) {
   const auto& figures = all_figures();
   return *std::find_if(figures.begin(), figures.end(), [&key](const Figure& figure) { return figure.key == key; });
@@ -54,7 +48,7 @@ std::string short_table(const Report& report, bool with_colours) {
       continue;
     }
     cells.emplace_back(median_text(row, "iops"), Style::kBold);
-    cells.emplace_back(spread_text(row, figure_of("iops")), Style::kDim);
+    cells.emplace_back(range_text(figure_of("iops"), row.samples_of("iops")), Style::kDim);
     if (has_several) {
       const double ratio = ratio_to_first(report, row);
       const bool is_first = row.engine == first;

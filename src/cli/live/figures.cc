@@ -194,6 +194,14 @@ double Figures::latency_ns(double percentile) const {
   return percentile_of(cells, longest, ns_per_tick, percentile);
 }
 
+bool Figures::has_percentile(Kind kind, double percentile) const { return base::has_percentile(timed(kind), percentile); }
+
+bool Figures::has_percentile(double percentile) const {
+  std::uint64_t count = 0;
+  for (const auto& kind : latencies) count += sum(kind);
+  return base::has_percentile(count, percentile);
+}
+
 // Cells of powers of two: each counts as its middle, and no more than the highest there was.
 double Figures::depth_mean() const {
   double total = 0;
@@ -401,10 +409,10 @@ nlohmann::ordered_json to_json(const Figures& figures, double seconds) {
   for (unsigned kind = 0; kind < stats::kTimedKinds; ++kind) {
     const auto id = static_cast<Kind>(kind);
     if (figures.timed(id) == 0) continue;
-    out["latency_ns"][name_of(id)] = {{"p50", figures.latency_ns(id, 50)},
-                                      {"p99", figures.latency_ns(id, 99)},
-                                      {"p99.9", figures.latency_ns(id, 99.9)},
-                                      {"max", figures.latency_ns(id, 100)}};
+    for (const auto& [name, percentile] : {std::pair{"p50", 50.0}, {"p99", 99.0}, {"p99.9", 99.9}, {"max", 100.0}}) {
+      out["latency_ns"][name_of(id)][name] =
+          figures.has_percentile(id, percentile) ? Json(figures.latency_ns(id, percentile)) : Json();
+    }
   }
   out["errors"] = Json::object();
   for (std::size_t i = 0; i < stats::kErrors; ++i) {

@@ -61,6 +61,9 @@ struct Figures {
   double latency_ns(stats::Kind kind, double percentile) const;
   // The same over reads, writes and syncs together.
   double latency_ns(double percentile) const;
+  // Whether there were enough for that percentile; with fewer it is the longest, or nearly, and not told.
+  bool has_percentile(stats::Kind kind, double percentile) const;
+  bool has_percentile(double percentile) const;
   double depth_mean() const;
 
   // With those of another process.

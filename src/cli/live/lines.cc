@@ -62,8 +62,9 @@ std::vector<std::string> rate_cells(const Observation& seen) {
   }
   cells.push_back(count_text(static_cast<double>(change.in_flight)));
   cells.push_back(count_text(static_cast<double>(change.waiting)));
-  cells.push_back(short_duration(change.latency_ns(50)));
-  cells.push_back(short_duration(change.latency_ns(99)));
+  for (const double percentile : {50.0, 99.0}) {
+    cells.push_back(change.has_percentile(percentile) ? short_duration(change.latency_ns(percentile)) : "-");
+  }
   cells.push_back(all.operations > 0 ? fmt::format("{:.2f}", static_cast<double>(change.system_calls) /
                                                                  static_cast<double>(all.operations))
                                      : "-");

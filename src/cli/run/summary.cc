@@ -121,8 +121,11 @@ void print_latencies(const Figures& total, bool has_colours) {
     const auto id = static_cast<Kind>(kind);
     if (total.timed(id) == 0) continue;
     has_any = true;
-    table.add_row({name_of(id), duration_text(total.latency_ns(id, 50)), duration_text(total.latency_ns(id, 99)),
-                   duration_text(total.latency_ns(id, 99.9)), duration_text(total.latency_ns(id, 100))});
+    std::vector<Cell> cells = {name_of(id)};
+    for (const double percentile : {50.0, 99.0, 99.9, 100.0}) {
+      cells.emplace_back(total.has_percentile(id, percentile) ? duration_text(total.latency_ns(id, percentile)) : "-");
+    }
+    table.add_row(std::move(cells));
   }
   if (has_any) say_styled(table.text(has_colours) + "\n");
 }

@@ -9,6 +9,8 @@
 namespace aiox::cli {
 namespace {
 
+constexpr double kThousandFrom = 999.5;  // what would be printed as a thousand is written as 1.00k
+
 // Three figures of a number from 0 to 1000.
 std::string three_figures(double value) {
   if (value >= 99.95) return fmt::format("{:.0f}", value);
@@ -44,8 +46,15 @@ std::string bytes_text(double bytes) {
 }
 
 std::string count_text(double count) {
-  if (count < 999.5) return count == std::floor(count) ? fmt::format("{:.0f}", count) : three_figures(count);
+  if (count < kThousandFrom) return count == std::floor(count) ? fmt::format("{:.0f}", count) : three_figures(count);
   return in_largest(count, std::array<Unit, 4>{{{"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}}});
+}
+
+std::string count_range_text(double least, double most) {
+  const std::string text = count_text(most);
+  if (least >= kThousandFrom || most < kThousandFrom) return fmt::format("{}..{}", count_text(least), text);
+  const double unit = std::pow(10, std::floor(std::log10(most)) - 2);  // of the third figure
+  return fmt::format("{}..{:.0f}", count_text(least), std::round(most / unit) * unit);
 }
 
 std::string duration_text(double ns) {

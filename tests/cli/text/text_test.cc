@@ -57,6 +57,25 @@ TEST_CASE("figures keep three places and never show a thousand of a unit") {
   CHECK(duration_text(1.5e9) == "1.50 s");
 }
 
+TEST_CASE("a range has its figures in one unit, or each with its own") {
+  CHECK(count_range_text(2740, 7930) == "2.74k..7.93k");
+  CHECK(count_range_text(2.74, 7.93) == "2.74..7.93");
+  CHECK(count_range_text(2.74, 7934) == "2.74..7930");  // not 2.74..7.93k
+  CHECK(count_range_text(7, 1234567) == "7..1230000");
+  CHECK(count_range_text(998, 999.7) == "998..1000");
+  CHECK(count_range_text(0, 0) == "0..0");
+}
+
+TEST_CASE("a percentile is there where the sample has a value beyond it") {
+  CHECK(aiox::base::has_percentile(100, 99));
+  CHECK(!aiox::base::has_percentile(99, 99));
+  CHECK(aiox::base::has_percentile(1000, 99.9));
+  CHECK(!aiox::base::has_percentile(19, 99.999));
+  CHECK(aiox::base::has_percentile(1, 100));
+  CHECK(!aiox::base::has_percentile(0, 100));
+  CHECK(!aiox::base::has_percentile(19, 1));
+}
+
 TEST_CASE("columns are as wide as their widest cell and lines do not end in blanks") {
   Table table({"name", ">count", "note"});
   table.add_row({"a", "1", ""});

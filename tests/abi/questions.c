@@ -1,5 +1,5 @@
 /* questions.c - the answers of <aiox/aiox.h>: whose lane is whose, structs of other sizes than the library's, and that
- * a request is counted by the lane that carried it out. */
+ * a request is counted by the lane that carried it out, and a cancelled one as such. */
 #include <aio.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -122,6 +122,22 @@ static void count_direct(int is_direct_expected) {
   free(buffer);
 }
 
+static void count_cancelled(void) {
+  int ends[2];
+  char byte;
+  CHECK(pipe(ends) == 0);
+  const struct aiox_counters before = counted();
+  struct aiocb request = {.aio_fildes = ends[0], .aio_buf = &byte, .aio_nbytes = 1};
+  CHECK(aio_read(&request) == 0);
+  CHECK(aio_cancel(ends[0], &request) == AIO_CANCELED && aio_error(&request) == ECANCELED);
+  struct aiox_counters after = counted();
+  for (int i = 0; i < 5000 && after.outstanding != 0; i++) usleep(1000), after = counted();
+  CHECK(after.submitted == before.submitted + 1 && after.cancelled == before.cancelled + 1);
+  CHECK(after.completed == before.completed);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 int main(int argc, char** argv) {
   const int is_off = argc > 1 && strcmp(argv[1], "off") == 0;
   if (is_off) setenv("AIOX_INLINE", "0", 1), setenv("AIOX_DIRECT", "0", 1), setenv("AIOX_BACKEND", "threads", 1);
@@ -130,5 +146,6 @@ int main(int argc, char** argv) {
   if (is_off) ask_with_all_off();
   ask_with_other_sizes();
   count_direct(lane(AIOX_LANE_DIRECT).enabled);
+  count_cancelled();
   return 0;
 }

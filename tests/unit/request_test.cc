@@ -1,14 +1,39 @@
-// request_test.cc - the state diagram of a request: exactly the steps that request.h draws.
+// request_test.cc - the state diagram of a request: exactly the steps that request.h draws; and what a control block
+// remembers of a request, its token, names that one only.
 
 #include "engine/request.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <set>
 #include <utility>
 
 #include "catch.h"
+#include "engine/engine.h"
 
-using aiox::engine::is_step_allowed;
-using State = aiox::engine::RequestState;
+using namespace aiox::engine;
+using State = RequestState;
+
+namespace {
+
+struct Block {
+  Token token = 0;
+  int64_t result = -EINPROGRESS;
+};
+
+constexpr ControlBlockOps kBlockOps = {
+    [](void* block, Token token) { static_cast<Block*>(block)->token = token; },
+    [](Request* request, int64_t result) {
+      static_cast<Block*>(request->control_block)->result = result;
+      return true;
+    },
+    [](const Submission& submission, int64_t result) {
+      static_cast<Block*>(submission.control_block)->result = result;
+    },
+};
+
+}  // namespace
 
 TEST_CASE("a request takes only the steps of the diagram") {
   const std::set<std::pair<State, State>> drawn = {
@@ -25,4 +50,33 @@ TEST_CASE("a request takes only the steps of the diagram") {
       CHECK(is_step_allowed(from, to) == (drawn.count({from, to}) == 1));
     }
   }
+}
+
+TEST_CASE("a token names no request but its own, also where that one's place was taken by another") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  Engine* engine = Engine::get();
+  REQUIRE(engine != nullptr);
+  char byte;
+  std::set<Token> tokens;
+  std::set<uint32_t> places;
+  for (int i = 0; i < 200; i++) {
+    Block block;
+    Submission submission;
+    submission.fd = ends[0];
+    submission.buffer = {&byte, 1};
+    submission.length_bytes = 1;
+    submission.control_block = &block;
+    submission.ops = &kBlockOps;
+    REQUIRE(engine->submit(submission) == 0);
+    for (Token earlier : tokens) REQUIRE(engine->cancel(ends[0], earlier) == CancelOutcome::kAllDone);
+    REQUIRE(block.result == -EINPROGRESS);
+    REQUIRE(tokens.insert(block.token).second);
+    places.insert(static_cast<uint32_t>(block.token));
+    REQUIRE(engine->cancel(ends[0], block.token) == CancelOutcome::kCanceled);
+    REQUIRE(block.result == -ECANCELED);
+  }
+  CHECK(places.size() < tokens.size());
+  close(ends[0]);
+  close(ends[1]);
 }

@@ -1,8 +1,8 @@
 // inline_io.h - the inline lane: what the page cache can do at once, inside the submitting call.
 //
 // preadv2 and pwritev2 with RWF_NOWAIT on the program's own thread: about a microsecond, hit or miss, and a read that
-// misses has already started the read-ahead that is then waited for. Never for O_DIRECT: there the call would wait for the
-// device.
+// misses has already started the read-ahead that is then waited for. Never for O_DIRECT: there the call would wait for
+// the device.
 // Thread: any. Blocks: no. Signal-safe: yes. errno kept.
 #pragma once
 

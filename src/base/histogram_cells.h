@@ -1,5 +1,5 @@
-// histogram_cells.h - the cells of a log-linear histogram of whole numbers: 64 for each power of two, so a value is kept
-// to 1.6 % of itself. Only the arithmetic: who counts in cells, and on which threads, is the user's affair.
+// histogram_cells.h - the cells of a log-linear histogram of whole numbers: 64 for each power of two, so a value is
+// kept to 1.6 % of itself. Only the arithmetic: who counts in cells, and on which threads, is the user's affair.
 #pragma once
 
 #include <bit>
@@ -37,7 +37,8 @@ constexpr bool has_percentile(uint64_t count, double percentile) {
 // How many cells hold every value up to `largest`.
 constexpr size_t cells_up_to(uint64_t largest) { return cell_of(largest) + 1; }
 
-static_assert(cell_of(63) == 63 && cell_of(64) == 64 && cell_of(127) == 127 && cell_of(128) == 128 && cell_of(129) == 128);
+static_assert(cell_of(63) == 63 && cell_of(64) == 64 && cell_of(127) == 127 && cell_of(128) == 128 &&
+              cell_of(129) == 128);
 static_assert(last_of_cell(cell_of(1'000'000)) >= 1'000'000 && last_of_cell(cell_of(1'000'000) - 1) < 1'000'000);
 static_assert(has_percentile(2, 50) && has_percentile(1000, 99.9) && !has_percentile(999, 99.9) && !has_percentile(19, 99.999));
 static_assert(cells_up_to(UINT64_MAX) == kCellsPerOctave * (64 - kCellBits + 1));

@@ -1,5 +1,5 @@
-// commands.h - the subcommands of aiox. Each lives in a file of its own and adds itself to the command line; its work is
-// done in CLI11's callback, which ends the process by throwing Exit or returns for exit status 0.
+// commands.h - the subcommands of aiox. Each lives in a file of its own and adds itself to the command line; its work
+// is done in CLI11's callback, which ends the process by throwing Exit or returns for exit status 0.
 #pragma once
 
 #include <string>

@@ -1,10 +1,12 @@
-// block_devices.h - AIOX_DIRECT_BLOCK=always: I/O on block devices that were opened without O_DIRECT, past the page cache.
+// block_devices.h - AIOX_DIRECT_BLOCK=always: I/O on block devices that were opened without O_DIRECT, past the page
+// cache.
 //
 // The kernel has no flag that makes one read direct, so it takes a second open file, with O_DIRECT, and that must not
 // appear in the program's descriptor table. One thread (aiox-block) has a table of its own (close_range with
-// CLOSE_RANGE_UNSHARE), opens the device there once more through /proc/self/fd, and hands the requests to the kernel from
-// there, on the direct lane's ring. All that follows - reaping, waiting, notifying - is the direct lane's (direct_lane.h).
-// The thread neither ends requests nor starts threads: those would have its table instead of the program's.
+// CLOSE_RANGE_UNSHARE), opens the device there once more through /proc/self/fd, and hands the requests to the kernel
+// from there, on the direct lane's ring. All that follows - reaping, waiting, notifying - is the direct lane's
+// (direct_lane.h). The thread neither ends requests nor starts threads: those would have its table instead of the
+// program's.
 //
 // The two views stay one: the kernel writes dirty pages back before a direct read and drops cached ones around a direct
 // write; within a descriptor the overlap rule of the file queue orders both kinds. What is not aligned to the device's
@@ -34,7 +36,8 @@ class BlockDevices {
   bool is_alive() const { return is_alive_.load(std::memory_order_seq_cst) != 0; }
   // Hands over a request in flight in the direct lane, of a file that bypasses the cache. Thread: any, after ensure.
   void push(Request* request);
-  // Closes the handle of the file, if there is one, before it returns. Nothing may be outstanding on it. Signal-safe: yes.
+  // Closes the handle of the file, if there is one, before it returns. Nothing may be outstanding on it. Signal-safe:
+  // yes.
   void release(FileQueue* file);
 
  private:

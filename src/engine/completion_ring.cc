@@ -53,7 +53,8 @@ uint32_t CompletionRing::available() const {
 }
 
 bool CompletionRing::was_head_moved() const {
-  return head_word().load(std::memory_order_relaxed) != taken_head_.load(std::memory_order_relaxed);  // relaxed: a figure
+  return head_word().load(std::memory_order_relaxed) !=
+         taken_head_.load(std::memory_order_relaxed);  // relaxed: a figure
 }
 
 bool CompletionRing::reserve() {

@@ -1,11 +1,11 @@
 // completion_ring.h - the ring of a context: a true `struct aio_ring` (fs/aio.c) in memory that the program shares.
 //
-// A completion is put at the tail the moment it happens, with no call by the program, so that programs which read the ring
-// themselves (QEMU, SPDK, Seastar, fio's userspace_reap) find what they find in the kernel's. They take events by moving
-// `head`; so do callers of io_getevents here, by compare-and-exchange, and whoever comes second looks again.
+// A completion is put at the tail the moment it happens, with no call by the program, so that programs which read the
+// ring themselves (QEMU, SPDK, Seastar, fio's userspace_reap) find what they find in the kernel's. They take events by
+// moving `head`; so do callers of io_getevents here, by compare-and-exchange, and whoever comes second looks again.
 //
-// Room: a request takes a place when it is accepted (reserve) and keeps it until its event has been taken, so a completion
-// never finds the ring full, and none is ever dropped.
+// Room: a request takes a place when it is accepted (reserve) and keeps it until its event has been taken, so a
+// completion never finds the ring full, and none is ever dropped.
 //
 // Thread: any. Blocks: no. Signal-safe: in a handler that has not interrupted the engine on its thread (inside.h).
 #pragma once
@@ -36,7 +36,8 @@ class CompletionRing {
   void set_address(uintptr_t address) { memory_.program_view = reinterpret_cast<void*>(address); }
   // What the ring at an address that was one's says of itself. Reads it there, as libaio itself does.
   static uint32_t id_at(uintptr_t address) {
-    return std::atomic_ref<uint32_t>(reinterpret_cast<Layout*>(address)->id).load(std::memory_order_relaxed);  // relaxed: its own
+    return std::atomic_ref<uint32_t>(reinterpret_cast<Layout*>(address)->id)
+        .load(std::memory_order_relaxed);  // relaxed: its own
   }
   // Whether there is a ring at that address, which need not be readable, and what it says of itself.
   static bool is_ring_at(uintptr_t address, uint32_t* id);

@@ -67,8 +67,8 @@ int Engine::destroy_context(Context* context) {
     wait_slots.wake(context->any_waiter());
     call_workers(context);
   }
-  // More than once: a request may just be on its way, from a submitting call to its file or from there to a worker's wait,
-  // where it can be missed, and then it may stay for ever.
+  // More than once: a request may just be on its way, from a submitting call to its file or from there to a worker's
+  // wait, where it can be missed, and then it may stay for ever.
   int error;
   do {
     cancel_all_of(context);

@@ -1,7 +1,7 @@
 // lane_memory.h - whether it pays to try a lane for one kind of request on one file.
 //
-// After a row of refusals the lane is left alone for a while, twice as long each time, and then tried again: a file that is
-// being extended, or whose pages are dirty, may be neither soon.
+// After a row of refusals the lane is left alone for a while, twice as long each time, and then tried again: a file
+// that is being extended, or whose pages are dirty, may be neither soon.
 // Thread: any; relaxed, since only the number of tries depends on it. Signal-safe: yes.
 #pragma once
 

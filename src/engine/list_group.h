@@ -2,7 +2,8 @@
 //
 // remaining: accepted requests not yet published, plus one while the call is still submitting. Whoever takes it to zero
 // wakes the LIO_WAIT caller or sends the list's notification, once. refs keeps the group while somebody may still look:
-// one for the requests together, one for a LIO_WAIT caller. So a caller that leaves early (EINTR) leaves nothing behind.
+// one for the requests together, one for a LIO_WAIT caller. So a caller that leaves early (EINTR) leaves nothing
+// behind.
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,8 @@ struct ListGroup {
   std::atomic<uint32_t> remaining{0};  // (@) E-list
   std::atomic<uint32_t> refs{0};       // (@) E-list
   std::atomic<uint32_t> waiter{0};     // (@) E-wait: the wait slot of the LIO_WAIT caller
-  std::atomic<uint32_t> elsewhere{0};  // children that are not for their waiter to reap: not, or no longer, in the direct lane
+  // Children that are not for their waiter to reap: not, or no longer, in the direct lane.
+  std::atomic<uint32_t> elsewhere{0};
   Notification notification;           // set before the first request is submitted
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
 };

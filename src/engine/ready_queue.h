@@ -1,7 +1,7 @@
 // ready_queue.h - the hand-off from program threads to the service pool: files that have work.
 //
-// A Boost.Lockfree queue of file queues. A file is in it at most once per service (FileQueue::is_scheduled_), and a node
-// is set aside for it when the file queue is made, so a push never allocates and never fails.
+// A Boost.Lockfree queue of file queues. A file is in it at most once per service (FileQueue::is_scheduled_), and a
+// node is set aside for it when the file queue is made, so a push never allocates and never fails.
 // Thread: any, except reserve (one at a time). Blocks: no.
 #pragma once
 
@@ -12,10 +12,10 @@
 
 namespace aiox::engine {
 
-// Memory for the nodes of all ready queues: bumped from mappings, never given back, as the queues never give a node back
-// either. Boost 1.74 cannot be handed an allocator object together with a size, so the allocator is stateless and there
-// is one arena: the running engine's, set when it starts and used only while its queues are made or reserve nodes, which
-// the engine does one at a time.
+// Memory for the nodes of all ready queues: bumped from mappings, never given back, as the queues never give a node
+// back either. Boost 1.74 cannot be handed an allocator object together with a size, so the allocator is stateless and
+// there is one arena: the running engine's, set when it starts and used only while its queues are made or reserve
+// nodes, which the engine does one at a time.
 class NodeArena {
  public:
   static NodeArena* current;

@@ -38,7 +38,8 @@ void Engine::record_begin(FileQueue* file) {
       place = recorder.enter_file(file->fd());
       uint32_t none = 0;
       // Another thread was faster: one of the two has to leave again.
-      if (!file->file_figures.compare_exchange_strong(none, place + 1, std::memory_order_relaxed)) recorder.leave_file(place);
+      if (!file->file_figures.compare_exchange_strong(none, place + 1, std::memory_order_relaxed))
+        recorder.leave_file(place);
     } else {
       place = known - 1;
     }

@@ -12,7 +12,8 @@ void change_state(Request* request, RequestState from, RequestState to) {
 
 void mark_done(Request* request) {
   [[maybe_unused]] RequestState previous = request->state.exchange(RequestState::kDone, std::memory_order_acq_rel);
-  AIOX_ASSERT(previous == RequestState::kInFlight || previous == RequestState::kCanceling || previous == RequestState::kDone);
+  AIOX_ASSERT(previous == RequestState::kInFlight || previous == RequestState::kCanceling ||
+              previous == RequestState::kDone);
 }
 
 bool copy_attributes(const pthread_attr_t* from, Notification* to) {

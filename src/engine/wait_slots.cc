@@ -36,7 +36,8 @@ void WaitSlots::unwant_lead_of(uintptr_t owner) {
 void WaitSlots::wake_others_of(uintptr_t owner, uint32_t slot) {
   uint32_t last = used_max_.load(std::memory_order_seq_cst);
   for (uint32_t other = 1; other <= last; other++) {
-    if (other == slot || slots_[other - 1].owner.load(std::memory_order_relaxed) != owner) continue;  // relaxed: as above
+    if (other == slot || slots_[other - 1].owner.load(std::memory_order_relaxed) != owner)
+      continue;  // relaxed: as above
     wake_one(other);
   }
 }

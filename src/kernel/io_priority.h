@@ -1,5 +1,5 @@
-// io_priority.h - the I/O priority of the calling thread (ioprio_set(2)), which the block layer looks at when the thread
-// hands it a request.
+// io_priority.h - the I/O priority of the calling thread (ioprio_set(2)), which the block layer looks at when the
+// thread hands it a request.
 //
 // Thread: any, about itself. Signal-safe: yes. Blocks: no.
 #pragma once

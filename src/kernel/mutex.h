@@ -1,7 +1,7 @@
 // mutex.h - the one lock of the engine: four bytes, annotated, zero-initialised is unlocked.
 //
-// Why not pthread_mutex_t: it must be valid as zeroed memory (the engine lives in mmap'ed arenas and on a page that fork
-// wipes), and clang's analysis needs an annotated type. The algorithm is the three-state futex lock of Drepper's
+// Why not pthread_mutex_t: it must be valid as zeroed memory (the engine lives in mmap'ed arenas and on a page that
+// fork wipes), and clang's analysis needs an annotated type. The algorithm is the three-state futex lock of Drepper's
 // "Futexes Are Tricky" (mutex2). Not recursive. Thread: any; Signal-safe: try_lock only.
 //
 // Lock ranks, outermost first; a thread takes a lock only while it holds none of the same or a later rank:
@@ -34,7 +34,8 @@ class AIOX_CAPABILITY("mutex") Mutex {
   static constexpr uint32_t kLocked = 1;
   static constexpr uint32_t kContended = 2;
 
-  // What is done under these locks takes some hundred nanoseconds, and sleeping some thousand: it is worth a look or two.
+  // What is done under these locks takes some hundred nanoseconds, and sleeping some thousand: it is worth a look or
+  // two.
   static constexpr int kSpins = 100;
 
   void lock_slow() AIOX_NO_THREAD_SAFETY_ANALYSIS {

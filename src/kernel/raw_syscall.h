@@ -18,8 +18,8 @@ namespace aiox::kernel {
 bool fault_of(long number, long a, long b, long c, long d, long* result);
 #endif
 
-// The calls that this thread has made by raw_syscall and by liburing. A figure for src/stats; counted always, since that is
-// one instruction.
+// The calls that this thread has made by raw_syscall and by liburing. A figure for src/stats; counted always, since
+// that is one instruction.
 inline thread_local uint64_t t_system_calls = 0;
 
 #if defined(__x86_64__)

@@ -33,7 +33,8 @@ void unmap_shared(const SharedMemory& memory) {
 bool read_carefully(const void* address, void* to, size_t size_bytes) {
   iovec local = {to, size_bytes};
   iovec remote = {const_cast<void*>(address), size_bytes};
-  long count = raw_syscall(SYS_process_vm_readv, raw_syscall(SYS_getpid), as_argument(&local), 1, as_argument(&remote), 1, 0);
+  long count =
+      raw_syscall(SYS_process_vm_readv, raw_syscall(SYS_getpid), as_argument(&local), 1, as_argument(&remote), 1, 0);
   return count == static_cast<long>(size_bytes);
 }
 

@@ -1,8 +1,8 @@
-// valgrind.h - whether the process runs under valgrind, which keeps its one lock over io_uring_enter: a thread that sleeps
-// there stops all the others.
+// valgrind.h - whether the process runs under valgrind, which keeps its one lock over io_uring_enter: a thread that
+// sleeps there stops all the others.
 //
-// The question is an instruction sequence that does nothing on a processor and that valgrind answers (its client request
-// RUNNING_ON_VALGRIND). Thread: any. Signal-safe: yes.
+// The question is an instruction sequence that does nothing on a processor and that valgrind answers (its client
+// request RUNNING_ON_VALGRIND). Thread: any. Signal-safe: yes.
 #pragma once
 
 #include <cstdint>

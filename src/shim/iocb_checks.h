@@ -1,5 +1,5 @@
-// iocb_checks.h - what one control block of native AIO asks for: the checks of fs/aio.c, in its order, and the submission
-// that comes of them.
+// iocb_checks.h - what one control block of native AIO asks for: the checks of fs/aio.c, in its order, and the
+// submission that comes of them.
 //
 // Thread: the submitting one, inside aiox. Never waits, submits nothing.
 #pragma once
@@ -13,7 +13,8 @@ struct Submission;
 
 namespace aiox::shim {
 
-// block: a copy of *control_block, which other threads may change; what is written back goes to *control_block (aio_key).
+// block: a copy of *control_block, which other threads may change; what is written back goes to *control_block
+// (aio_key).
 // submission: has its fd; gets what is to be done, and vectors that are to be freed when it is not submitted.
 // 0, or the -errno of io_submit(2).
 int check_and_prepare(engine::Engine* engine, const iocb& block, iocb* control_block, engine::Submission* submission);

@@ -4,11 +4,12 @@
 // Every function answers as the system call does: a count or 0, or -errno; errno is left alone. The names of libaio and
 // the numbers of syscall(2) are one line each into here, so a context made by one way is a context to every other.
 //
-// A context is the address of a completion ring of the kernel's layout (engine/completion_ring.h), which programs may read
-// by themselves.
+// A context is the address of a completion ring of the kernel's layout (engine/completion_ring.h), which programs may
+// read by themselves.
 //
-// Thread: any. Signal-safe: where a handler has interrupted aiox itself on its thread, submit answers -EAGAIN and a wait that
-// cannot be answered at once -EINTR; otherwise yes. Blocks: get_events as it is asked to; destroy until nothing is in flight.
+// Thread: any. Signal-safe: where a handler has interrupted aiox itself on its thread, submit answers -EAGAIN and a
+// wait that cannot be answered at once -EINTR; otherwise yes. Blocks: get_events as it is asked to; destroy until
+// nothing is in flight.
 #pragma once
 
 #include <linux/aio_abi.h>
@@ -26,8 +27,8 @@ long destroy_context(aio_context_t context);
 long submit_blocks(aio_context_t context, long count, iocb** list);
 // io_cancel(2): never 0. -EINPROGRESS: it has been cancelled, and its event comes as any other. -EINVAL: it goes on.
 long cancel_block(aio_context_t context, iocb* control_block, io_event* result);
-// io_getevents(2) and io_pgetevents(2). timeout: relative; nullptr: none. mask: of `mask_bytes` (sizeof the kernel's sigset,
-// 8); nullptr: the caller's own.
+// io_getevents(2) and io_pgetevents(2). timeout: relative; nullptr: none. mask: of `mask_bytes` (sizeof the kernel's
+// sigset, 8); nullptr: the caller's own.
 long get_events(aio_context_t context, long min_count, long count, io_event* events, const timespec* timeout,
                 const sigset_t* mask = nullptr, size_t mask_bytes = 8);
 

@@ -1,9 +1,9 @@
 // libaio_exports.cc - the names of libaio 0.3, each spelling one or two lines into libaio.h.
 //
-// They answer as libaio's do: a count or 0, or -errno, and leave errno alone. None calls another by its name: what a program
-// interposes is its own affair, and a name less to look up when the library is loaded. Three names exist twice, with other arguments
-// in LIBAIO_0.1 than today, so the version nodes are part of the interface (libaio_versions.map). The old ones are named
-// here; the maps give the plain names their default version.
+// They answer as libaio's do: a count or 0, or -errno, and leave errno alone. None calls another by its name: what a
+// program interposes is its own affair, and a name less to look up when the library is loaded. Three names exist twice,
+// with other arguments in LIBAIO_0.1 than today, so the version nodes are part of the interface (libaio_versions.map).
+// The old ones are named here; the maps give the plain names their default version.
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 

@@ -1,7 +1,7 @@
 // posix_aio.h - the rules of POSIX AIO over the engine: what <aio.h> promises, callable without interposing anything.
 //
-// Functions answer as the interface does: 0 or a value, or -1 with errno. Where glibc and POSIX differ, or where programs
-// lean on what glibc does, docs/compatibility.md says which way was taken and why.
+// Functions answer as the interface does: 0 or a value, or -1 with errno. Where glibc and POSIX differ, or where
+// programs lean on what glibc does, docs/compatibility.md says which way was taken and why.
 //
 // State lives in the control block, in the members that <bits/types/struct_aiocb.h> reserves for the implementation:
 //   __error_code    EINPROGRESS, 0 or an errno: stored last, sequentially consistent (E-status)

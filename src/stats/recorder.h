@@ -1,8 +1,8 @@
 // recorder.h - counts what the engine does, in shared memory that the aiox command reads (segment.h). One per engine.
 //
-// Off unless asked for (AIOX_STATS=1): then is_on() is all that anybody pays. Each thread counts in figures of its own, by
-// additions that are one instruction and not locked: a signal handler on the thread cannot come between. What is written is
-// never read back to decide anything by: who may attach the memory may write to it.
+// Off unless asked for (AIOX_STATS=1): then is_on() is all that anybody pays. Each thread counts in figures of its own,
+// by additions that are one instruction and not locked: a signal handler on the thread cannot come between. What is
+// written is never read back to decide anything by: who may attach the memory may write to it.
 //
 // Thread: any. Signal-safe: yes, but open, enter_file and leave_file. Blocks: no. errno kept.
 #pragma once
@@ -37,7 +37,8 @@ struct ThreadPlace {
   uint32_t untimed_left;   // submissions that may go untimed
   uint32_t untimed_count;  // answers in the call that a timed one will stand for
   bool is_alone;           // nobody else counts in `figures`
-  // The last answer in the call that was counted as alike, and as what: of one that is the same nothing has to be looked up.
+  // The last answer in the call that was counted as alike, and as what: of one that is the same nothing has to be
+  // looked up.
   Asked last;
   uint32_t last_alike;  // 0: none
 };
@@ -46,13 +47,15 @@ inline thread_local ThreadPlace t_place = {};
 class Recorder {
  public:
   static constexpr uint32_t kNoFile = kOtherFiles;
-  // Alike answers that are counted together at most: what a process that is killed between two instructions may take along.
+  // Alike answers that are counted together at most: what a process that is killed between two instructions may take
+  // along.
   static constexpr uint64_t kAlikeMax = 1024;
-  // Of operations that are answered in the call one in so many is timed, and stands for the others: to look at the clock
-  // twice would take as long as all the rest here.
+  // Of operations that are answered in the call one in so many is timed, and stands for the others: to look at the
+  // clock twice would take as long as all the rest here.
   static constexpr uint32_t kTimedEach = 16;
 
-  // segment_id, key: a segment that has a place for this process (0: none); it makes its own where that is not to be had.
+  // segment_id, key: a segment that has a place for this process (0: none); it makes its own where that is not to be
+  // had.
   // False: there is none, and reason() says why.
   bool open(int segment_id, uint64_t key);
   bool is_on() const { return figures_ != nullptr; }

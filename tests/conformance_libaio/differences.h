@@ -46,6 +46,7 @@ inline constexpr Difference kClosedEventfdIsLetGo{
     "an eventfd is told of nothing once its number is closed",
     "the kernel holds the eventfd itself; a library could only by a descriptor, which the program would see"};
 inline constexpr Difference kRingMayGrow{
-    "mremap may make the ring's mapping longer", "only the kernel can forbid that; what is gained is no part of the ring"};
+    "mremap may make the ring's mapping longer",
+    "only the kernel can forbid that; what is gained is no part of the ring"};
 
 }  // namespace libaio_conformance

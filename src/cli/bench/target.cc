@@ -63,8 +63,8 @@ int open_temporary(const std::string& directory) {
                    size_text(bytes), reason, free));
 }
 
-// Before anything is written, where the file system can tell. It is asked first: to reserve would take all there is before
-// it fails, from whoever else writes there.
+// Before anything is written, where the file system can tell. It is asked first: to reserve would take all there is
+// before it fails, from whoever else writes there.
 void check_room(const std::vector<std::vector<JobFile>>& jobs, std::uint64_t bytes_per_file) {
   const std::uint64_t bytes = bytes_per_file * jobs.size() * jobs.front().size();
   struct statvfs status{};

@@ -1,6 +1,6 @@
 // screen.h - the whole terminal, for as long as somebody has it: its other screen, keys without Enter, no cursor. Plain
-// escape sequences that every terminal of today knows. Given back on leaving, at the signals that end a process, and while
-// it is stopped. One at a time, on the only thread.
+// escape sequences that every terminal of today knows. Given back on leaving, at the signals that end a process, and
+// while it is stopped. One at a time, on the only thread.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ class Screen {
   Screen& operator=(const Screen&) = delete;
 
   TerminalSize size() const { return terminal_size(1); }
-  // Lines beyond what there is room for, and what is too long of one, are left out. inverse: the line to mark; -1: none.
+  // Lines beyond what there is room for, and what is too long of one, are left out. inverse: the line to mark; -1:
+  // none.
   // False: the terminal has gone.
   bool draw(const std::vector<std::string>& lines, int inverse);
   // Waits for a key, at most until that time on CLOCK_MONOTONIC. kEnded: a signal, or the terminal has gone.

@@ -1,5 +1,5 @@
-// child.h - runs a program below this process, and is as good as the program to whoever started this one: it stops when the
-// program stops, hands on signals, and ends as the program has ended.
+// child.h - runs a program below this process, and is as good as the program to whoever started this one: it stops when
+// the program stops, hands on signals, and ends as the program has ended.
 #pragma once
 
 #include <string>

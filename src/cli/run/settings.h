@@ -12,8 +12,8 @@ namespace aiox::cli {
 // library accepts, and put into this process's environment; a variable whose option is not given is left as it is.
 void add_settings(CLI::App& command);
 
-// What is wrong with the AIOX_ variables that are set, a sentence for each: values for which the library takes its default,
-// and names that nobody reads.
+// What is wrong with the AIOX_ variables that are set, a sentence for each: values for which the library takes its
+// default, and names that nobody reads.
 std::vector<std::string> complaints_about_variables();
 
 }  // namespace aiox::cli

@@ -1,5 +1,5 @@
-// summary.h - what a program and all that it started did with aiox: collected in shared memory that aiox run makes, printed
-// when the program has ended, however it did.
+// summary.h - what a program and all that it started did with aiox: collected in shared memory that aiox run makes,
+// printed when the program has ended, however it did.
 #pragma once
 
 #include <cstdint>

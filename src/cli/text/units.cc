@@ -42,7 +42,8 @@ std::string bytes_text(double bytes) {
   double value = bytes / 1024;
   for (; value >= 1023.5 && power + 1 < kNames.size(); ++power) value /= 1024;
   const bool is_whole = value == std::floor(value);
-  return fmt::format("{} {}", is_whole || value >= 1000 ? fmt::format("{:.0f}", value) : three_figures(value), kNames[power]);
+  return fmt::format("{} {}", is_whole || value >= 1000 ? fmt::format("{:.0f}", value) : three_figures(value),
+                     kNames[power]);
 }
 
 std::string count_text(double count) {

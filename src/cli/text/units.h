@@ -16,8 +16,8 @@ std::string count_range_text(double least, double most);
 // 850 ns, 12.3 us, 4.56 ms, 1.23 s.
 std::string duration_text(double ns);
 
-// A size as fio takes it: a whole number with k, m, g or t behind it, for powers of 1024; nothing when it is not one, or
-// does not fit.
+// A size as fio takes it: a whole number with k, m, g or t behind it, for powers of 1024; nothing when it is not one,
+// or does not fit.
 std::optional<std::uint64_t> parse_size(const std::string& text);
 // A time as fio takes it, in nanoseconds: a number with us, ms, s, m or h behind it; without, seconds.
 std::optional<std::uint64_t> parse_duration(const std::string& text);

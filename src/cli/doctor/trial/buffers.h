@@ -53,7 +53,8 @@ class Buffers {
     return made;
   }
 
-  // Brings what is at the offsets into the page cache; then reads the first of them by a request alone, and all at once.
+  // Brings what is at the offsets into the page cache; then reads the first of them by a request alone, and all at
+  // once.
   void read_cached(int fd, const std::vector<off_t>& offsets, Row* row) const {
     for (const off_t offset : offsets) {
       if (::pread(fd, at(0), kRequestBytes, offset) < 0) break;

@@ -1,5 +1,6 @@
-// files.cc - what is tried on a file, or in a folder. Each row has a file of its own, without a name (O_TMPFILE) or with
-// one that is taken away at once; reads are of PATH itself where it is a file long enough, or nothing else is to be had.
+// files.cc - what is tried on a file, or in a folder. Each row has a file of its own, without a name (O_TMPFILE) or
+// with one that is taken away at once; reads are of PATH itself where it is a file long enough, or nothing else is to
+// be had.
 #include <fcntl.h>
 #include <sys/stat.h>
 

@@ -22,7 +22,7 @@ enum class InlineAnswer : uint8_t {
   kUnsupported,  // the file does not know RWF_NOWAIT for this
 };
 
-// What is to be moved: `length_bytes` in all vectors together.
+// A transfer: `length_bytes` in all vectors together.
 struct InlineTransfer {
   const iovec* vectors;
   unsigned count;

@@ -1,4 +1,6 @@
-// assert.cc - reports a failed assertion without allocating: it may run on any thread, in a signal handler included.
+// assert.cc - reports a failed assertion and ends the process; called by checked builds only.
+//
+// Owns nothing. Thread: any, in a signal handler included: it never allocates, locks or uses stdio.
 #include "base/assert.h"
 
 #include <stdlib.h>

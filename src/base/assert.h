@@ -1,7 +1,7 @@
 // assert.h - AIOX_ASSERT: the engine's invariants, checked in the dev, asan and tsan presets.
 //
-// A failed assertion writes one line and aborts. Release builds compile the condition away: inside somebody else's
-// process a shipped library never aborts on its own account.
+// A failed assertion writes one line and aborts. Release builds compile the condition away: in a process that
+// is not ours a shipped library never aborts on its own account.
 #pragma once
 
 namespace aiox::base {

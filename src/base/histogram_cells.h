@@ -27,7 +27,7 @@ constexpr uint64_t last_of_cell(size_t cell) {
 }
 
 // Whether a sample of so many values has that percentile (0 to 100): one value at least lies beyond it, on either side.
-// What is less than that is the largest or smallest value under another name.
+// With fewer it would be the largest or smallest value under another name.
 constexpr bool has_percentile(uint64_t count, double percentile) {
   if (percentile <= 0 || percentile >= 100) return count > 0;
   const double beyond = percentile < 50 ? percentile : 100 - percentile;
@@ -40,7 +40,8 @@ constexpr size_t cells_up_to(uint64_t largest) { return cell_of(largest) + 1; }
 static_assert(cell_of(63) == 63 && cell_of(64) == 64 && cell_of(127) == 127 && cell_of(128) == 128 &&
               cell_of(129) == 128);
 static_assert(last_of_cell(cell_of(1'000'000)) >= 1'000'000 && last_of_cell(cell_of(1'000'000) - 1) < 1'000'000);
-static_assert(has_percentile(2, 50) && has_percentile(1000, 99.9) && !has_percentile(999, 99.9) && !has_percentile(19, 99.999));
+static_assert(has_percentile(2, 50) && has_percentile(1000, 99.9) && !has_percentile(999, 99.9) &&
+              !has_percentile(19, 99.999));
 static_assert(cells_up_to(UINT64_MAX) == kCellsPerOctave * (64 - kCellBits + 1));
 
 }  // namespace aiox::base

@@ -1,6 +1,6 @@
 // probes.h - places where bpftrace, perf, SystemTap or gdb can look on, while the program runs: USDT probes of the
 // provider aiox (docs/tracing.md). Each is one nop and a note in the file; without <sys/sdt.h> at build time, nothing
-// at all. What is given to a probe must be at hand anyway: it is worked out whether anybody looks or not.
+// at all. Arguments must be at hand anyway: they are worked out whether a tracer looks or not.
 #pragma once
 
 #if defined(AIOX_PROBES)

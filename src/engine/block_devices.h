@@ -9,8 +9,8 @@
 // program's.
 //
 // The two views stay one: the kernel writes dirty pages back before a direct read and drops cached ones around a direct
-// write; within a descriptor the overlap rule of the file queue orders both kinds. What is not aligned to the device's
-// blocks goes through the page cache as ever.
+// write; within a descriptor the overlap rule of the file queue orders both kinds. A transfer that is not aligned to
+// the device's blocks goes through the page cache as ever.
 //
 // A handle is closed before the program's close() returns, and by the thread when it has been idle for AIOX_IDLE_MS.
 #pragma once
@@ -33,7 +33,7 @@ class BlockDevices {
 
   // Sees to it that there is the thread. False: none can be had. Thread: any that may start threads.
   bool ensure() AIOX_EXCLUDES(start_mu_);
-  bool is_alive() const { return is_alive_.load(std::memory_order_seq_cst) != 0; }
+  bool is_alive() const { return is_alive_.load(std::memory_order_seq_cst) != 0; }  // E-block
   // Hands over a request in flight in the direct lane, of a file that bypasses the cache. Thread: any, after ensure.
   void push(Request* request);
   // Closes the handle of the file, if there is one, before it returns. Nothing may be outstanding on it. Signal-safe:

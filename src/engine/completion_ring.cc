@@ -1,3 +1,8 @@
+// completion_ring.cc - puts events into a context's ring and takes them out, beside a program that may do the latter.
+//
+// Owns the ring's memory, of which the program has a view that it may write to: an index that is read from there is
+// brought into range before it is used. Thread: any. Blocks: no, but for another thread's post or take. Never drops an
+// event: a request has its place before it is accepted.
 #include "engine/completion_ring.h"
 
 #include "kernel/memory.h"
@@ -53,16 +58,17 @@ uint32_t CompletionRing::available() const {
 }
 
 bool CompletionRing::was_head_moved() const {
-  return head_word().load(std::memory_order_relaxed) !=
-         taken_head_.load(std::memory_order_relaxed);  // relaxed: a figure
+  // relaxed: figures.
+  return head_word().load(std::memory_order_relaxed) != taken_head_.load(std::memory_order_relaxed);
 }
 
 bool CompletionRing::reserve() {
-  // Pending first: an event that is posted between the two looks is counted twice, never not at all.
+  // Pending first: an event that is posted between the two looks is counted twice, never not at all (E-post: `post`
+  // moves the tail, then lowers pending_; both seq_cst).
   uint32_t pending = pending_.fetch_add(1, std::memory_order_seq_cst);
   if (pending + available() < capacity()) [[likely]] return true;
   kernel::MutexLock lock(post_mu_);  // now nothing is posted
-  if (pending_.load(std::memory_order_seq_cst) + available() <= capacity()) return true;
+  if (pending_.load(std::memory_order_seq_cst) + available() <= capacity()) return true;  // E-post
   pending_.fetch_sub(1, std::memory_order_seq_cst);
   return false;
 }
@@ -88,14 +94,14 @@ uint32_t CompletionRing::take(io_event* events, uint32_t count, bool may_wait) {
 
 uint32_t CompletionRing::take_locked(io_event* events, uint32_t count) {
   for (;;) {
-    uint32_t head = head_word().load(std::memory_order_acquire);
+    uint32_t head = head_word().load(std::memory_order_acquire);  // acquire: the exchange below decides
     const uint32_t first = head % slot_count_;
     uint32_t taken = distance(first, tail_word().load(std::memory_order_acquire) % slot_count_);  // E-post
     if (taken == 0) return 0;
     if (taken > count) taken = count;
     for (uint32_t i = 0; i < taken; i++) events[i] = ring_->events[(first + i) % slot_count_];
     const uint32_t next = (first + taken) % slot_count_;
-    // A reader in the program may have taken them meanwhile.
+    // A reader in the program may have taken them meanwhile. E-post: a place is free once its event is copied.
     if (head_word().compare_exchange_strong(head, next, std::memory_order_seq_cst)) {
       taken_head_.store(next, std::memory_order_relaxed);  // relaxed: a figure
       return taken;

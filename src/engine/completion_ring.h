@@ -2,7 +2,7 @@
 //
 // A completion is put at the tail the moment it happens, with no call by the program, so that programs which read the
 // ring themselves (QEMU, SPDK, Seastar, fio's userspace_reap) find what they find in the kernel's. They take events by
-// moving `head`; so do callers of io_getevents here, by compare-and-exchange, and whoever comes second looks again.
+// moving `head`; so do callers of io_getevents here, by compare-and-exchange, and the second of two looks again.
 //
 // Room: a request takes a place when it is accepted (reserve) and keeps it until its event has been taken, so a
 // completion never finds the ring full, and none is ever dropped.
@@ -27,7 +27,7 @@ class CompletionRing {
 
   // For at least `events` requests at a time; `id`: what the ring says of itself. False: no memory.
   bool open(uint32_t events, uint32_t id);
-  // Nobody uses it any more.
+  // No thread uses it any more.
   void close();
 
   // What io_context_t is.
@@ -36,8 +36,8 @@ class CompletionRing {
   void set_address(uintptr_t address) { memory_.program_view = reinterpret_cast<void*>(address); }
   // What the ring at an address that was one's says of itself. Reads it there, as libaio itself does.
   static uint32_t id_at(uintptr_t address) {
-    return std::atomic_ref<uint32_t>(reinterpret_cast<Layout*>(address)->id)
-        .load(std::memory_order_relaxed);  // relaxed: its own
+    std::atomic_ref<uint32_t> id(reinterpret_cast<Layout*>(address)->id);
+    return id.load(std::memory_order_relaxed);  // relaxed: it is written once, before the program has the address
   }
   // Whether there is a ring at that address, which need not be readable, and what it says of itself.
   static bool is_ring_at(uintptr_t address, uint32_t* id);
@@ -45,9 +45,9 @@ class CompletionRing {
   // A place for one more event. False: as many are in flight, or wait to be taken, as the ring holds.
   bool reserve() AIOX_EXCLUDES(post_mu_);
   // The request was not accepted after all.
-  void give_back() { pending_.fetch_sub(1, std::memory_order_seq_cst); }
+  void give_back() { pending_.fetch_sub(1, std::memory_order_seq_cst); }  // E-post
   // Requests that have a place and no event yet.
-  uint32_t pending() const { return pending_.load(std::memory_order_seq_cst); }
+  uint32_t pending() const { return pending_.load(std::memory_order_seq_cst); }  // E-post
   uint32_t capacity() const { return slot_count_ - 1; }
 
   // Puts an event at the tail, in the place of a request. E-wait: look for waiters afterwards.
@@ -55,14 +55,14 @@ class CompletionRing {
 
   // Takes up to `count` events. Returns how many. may_wait: for another thread that takes; else none.
   uint32_t take(io_event* events, uint32_t count, bool may_wait = true) AIOX_EXCLUDES(take_mu_);
-  // Events that nobody has taken.
+  // Events that are in the ring and not yet taken.
   uint32_t available() const;
 
   // Whether the program has moved the head by itself since `take` last did.
   bool was_head_moved() const;
 
  private:
-  // Shared with the program, which may write anything to it: what is read from it is brought into range.
+  // Shared with the program, which may write anything to it: indexes read from it are brought into range.
   struct Layout {
     uint32_t id, slot_count, head, tail, magic, compatible_features, incompatible_features, header_bytes;
     io_event events[];

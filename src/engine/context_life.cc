@@ -40,12 +40,12 @@ class DrainWaiter final : public Waiter {
 }  // namespace
 
 bool Engine::open_for_contexts() {
-  if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;
+  if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;  // acquire: the stores, as opened below
   MutexLock lock(node_mu_);
   if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;
   // The largest last: where address space is short it takes what there is.
   if (!vector_stores.open() || !context_requests.open(config.events_max + Contexts::kExtraMax)) return false;
-  is_open_for_contexts_.store(true, std::memory_order_release);
+  is_open_for_contexts_.store(true, std::memory_order_release);  // release: with the first look above
   return true;
 }
 
@@ -63,7 +63,7 @@ int Engine::destroy_context(Context* context) {
   {
     Inside inside;
     if (!contexts.begin_destroy(context)) return -EINVAL;
-    // Whoever waits for its events is told that there will be none.
+    // Threads that wait for its events return: there will be none.
     wait_slots.wake(context->any_waiter());
     call_workers(context);
   }

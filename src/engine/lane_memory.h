@@ -2,7 +2,7 @@
 //
 // After a row of refusals the lane is left alone for a while, twice as long each time, and then tried again: a file
 // that is being extended, or whose pages are dirty, may be neither soon.
-// Thread: any; relaxed, since only the number of tries depends on it. Signal-safe: yes.
+// Thread: any; relaxed, since only the number of tries depends on the figures here. Signal-safe: yes.
 #pragma once
 
 #include <atomic>
@@ -21,25 +21,25 @@ class LaneMemory {
     refusals_.store(0, std::memory_order_relaxed);
     next_pause_.store(kPauseMin, std::memory_order_relaxed);
   }
-  // The kernel does not know the way at all.
+  // The kernel does not know the way at all. relaxed: a figure.
   void give_up() { pause_left_.store(kForEver, std::memory_order_relaxed); }
 
   bool should_try() {
-    uint32_t left = pause_left_.load(std::memory_order_relaxed);
+    uint32_t left = pause_left_.load(std::memory_order_relaxed);  // relaxed: a figure
     if (left == 0) [[likely]] return true;
     if (left != kForEver) pause_left_.store(left - 1, std::memory_order_relaxed);
     return false;
   }
   void succeeded() {
-    if (refusals_.load(std::memory_order_relaxed) == 0) [[likely]] return;
+    if (refusals_.load(std::memory_order_relaxed) == 0) [[likely]] return;  // relaxed: figures
     refusals_.store(0, std::memory_order_relaxed);
     next_pause_.store(kPauseMin, std::memory_order_relaxed);
   }
   void refused() {
-    uint32_t refusals = refusals_.load(std::memory_order_relaxed) + 1;
+    uint32_t refusals = refusals_.load(std::memory_order_relaxed) + 1;  // relaxed: figures
     refusals_.store(refusals, std::memory_order_relaxed);
     if (refusals < kRefusalsInARow) return;
-    uint32_t pause = next_pause_.load(std::memory_order_relaxed);
+    uint32_t pause = next_pause_.load(std::memory_order_relaxed);  // relaxed: figures
     pause_left_.store(pause, std::memory_order_relaxed);
     next_pause_.store(pause * 2 < kPauseMax ? pause * 2 : kPauseMax, std::memory_order_relaxed);
     refusals_.store(kRefusalsInARow - 1, std::memory_order_relaxed);  // one try decides from now on

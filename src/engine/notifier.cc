@@ -1,3 +1,8 @@
+// notifier.cc - the queue of notifications that could not be delivered at once, and the threads that deliver them.
+//
+// Thread: `deliver` runs on the thread that publishes; `run` and what it calls on threads of the notifier's own,
+// started when there is something to deliver and gone after the idle time. A callback runs with an empty signal mask
+// and may end the thread, fork, or never return. Never sends a signal or calls the program under mu_.
 #include "engine/notifier.h"
 
 #include <pthread.h>
@@ -24,7 +29,7 @@ pthread_once_t g_gone_key_once = PTHREAD_ONCE_INIT;
 struct Call {
   void (*function)(union sigval);
   union sigval value;
-  std::atomic<uint32_t>* is_taken;  // the new thread has its copy; nullptr: nobody waits for that
+  std::atomic<uint32_t>* is_taken;  // the new thread has its copy; nullptr: no thread waits for that
 };
 
 void set_signal_mask(bool is_blocking) {
@@ -52,7 +57,8 @@ void release(Notification* notification) {
 void* own_thread_entry(void* argument) {
   Call call = *static_cast<Call*>(argument);
   std::atomic<uint32_t>* is_taken = call.is_taken;
-  is_taken->store(1, std::memory_order_release);  // `argument` is the creator's stack: not ours after this
+  // release: with the acquire in Notifier::call. `argument` is the creator's stack, and not to be touched after this.
+  is_taken->store(1, std::memory_order_release);
   kernel::futex_wake(*is_taken);
   set_signal_mask(false);
   call.function(call.value);
@@ -78,7 +84,7 @@ void Notifier::enqueue(Notification* notification) {
     MutexLock lock(mu_);
     queue_.push_back(notification);
     queued_++;
-    sequence_.fetch_add(1, std::memory_order_release);
+    sequence_.fetch_add(1, std::memory_order_release);  // release: mu_ orders it already; the futex word must change
     is_thread_needed = queued_ > idle_ && threads_ < threads_max_;
     if (is_thread_needed) {
       threads_++;
@@ -100,8 +106,9 @@ bool Notifier::start_counted_thread() {
   MutexLock lock(mu_);
   threads_--;
   idle_--;
-  // With no thread at all, nobody comes back to the queue by itself: idle workers, the reaper and submitters try again.
+  // With no thread at all the queue is left alone: idle workers, the reaper and submitters try again.
   if (threads_ > 0) return true;
+  // E-reaper: before call_for_notifier wakes the reaper.
   is_stranded_.store(true, std::memory_order_seq_cst);
   return false;
 }
@@ -109,7 +116,7 @@ bool Notifier::start_counted_thread() {
 void Notifier::retry_stranded() {
   {
     MutexLock lock(mu_);
-    is_stranded_.store(false, std::memory_order_release);
+    is_stranded_.store(false, std::memory_order_release);  // release: mu_ orders it already
     if (queue_.empty() || threads_ > 0) return;
     threads_++;
     idle_++;
@@ -128,7 +135,7 @@ Notification* Notifier::next() {
       mu_.unlock();
       return notification;
     }
-    uint32_t seen = sequence_.load(std::memory_order_acquire);
+    uint32_t seen = sequence_.load(std::memory_order_acquire);  // acquire: mu_ orders it already
     mu_.unlock();
     int error = kernel::futex_wait_until(sequence_, seen, deadline);
     mu_.lock();
@@ -159,6 +166,7 @@ bool Notifier::call(Notification* notification) {
     call.is_taken = &is_taken;
     pthread_t thread;
     if (pthread_create(&thread, &notification->attributes, own_thread_entry, &call) == 0) {
+      // acquire: the thread has copied `call`.
       while (is_taken.load(std::memory_order_acquire) == 0) kernel::futex_wait_until(is_taken, 0, kernel::kNoTimeout);
       release(notification);
       return true;

@@ -26,7 +26,7 @@ class Notifier {
   void deliver(Notification* notification, bool may_send_here) AIOX_EXCLUDES(mu_);
 
   // Whether notifications wait because no thread could be had for them (RLIMIT_NPROC, cgroup pids, memory).
-  bool is_stranded() const { return is_stranded_.load(std::memory_order_seq_cst); }
+  bool is_stranded() const { return is_stranded_.load(std::memory_order_seq_cst); }  // E-reaper
   // Tries for a thread again. Thread: any that may start threads.
   void retry_stranded() AIOX_EXCLUDES(mu_);
 

@@ -1,3 +1,7 @@
+// ready_queue.cc - the memory of the ready queues' nodes: mapped in chunks, handed out, never given back.
+//
+// Owns the chunks of the running engine. Thread: one at a time, the one that makes a file queue or the engine itself.
+// Never called by a push, so a push never allocates.
 #include "engine/ready_queue.h"
 
 #include "kernel/memory.h"

@@ -1,6 +1,7 @@
 // recording.cc - what the engine tells the recorder, where that is on: its own terms turned into those of the figures.
 //
-// Thread: whoever submits or ends a request. Blocks: no, but for a file's name when it is first seen. Owns nothing.
+// Thread: the one that submits or ends the request. Blocks: no, but for a file's name when it is first seen. Owns
+// nothing.
 #include "engine/engine.h"
 
 namespace aiox::engine {
@@ -37,7 +38,7 @@ void Engine::record_begin(FileQueue* file) {
     if (known == 0) {
       place = recorder.enter_file(file->fd());
       uint32_t none = 0;
-      // Another thread was faster: one of the two has to leave again.
+      // Another thread was faster: one of the two has to leave again. relaxed: a figure.
       if (!file->file_figures.compare_exchange_strong(none, place + 1, std::memory_order_relaxed))
         recorder.leave_file(place);
     } else {

@@ -1,3 +1,7 @@
+// request.cc - the checked steps of a request's states, and the copy of a notification's thread attributes.
+//
+// Owns nothing. Thread: whichever has the request at that moment; the exchange hands it on (E-state). Blocks: no;
+// copying attributes allocates, in the submitting call. Never looks at the control block.
 #include "engine/request.h"
 
 #include <sched.h>
@@ -11,6 +15,7 @@ void change_state(Request* request, RequestState from, RequestState to) {
 }
 
 void mark_done(Request* request) {
+  // E-state
   [[maybe_unused]] RequestState previous = request->state.exchange(RequestState::kDone, std::memory_order_acq_rel);
   AIOX_ASSERT(previous == RequestState::kInFlight || previous == RequestState::kCanceling ||
               previous == RequestState::kDone);

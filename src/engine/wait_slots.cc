@@ -1,3 +1,7 @@
+// wait_slots.cc - gives wait slots to waiting threads, and wakes the ones that a publisher names.
+//
+// Owns nothing but the slots, which lie in the engine for its whole life: a slot that was given back may be woken, to
+// no harm. Thread: any, signal handlers included. Never takes a lock, allocates or sleeps.
 #include "engine/wait_slots.h"
 
 namespace aiox::engine {
@@ -17,15 +21,17 @@ uint32_t WaitSlots::take() {
 }
 
 void WaitSlots::give_back(uint32_t slot) {
+  // release: with the exchange in `take`, so that the next owner finds wants_lead as this one left it.
   if (slot != kNone) slots_[slot - 1].is_taken.store(0, std::memory_order_release);
 }
 
 void WaitSlots::wake_one(uint32_t slot) {
-  word(slot).fetch_add(1, std::memory_order_acq_rel);
+  word(slot).fetch_add(1, std::memory_order_acq_rel);  // E-wait: a waiter that has read the word does not sleep on it
   kernel::futex_wake(word(slot));
 }
 
 void WaitSlots::unwant_lead_of(uintptr_t owner) {
+  // seq_cst: as in pass_lead_on, though the thread has taken its slots itself.
   uint32_t last = used_max_.load(std::memory_order_seq_cst);
   for (uint32_t slot = 1; slot <= last; slot++) {
     // relaxed: only the thread's own stores can match.
@@ -34,10 +40,10 @@ void WaitSlots::unwant_lead_of(uintptr_t owner) {
 }
 
 void WaitSlots::wake_others_of(uintptr_t owner, uint32_t slot) {
-  uint32_t last = used_max_.load(std::memory_order_seq_cst);
+  uint32_t last = used_max_.load(std::memory_order_seq_cst);  // seq_cst: as above
   for (uint32_t other = 1; other <= last; other++) {
-    if (other == slot || slots_[other - 1].owner.load(std::memory_order_relaxed) != owner)
-      continue;  // relaxed: as above
+    // relaxed: only the thread's own stores can match.
+    if (other == slot || slots_[other - 1].owner.load(std::memory_order_relaxed) != owner) continue;
     wake_one(other);
   }
 }
@@ -51,12 +57,14 @@ void WaitSlots::want_lead(uint32_t slot, uintptr_t owner) {
 }
 
 void WaitSlots::unwant_lead(uint32_t slot) {
+  // E-lead: the flag decides who takes it off the count, this waiter or the leader that passes the lead on.
   if (slots_[slot - 1].wants_lead.exchange(0, std::memory_order_seq_cst) != 0) {
     wanting_.fetch_sub(1, std::memory_order_seq_cst);
   }
 }
 
 void WaitSlots::pass_lead_on() {
+  // E-lead: sequentially consistent; a waiter has taken its slot before it says that it wants to lead.
   uint32_t last = used_max_.load(std::memory_order_seq_cst);
   for (uint32_t slot = 1; slot <= last; slot++) {
     if (slots_[slot - 1].wants_lead.load(std::memory_order_seq_cst) == 0) continue;
@@ -74,7 +82,7 @@ void WaitSlots::wake(uint32_t slot) {
   }
   uint32_t last = used_max_.load(std::memory_order_seq_cst);  // E-wait
   for (uint32_t other = 1; other <= last; other++) {
-    if (slots_[other - 1].is_taken.load(std::memory_order_acquire) != 0) wake_one(other);
+    if (slots_[other - 1].is_taken.load(std::memory_order_acquire) != 0) wake_one(other);  // E-wait
   }
 }
 

@@ -1,3 +1,8 @@
+// aio_ring.cc - a context of the kernel's native AIO, and the system calls on it.
+//
+// Owns the context until close; the ring that the kernel maps for it is read here and never written but for its head.
+// Thread: any. Blocks: wait alone, until an event is there. Never copies events out by a system call, which would move
+// the head under those who read the ring.
 #include "kernel/aio_ring.h"
 
 #include <sys/mman.h>

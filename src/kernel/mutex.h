@@ -4,8 +4,16 @@
 // fork wipes), and clang's analysis needs an annotated type. The algorithm is the three-state futex lock of Drepper's
 // "Futexes Are Tricky" (mutex2). Not recursive. Thread: any; Signal-safe: try_lock only.
 //
-// Lock ranks, outermost first; a thread takes a lock only while it holds none of the same or a later rank:
-//   Root::start_mu_ < FileQueue::mu_ < Service::mu_ < Worker::cancel_mu_ < Notifier::mu_
+// Lock ranks, outermost first; a thread takes a lock only while it holds none of the same line or a later one:
+//   Root::start_mu
+//   Engine::probe_mu_ Engine::node_mu_
+//   Contexts::mu_ Context::poll_mu_
+//   Reaper::start_mu_ BlockDevices::start_mu_ StreamPoller::start_mu_
+//   FileQueue::mu_
+//   Service::mu_
+//   Worker::cancel_mu_
+//   Threads::mutex_ StreamPoller::Group::mu
+//   Notifier::mu_ Recorder::files_mu_ CompletionRing::post_mu_ CompletionRing::take_mu_ CopyStores::mu_
 #pragma once
 
 #include "base/thread_annotations.h"
@@ -17,6 +25,7 @@ class AIOX_CAPABILITY("mutex") Mutex {
  public:
   bool try_lock() AIOX_TRY_ACQUIRE(true) {
     uint32_t unlocked = kUnlocked;
+    // acquire: what was written under the lock, with the release in unlock; relaxed: a failure reads nothing.
     return word_.compare_exchange_strong(unlocked, kLocked, std::memory_order_acquire, std::memory_order_relaxed);
   }
 
@@ -26,6 +35,7 @@ class AIOX_CAPABILITY("mutex") Mutex {
   }
 
   void unlock() AIOX_RELEASE() {
+    // release: with the acquire of the next holder.
     if (word_.exchange(kUnlocked, std::memory_order_release) == kContended) futex_wake(word_, 1);
   }
 
@@ -34,8 +44,7 @@ class AIOX_CAPABILITY("mutex") Mutex {
   static constexpr uint32_t kLocked = 1;
   static constexpr uint32_t kContended = 2;
 
-  // What is done under these locks takes some hundred nanoseconds, and sleeping some thousand: it is worth a look or
-  // two.
+  // Critical sections take some 100 ns, a sleep some 1,000: spin briefly first.
   static constexpr int kSpins = 100;
 
   void lock_slow() AIOX_NO_THREAD_SAFETY_ANALYSIS {
@@ -45,7 +54,7 @@ class AIOX_CAPABILITY("mutex") Mutex {
       if (word == kContended) break;  // others sleep already
       relax();
     }
-    while (word_.exchange(kContended, std::memory_order_acquire) != kUnlocked) {
+    while (word_.exchange(kContended, std::memory_order_acquire) != kUnlocked) {  // acquire: as in try_lock
       futex_wait_until(word_, kContended, kNoTimeout);
     }
   }

@@ -1,3 +1,7 @@
+// shared_memory.cc - memory with two addresses: the program's view, which it may move or unmap, and the engine's.
+//
+// Owns nothing: SharedMemory is its user's, who unmaps it. Thread: any. Blocks: no. Never trusts an address that the
+// program gives: read_carefully asks the kernel to copy, and is told where it cannot.
 #include "kernel/shared_memory.h"
 
 #include <sys/mman.h>

@@ -1,3 +1,7 @@
+// signal_send.cc - queues a signal with SI_ASYNCIO and a value, to the process or to one of its threads.
+//
+// Owns nothing. Thread: any. Signal-safe: yes. Blocks: no; -EAGAIN where the signal queue is full (RLIMIT_SIGPENDING).
+// Never changes errno.
 #include "kernel/signal_send.h"
 
 #include <cstring>

@@ -1,4 +1,7 @@
 // aiox_api.cc - the questions of <aiox/aiox.h>, answered from the engine. See that header for the contract.
+//
+// Owns the version note by which a file is known as aiox. Thread: any. Blocks: aiox_get_lane for the time of a probe.
+// The questions about counters and the version never make an engine; those about lanes and settings do.
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 

@@ -13,9 +13,8 @@ struct Submission;
 
 namespace aiox::shim {
 
-// block: a copy of *control_block, which other threads may change; what is written back goes to *control_block
-// (aio_key).
-// submission: has its fd; gets what is to be done, and vectors that are to be freed when it is not submitted.
+// block: a copy of *control_block, which other threads may change; aio_key is written back to *control_block.
+// submission: has its fd; gets the operation, and vectors that are to be freed when it is not submitted.
 // 0, or the -errno of io_submit(2).
 int check_and_prepare(engine::Engine* engine, const iocb& block, iocb* control_block, engine::Submission* submission);
 

@@ -1,8 +1,8 @@
 // recorder.h - counts what the engine does, in shared memory that the aiox command reads (segment.h). One per engine.
 //
-// Off unless asked for (AIOX_STATS=1): then is_on() is all that anybody pays. Each thread counts in figures of its own,
-// by additions that are one instruction and not locked: a signal handler on the thread cannot come between. What is
-// written is never read back to decide anything by: who may attach the memory may write to it.
+// Off unless asked for (AIOX_STATS=1): then is_on() is all that it costs. Each thread counts in figures of its own,
+// by additions that are one instruction and not locked: a signal handler on the thread cannot come between. The
+// figures are never read back to decide anything: any process that may attach the memory may write to it.
 //
 // Thread: any. Signal-safe: yes, but open, enter_file and leave_file. Blocks: no. errno kept.
 #pragma once
@@ -36,7 +36,7 @@ struct ThreadPlace {
   uint32_t file;           // of the submission under way: its place among the files
   uint32_t untimed_left;   // submissions that may go untimed
   uint32_t untimed_count;  // answers in the call that a timed one will stand for
-  bool is_alone;           // nobody else counts in `figures`
+  bool is_alone;           // no other thread counts in `figures`
   // The last answer in the call that was counted as alike, and as what: of one that is the same nothing has to be
   // looked up.
   Asked last;
@@ -73,7 +73,7 @@ class Recorder {
   void refused() { figures_->refused.fetch_add(1, std::memory_order_relaxed); }  // relaxed: a figure
   uint32_t file_under_way() const { return t_place.file; }
 
-  // ---- For whoever ends one ----
+  // ---- For the thread that ends one ----
   void ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks, uint32_t file);
 
   // ---- For the rest of the engine ----

@@ -1,6 +1,6 @@
 // ticks.h - the clock of the statistics: the processor's own counter where that runs evenly and is the same on all
 // processors, else CLOCK_MONOTONIC in nanoseconds. A reader finds out what a tick is from two readings of both, so
-// nobody calibrates anything. Thread: any. Signal-safe: yes.
+// nothing is calibrated. Thread: any. Signal-safe: yes.
 #pragma once
 
 #include <cstdint>

@@ -330,6 +330,26 @@ AIOX_CASE("io_pgetevents: a pending signal that the mask lets through interrupts
   }
 }
 
+AIOX_CASE("io_pgetevents: a pending signal is let in where nothing is to be waited for, and where a limit is over") {
+  conformance::handle_signal(SIGUSR1, count_signal);
+  conformance::block_signal(SIGUSR1);
+  Context context;
+  io_event event;
+  sigset_t none;
+  sigemptyset(&none);
+  const timespec no_time = {};
+  int rounds = 0;
+  for (const long minimum : {0, 1}) {
+    for (const timespec* limit : {&no_time, static_cast<const timespec*>(nullptr)}) {
+      if (limit != nullptr && way() == Way::kNames) continue;  // libaio does not ask the kernel then
+      pthread_kill(pthread_self(), SIGUSR1);
+      EXPECT_EQ(pget_events(context, minimum, 1, &event, limit, &none), -EINTR);
+      EXPECT_EQ(handled.load(), ++rounds);
+      EXPECT(is_blocked(SIGUSR1));
+    }
+  }
+}
+
 AIOX_CASE("io_pgetevents: a signal that the given mask blocks stays pending through the wait") {
   conformance::handle_signal(SIGUSR1, count_signal);
   Context context;

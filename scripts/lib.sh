@@ -1,5 +1,5 @@
-# lib.sh - what the scripts share: messages, long steps that show that they are alive, and what measuring with fio needs.
-# Sourced by bash; never run by itself.
+# lib.sh - what the scripts share: messages, long steps that show that they are alive, and what measuring with fio
+# needs. Sourced by bash; never run by itself.
 # shellcheck shell=bash
 
 if [[ -t 1 && ${TERM:-dumb} != dumb && -z ${NO_COLOR:-} ]]; then
@@ -21,8 +21,8 @@ die() {
 # min_sec 83 -> 1:23
 min_sec() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
-# start_step COMMAND... - starts the command in a process group of its own: stop_step reaches the grandchildren too, and Ctrl-C
-# does not reach it first. wait_step returns its exit status.
+# start_step COMMAND... - starts the command in a process group of its own: stop_step reaches the grandchildren too, and
+# Ctrl-C does not reach it first. wait_step returns its exit status.
 STEP_PID=
 start_step() {
   set -m

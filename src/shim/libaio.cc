@@ -231,7 +231,8 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
     if (taken < count && mask == nullptr) taken = wait_for_quick_events(caller.engine(), context, count, events, taken);
     // The kernel lets in what the mask lets through also where it has nothing to wait for.
     const bool is_interrupted = mask != nullptr && kernel::sleep_with_mask(0, bits) == -EINTR;
-    return taken == 0 && is_interrupted ? long{-EINTR} : long{taken};  // not one of another type: -EINTR would lose its sign
+    // long on both sides: as the type of `taken`, -EINTR would lose its sign.
+    return taken == 0 && is_interrupted ? long{-EINTR} : long{taken};
   }
   return wait_for_events(caller.engine(), context, min_count, count, events, taken, timeout, mask != nullptr ? &bits : nullptr);
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# bound.sh PROGRAM NAME... - PROGRAM is bound to each NAME (name, or name@version), works on libc, and works on aiox when
-# that is preloaded, which then answers all its requests; likewise through AIOX_VERBOSE's one line.
+# bound.sh PROGRAM NAME... - PROGRAM is bound to each NAME (name, or name@version), works on libc, and works on aiox
+# when that is preloaded, which then answers all its requests; likewise through AIOX_VERBOSE's one line.
 set -u
 program=$1
 shift

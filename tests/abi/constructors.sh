@@ -1,5 +1,6 @@
 #!/bin/sh
-# constructors.sh LIBRARY - loading it runs no code of ours: .init_array and .fini_array hold the compiler's one entry each
+# constructors.sh LIBRARY - loading it runs no code of ours: .init_array and .fini_array hold the compiler's one entry
+# each
 # (frame_dummy, __do_global_dtors_aux), and there is nothing before or beside them.
 set -eu
 [ -s "$1" ] || { echo "FAILED: there is no $1"; exit 1; }

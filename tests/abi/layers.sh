@@ -1,6 +1,6 @@
 #!/bin/sh
-# layers.sh SOURCE-DIR - includes point one way, shim -> engine -> backend -> kernel -> base, with stats, the figures that
-# others may read, beside the backends; only the shim knows the control blocks of <aio.h> and <libaio.h>.
+# layers.sh SOURCE-DIR - includes point one way, shim -> engine -> backend -> kernel -> base, with stats, the figures
+# that others may read, beside the backends; only the shim knows the control blocks of <aio.h> and <libaio.h>.
 set -eu
 cd "$1/src"
 status=0

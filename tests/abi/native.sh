@@ -1,7 +1,7 @@
 #!/bin/sh
-# native.sh linked|versions|t64|no_versions LIBAIO-FOLDER PROGRAM [PLUGIN] - native AIO by the names of libaio, in every way
-# that one gets at aiox: PROGRAM works on the distribution's libaio, and on aiox where that is preloaded, where the drop-in
-# of the folder takes the other's place, and where it was linked with; each time, it is told who answered.
+# native.sh linked|versions|t64|no_versions LIBAIO-FOLDER PROGRAM [PLUGIN] - native AIO by the names of libaio, in every
+# way that one gets at aiox: PROGRAM works on the distribution's libaio, and on aiox where that is preloaded, where the
+# drop-in of the folder takes the other's place, and where it was linked with; each time, it is told who answered.
 set -u
 bound=$1 folder=$2
 shift 2
@@ -29,8 +29,8 @@ if [ "$bound" = linked ]; then
   answered "*/libaiox.so.1" "$@"
   exit 0
 fi
-# The stock library is the oracle of what is checked. It does not have the other name here, and takes references without a
-# version for the four-argument one.
+# The stock library is the oracle of what is checked. It does not have the other name here, and takes references without
+# a version for the four-argument one.
 if [ "$bound" = versions ] && /sbin/ldconfig -p | grep -q 'libaio\.so\.1 '; then
   answered "/*lib*/libaio.so.1" "$@"
 fi

@@ -2,7 +2,8 @@
 # shellcheck shell=sh
 failures=0
 
-# What is set for the tests, or by the caller's shell, is not for the command: the former stay as variables of the script.
+# What is set for the tests, or by the caller's shell, is not for the command: the former stay as variables of the
+# script.
 unset LD_PRELOAD LD_LIBRARY_PATH
 for variable in $(env | sed -n 's/^\(AIOX_[A-Z_]*\)=.*/\1/p'); do
   eval "value=\$$variable"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# shifted_clock.sh PROGRAM CLOCK - another library answers for the clock, a day ahead: waits with a limit take that long, and
-# those without one end with their requests. In front of aiox and behind it, on every backend.
+# shifted_clock.sh PROGRAM CLOCK - another library answers for the clock, a day ahead: waits with a limit take that
+# long, and those without one end with their requests. In front of aiox and behind it, on every backend.
 # shellcheck source=tests/company/common.sh
 . "$(dirname "$0")/common.sh"
 program=$1

@@ -1,7 +1,7 @@
 #!/bin/sh
 # build_nginx.sh [FOLDER] - an nginx that can do what nginx_aio.sh tests: Debian's is built without file AIO. Fetches
-# Debian's source of it, unpatched, and builds FOLDER/nginx (default: build/nginx of this tree, where nginx_aio.sh looks);
-# half a minute. To be run by hand; wants a network, a compiler and make, and changes nothing outside of FOLDER.
+# Debian's source of it, unpatched, and builds FOLDER/nginx (default: build/nginx of this tree, where nginx_aio.sh
+# looks); half a minute. To be run by hand; wants a network, a compiler and make, and changes nothing outside of FOLDER.
 set -eu
 folder=${1:-$(dirname "$0")/../../build/nginx}
 mkdir -p "$folder/lists/partial"

@@ -9,10 +9,11 @@
 # Environment (set by CTest): AIOX_TEST_PRELOAD the library, AIOX_TEST_LIBAIO the libaio.so.1 of the drop-in way,
 # AIOX_TEST_SCRATCH a folder on a disk.
 #
-# AIOX_TEST_AGAINST runs the same without aiox, to tell a fault of the script from one of the library. To be done by hand
-# whenever a script changes; everything has to pass:
+# AIOX_TEST_AGAINST runs the same without aiox, to tell a fault of the script from one of the library. To be done by
+# hand whenever a script changes; everything has to pass:
 #   AIOX_TEST_AGAINST=glibc   the programs that use POSIX AIO
-#   AIOX_TEST_AGAINST=kernel  those that use libaio or io_submit(2). With strace installed it is also checked that they do.
+#   AIOX_TEST_AGAINST=kernel  those that use libaio or io_submit(2). With strace installed it is also checked that they
+#   do.
 set -eu
 
 # shellcheck disable=SC2034  # of the scripts that source this
@@ -70,8 +71,8 @@ make_loop() {
   loops="$loops $loop"
 }
 
-# start_under_aiox command...: in the background as $child, reading from $input; output to $work/out, what goes to stderr
-# to $work/err; ends after 100 s at the latest.
+# start_under_aiox command...: in the background as $child, reading from $input; output to $work/out, what goes to
+# stderr to $work/err; ends after 100 s at the latest.
 start_under_aiox() {
   : >"$work/calls"
   case $against in

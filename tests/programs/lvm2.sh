@@ -1,6 +1,6 @@
 #!/bin/sh
-# lvm2.sh [BACKEND [WAY]] - LVM's commands, unmodified, on two loop devices: each reads and writes labels and metadata by
-# native AIO with O_DIRECT on block devices. Physical volumes, a volume group and logical volumes are made, extended,
+# lvm2.sh [BACKEND [WAY]] - LVM's commands, unmodified, on two loop devices: each reads and writes labels and metadata
+# by native AIO with O_DIRECT on block devices. Physical volumes, a volume group and logical volumes are made, extended,
 # reduced, striped, renamed, restored from a backup and removed; after each step LVM without aiox has to read the same.
 #
 # Nothing but the two devices is looked at, nothing outside of the scratch folder is written, and volumes are not

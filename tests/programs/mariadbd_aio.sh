@@ -1,8 +1,9 @@
 #!/bin/sh
 # mariadbd_aio.sh [BACKEND] - MariaDB's server, unmodified, with innodb_linux_aio=aio: one thread waits in
-# syscall(SYS_io_getevents) without a limit on a context that libaio's io_setup has made and that other threads submit to,
-# and io_destroy has to wake it with EINVAL when the server ends. A buffer pool smaller than the tables; O_DIRECT and the
-# page cache; two clients. The tables have to be what they are without aiox: after a clean end, and recovered after a kill.
+# syscall(SYS_io_getevents) without a limit on a context that libaio's io_setup has made and that other threads submit
+# to, and io_destroy has to wake it with EINVAL when the server ends. A buffer pool smaller than the tables; O_DIRECT
+# and the page cache; two clients. The tables have to be what they are without aiox: after a clean end, and recovered
+# after a kill.
 #
 # Not the drop-in way: a libaio.so.1 alone does not see the server's own system call.
 . "$(dirname "$0")/common.sh"

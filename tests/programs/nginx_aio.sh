@@ -1,9 +1,9 @@
 #!/bin/sh
-# nginx_aio.sh [BACKEND] - nginx, unmodified, serves files over TCP loopback with "aio on": reads by syscall(2), an eventfd
-# in epoll that counts the events, io_getevents that does not wait. As one process, and as a master that forks workers
-# and makes new ones on SIGHUP; O_DIRECT, which nginx turns on and off by fcntl between one read and the next of a file
-# that several requests may share, and without. Whole files and ranges of many sizes to several clients at once, compared
-# byte for byte.
+# nginx_aio.sh [BACKEND] - nginx, unmodified, serves files over TCP loopback with "aio on": reads by syscall(2), an
+# eventfd in epoll that counts the events, io_getevents that does not wait. As one process, and as a master that forks
+# workers and makes new ones on SIGHUP; O_DIRECT, which nginx turns on and off by fcntl between one read and the next of
+# a file that several requests may share, and without. Whole files and ranges of many sizes to several clients at once,
+# compared byte for byte.
 . "$(dirname "$0")/common.sh"
 need_program curl
 

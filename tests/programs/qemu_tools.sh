@@ -1,8 +1,8 @@
 #!/bin/sh
-# qemu_tools.sh [BACKEND [WAY]] - qemu-img, qemu-io and qemu-nbd, unmodified, with aio=native: they submit vectors with an
-# eventfd each and take the events out of the completion ring by themselves, never by io_getevents. Benchmarks at depths 1
-# and 64; conversions raw to qcow2 and back; scripts of reads and writes that verify patterns; a server with several
-# clients. Contents are compared.
+# qemu_tools.sh [BACKEND [WAY]] - qemu-img, qemu-io and qemu-nbd, unmodified, with aio=native: they submit vectors with
+# an eventfd each and take the events out of the completion ring by themselves, never by io_getevents. Benchmarks at
+# depths 1 and 64; conversions raw to qcow2 and back; scripts of reads and writes that verify patterns; a server with
+# several clients. Contents are compared.
 . "$(dirname "$0")/common.sh"
 need_program qemu-img qemu-utils
 need_program qemu-io qemu-utils

@@ -1,7 +1,7 @@
 #!/bin/sh
-# stressapptest.sh [BACKEND [WAY]] - stressapptest's disk test, unmodified: three threads with O_DIRECT on one file, and on
-# a loop device where there is one; one writes patterns, the others read them in any order and compare. One request at a
-# time in a context of five, waited for with a timeout.
+# stressapptest.sh [BACKEND [WAY]] - stressapptest's disk test, unmodified: three threads with O_DIRECT on one file, and
+# on a loop device where there is one; one writes patterns, the others read them in any order and compare. One request
+# at a time in a context of five, waited for with a timeout.
 . "$(dirname "$0")/common.sh"
 need_program stressapptest
 direct_works || skip "$work does not support O_DIRECT"

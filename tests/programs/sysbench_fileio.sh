@@ -1,9 +1,9 @@
 #!/bin/sh
-# sysbench_fileio.sh [BACKEND [WAY]] - sysbench's asynchronous file I/O, unmodified: each thread has a context of its own,
-# into which it puts reads and writes one by one up to the backlog, and waits for at least one. Sequential writes,
-# random reads, and both mixed; with and without O_DIRECT; fsync (a plain call, once all is reaped), fdatasync, one after
-# each write, none. Every request asked for has to be counted. (What was written is not looked at: sysbench lets requests
-# share a buffer.)
+# sysbench_fileio.sh [BACKEND [WAY]] - sysbench's asynchronous file I/O, unmodified: each thread has a context of its
+# own, into which it puts reads and writes one by one up to the backlog, and waits for at least one. Sequential writes,
+# random reads, and both mixed; with and without O_DIRECT; fsync (a plain call, once all is reaped), fdatasync, one
+# after each write, none. Every request asked for has to be counted. (What was written is not looked at: sysbench lets
+# requests share a buffer.)
 . "$(dirname "$0")/common.sh"
 need_program sysbench
 cd "$work"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# tgtd_aio.sh [BACKEND [WAY]] - tgtd, the iSCSI target daemon, unmodified, with its native AIO backing store: O_DIRECT, an
-# eventfd in epoll, and one control block that it submits again and again while its earlier requests are still under way.
-# QEMU's initiator writes and reads through it over TCP loopback; what arrives in the files is compared.
+# tgtd_aio.sh [BACKEND [WAY]] - tgtd, the iSCSI target daemon, unmodified, with its native AIO backing store: O_DIRECT,
+# an eventfd in epoll, and one control block that it submits again and again while its earlier requests are still under
+# way. QEMU's initiator writes and reads through it over TCP loopback; what arrives in the files is compared.
 . "$(dirname "$0")/common.sh"
 need_program tgtd tgt
 need_program tgtadm tgt

@@ -1,7 +1,7 @@
 #!/bin/sh
-# thin_tools.sh [BACKEND [WAY]] - thin-provisioning-tools, unmodified: they read and write metadata in blocks of 4096 bytes
-# by native AIO with O_DIRECT, many at a time into a context of several thousand events, and wait without a limit. What
-# they restore, repair and dump has to be what they do without aiox, byte for byte.
+# thin_tools.sh [BACKEND [WAY]] - thin-provisioning-tools, unmodified: they read and write metadata in blocks of 4096
+# bytes by native AIO with O_DIRECT, many at a time into a context of several thousand events, and wait without a limit.
+# What they restore, repair and dump has to be what they do without aiox, byte for byte.
 . "$(dirname "$0")/common.sh"
 need_program thin_check thin-provisioning-tools
 need_program awk mawk

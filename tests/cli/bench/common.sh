@@ -1,5 +1,5 @@
-# common.sh - sourced by the scripts of this folder: AIOX WORKER REFUSE, a scratch directory on the disk of the build, and
-# the one way to look at a command.
+# common.sh - sourced by the scripts of this folder: AIOX WORKER REFUSE, a scratch directory on the disk of the build,
+# and the one way to look at a command.
 # shellcheck shell=sh
 set -u
 # shellcheck disable=SC2034  # used by the scripts that source this file

@@ -1,6 +1,6 @@
 #!/bin/sh
-# diff.sh AIOX WORKER REFUSE - aiox bench diff tells what lies beyond the noise of the rounds, and in which direction; what cannot be
-# compared is refused.
+# diff.sh AIOX WORKER REFUSE - aiox bench diff tells what lies beyond the noise of the rounds, and in which direction;
+# what cannot be compared is refused.
 # shellcheck disable=SC2016  # the shells that are started expand their own variables
 # shellcheck source=tests/cli/bench/common.sh
 . "$(dirname "$0")/common.sh"

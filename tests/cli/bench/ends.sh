@@ -1,5 +1,6 @@
 #!/bin/sh
-# ends.sh AIOX WORKER REFUSE - however it ends, it says so in one line, with a status that tells, and leaves no file and no process.
+# ends.sh AIOX WORKER REFUSE - however it ends, it says so in one line, with a status that tells, and leaves no file and
+# no process.
 # shellcheck disable=SC2016  # the shells that are started expand their own variables
 # shellcheck source=tests/cli/bench/common.sh
 . "$(dirname "$0")/common.sh"

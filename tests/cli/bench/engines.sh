@@ -1,6 +1,6 @@
 #!/bin/sh
-# engines.sh AIOX WORKER REFUSE - each engine is what its name says: the system calls that the process makes are its own and no
-# other one's, the library that answered is named, and each does every kind of work.
+# engines.sh AIOX WORKER REFUSE - each engine is what its name says: the system calls that the process makes are its own
+# and no other one's, the library that answered is named, and each does every kind of work.
 # shellcheck disable=SC2016  # the shells that are started expand their own variables
 # shellcheck source=tests/cli/bench/common.sh
 . "$(dirname "$0")/common.sh"

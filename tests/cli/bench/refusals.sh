@@ -1,6 +1,6 @@
 #!/bin/sh
-# refusals.sh AIOX WORKER REFUSE - bad values name the accepted ones; nothing is written to that was there already unless that is said;
-# an engine that the machine does not allow is a row that says why.
+# refusals.sh AIOX WORKER REFUSE - bad values name the accepted ones; nothing is written to that was there already
+# unless that is said; an engine that the machine does not allow is a row that says why.
 # shellcheck disable=SC2016  # the shells that are started expand their own variables
 # shellcheck source=tests/cli/bench/common.sh
 . "$(dirname "$0")/common.sh"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# report.sh AIOX WORKER REFUSE - the page of --html is one file that needs no other and no script, with a plot for each piece of work and a
-# row for each figure; headless Chromium finds in it what was measured. The JSON report has the same.
+# report.sh AIOX WORKER REFUSE - the page of --html is one file that needs no other and no script, with a plot for each
+# piece of work and a row for each figure; headless Chromium finds in it what was measured. The JSON report has the
+# same.
 # shellcheck disable=SC2016  # the shells that are started expand their own variables
 # shellcheck source=tests/cli/bench/common.sh
 . "$(dirname "$0")/common.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# bash.sh AIOX COMPLETION-FILE - completion for bash: what is offered is what --help has, and values, files and processes
-# where they are wanted.
+# bash.sh AIOX COMPLETION-FILE - completion for bash: what is offered is what --help has, and values, files and
+# processes where they are wanted.
 set -u
 aiox=$1
 completion=$2

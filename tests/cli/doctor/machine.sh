@@ -1,5 +1,6 @@
 #!/bin/sh
-# machine.sh AIOX REFUSE - aiox doctor without an argument: each lane's state, and the true reason of one that does not work.
+# machine.sh AIOX REFUSE - aiox doctor without an argument: each lane's state, and the true reason of one that does not
+# work.
 # shellcheck disable=SC2016  # $0 and $1 are those of inner shells
 set -u
 aiox=$1

@@ -1,6 +1,7 @@
 #!/bin/bash
-# path.sh AIOX - aiox doctor PATH: what is there, which lane each kind of request takes, and that nothing is left behind or
-# written to. The lanes that are expected are those of an ordinary disk; where one is missing the test looks no further.
+# path.sh AIOX - aiox doctor PATH: what is there, which lane each kind of request takes, and that nothing is left behind
+# or written to. The lanes that are expected are those of an ordinary disk; where one is missing the test looks no
+# further.
 set -u
 aiox=$1
 # shellcheck source=tests/cli/expect.sh

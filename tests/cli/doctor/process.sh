@@ -1,6 +1,6 @@
 #!/bin/bash
-# process.sh AIOX ASLEEP - aiox doctor --pid: whether aiox is loaded in a process, which file and version, and at work. ASLEEP
-# is a program that does AIO and then sleeps.
+# process.sh AIOX ASLEEP - aiox doctor --pid: whether aiox is loaded in a process, which file and version, and at work.
+# ASLEEP is a program that does AIO and then sleeps.
 set -u
 aiox=$1
 asleep=$2

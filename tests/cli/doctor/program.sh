@@ -91,7 +91,8 @@ expect 1 'is neither an ELF file' "$aiox" doctor --program ./empty
 expect 1 'No such file' "$aiox" doctor --program ./nothing
 expect 1 'is a directory' "$aiox" doctor --program ./lib
 expect 1 'not found in PATH' "$aiox" doctor --program no-such-program-anywhere
-# A broken file is one that says nothing, never a crash: cut short anywhere, and bytes turned over anywhere in its front.
+# A broken file is one that says nothing, never a crash: cut short anywhere, and bytes turned over anywhere in its
+# front.
 bytes=$(wc -c <posix)
 for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
   head -c $((bytes * i / 13)) posix >broken

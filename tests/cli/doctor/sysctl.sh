@@ -1,6 +1,6 @@
 #!/bin/sh
-# sysctl.sh AIOX IO_URING|AIO - aiox doctor names the sysctl that forbids a lane. Changes it for a moment, for all of the
-# machine; however this ends, it is put back.
+# sysctl.sh AIOX IO_URING|AIO - aiox doctor names the sysctl that forbids a lane. Changes it for a moment, for all of
+# the machine; however this ends, it is put back.
 set -u
 aiox=$1
 # shellcheck source=tests/cli/expect.sh

@@ -1,4 +1,5 @@
-# common.sh - for the tests of what is looked at from outside: programs that are started and ended, and what is expected.
+# common.sh - for the tests of what is looked at from outside: programs that are started and ended, and what is
+# expected.
 # shellcheck shell=sh
 failures=0
 work=$(mktemp -d "${AIOX_TEST_SCRATCH:-/tmp}/live.XXXXXX")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# segment.sh AIOX WORK REFUSE FORGE - the shared memory of the statistics: for the same user only, without a descriptor, gone with
-# its process however that ends, not a child's; and a program that cannot have it does its I/O all the same.
+# segment.sh AIOX WORK REFUSE FORGE - the shared memory of the statistics: for the same user only, without a descriptor,
+# gone with its process however that ends, not a child's; and a program that cannot have it does its I/O all the same.
 set -u
 aiox=$1 program=$2 refuse=$3 forge=$4
 # shellcheck source=tests/cli/live/common.sh

@@ -1,7 +1,8 @@
 """figures.py - what scripts/tidy measures.
 
 A figure is a function that returns (value, places); @figure gives it its name in tests/tidy/ratchets.txt, what it
-counts, why that matters, and what to do about it. A new one wants a line there, and a breach in tests/tidy/breaches.py."""
+counts, why that matters, and what to do about it. A new one wants a line there, and a breach in tests/tidy/breaches.py.
+"""
 
 import re
 from dataclasses import dataclass, field

@@ -9,6 +9,8 @@ from cxx import Source
 
 CXX = (".cc", ".h", ".c")
 SCRIPTS = (".sh", ".py", ".cmake")
+# What is ours; a build directory of any name is not.
+OURS = ("src/", "include/", "tests/", "bench/", "scripts/", "cmake/", "docs/", ".ci/", "CMakeLists.txt")
 
 
 class Tree:
@@ -17,15 +19,14 @@ class Tree:
 
     @cached_property
     def paths(self):
-        """What git knows of; in a tree without git, everything but what is built there."""
+        """What git tracks or would; in a tree without git, every file."""
         listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=self.root,
                                 capture_output=True)
         if listed.returncode == 0 and listed.stdout:
             names = listed.stdout.decode().split("\0")
         else:
             names = [str(path.relative_to(self.root)) for path in self.root.rglob("*")]
-        return sorted(name for name in names
-                      if name and not name.startswith(("build/", ".git/")) and (self.root / name).is_file())
+        return sorted(name for name in names if name.startswith(OURS) and (self.root / name).is_file())
 
     def read(self, name):
         return (self.root / name).read_text(errors="replace")

@@ -5,8 +5,9 @@ follows braces, and tells namespaces, classes, functions and everything else by 
 
 What it cannot do, and what holds only since the project's style keeps to it: it expands no macro and knows no type, so
 it takes both sides of an #if, finds a function by its own name and not by its overload, and takes `name(...) {` at
-namespace or class level for a function. Local classes and lambdas belong to the function around them. A brace-initializer
-in a constructor's list must touch its member (`a_{b}`). A class is known by its name alone. `int a, b;` is one field.
+namespace or class level for a function. Local classes and lambdas belong to the function around them. A
+brace-initializer in a constructor's list must touch its member (`a_{b}`). A class is known by its name alone.
+`int a, b;` is one field.
 """
 
 import re

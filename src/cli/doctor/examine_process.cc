@@ -47,6 +47,12 @@ Verdict judge(const Process& process) {
             fmt::format("It cannot be told: {}. Ask as its user ({}) or as root.", process.refused, process.user)};
   }
   if (process.libraries.empty()) return {false, "aiox is not loaded. " + why_not_loaded(process)};
+  const auto is_blind = [](const LoadedAiox& library) { return library.are_closes_unseen; };
+  if (std::all_of(process.libraries.begin(), process.libraries.end(), is_blind)) {
+    return {false,
+            "aiox is loaded behind libc, where it does not see what the program closes, and leaves native AIO to the kernel. "
+            "Start it again with aiox run, or LD_PRELOAD=libaiox-preload.so."};
+  }
   std::string text = "aiox is loaded";
   if (!process.service_threads.empty() || process.contexts != 0) {
     text += " and at work.";
@@ -87,12 +93,13 @@ void print_text(const Process& process) {
   for (const LoadedAiox& library : process.libraries) {
     std::string text = fmt::format("{}, version {}, {}", library.path,
                                    library.version.empty() ? "unknown" : library.version, way_in(process, library));
+    if (library.are_closes_unseen) text += "; closes unseen";
     if (library.is_replaced) {
       text += library.file_version.empty()
                   ? "; its file is gone"
                   : fmt::format("; its file is another one now (version {})", library.file_version);
     }
-    report.entry("aiox", "yes", library.is_replaced ? Style::kWarning : Style::kGood, text);
+    report.entry("aiox", "yes", library.is_replaced || library.are_closes_unseen ? Style::kWarning : Style::kGood, text);
   }
   if (process.refused.empty()) {
     report.entry("preload", process.preload.empty() ? "LD_PRELOAD is not set" : "LD_PRELOAD=" + process.preload);
@@ -131,7 +138,8 @@ void print_json(const Process& process) {
                                 {"version", library.version},
                                 {"way_in", way_in(process, library)},
                                 {"is_replaced", library.is_replaced},
-                                {"file_version", library.file_version}});
+                                {"file_version", library.file_version},
+                                {"closes_unseen", library.are_closes_unseen}});
   }
   out["ld_preload"] = process.preload;
   out["variables"] = process.variables;

@@ -38,6 +38,7 @@ struct Findings {
   AioImports aio;
   std::string out_of_reach;  // why LD_PRELOAD is left out; empty when it is not
   std::string drop_in;       // the folder of the libaio.so.1 that would be found there instead; empty when none would
+  std::string libaio_needed_by;  // whose libaio.so.1 comes behind libc: closes would be unseen by a drop-in; empty: none does
 
   const std::string& binary() const { return interpreters.empty() ? path : interpreters.back(); }
   bool calls_by_number() const {
@@ -83,6 +84,13 @@ std::string reachable_drop_in(const Findings& findings) {
   return {};
 }
 
+std::string needs_libaio_behind_libc(const AioImports& aio) {
+  for (const NeededLibrary& library : aio.libraries) {
+    if (library.name.rfind("libaio.so.1", 0) == 0 && !aio.comes_before_libc(library)) return library.needed_by;
+  }
+  return {};
+}
+
 Findings look_at(const std::string& name) {
   const auto path = find_program(name);
   if (!path) fail(fmt::format("{}: not found in PATH", name));
@@ -101,6 +109,7 @@ Findings look_at(const std::string& name) {
     const char* library_path = std::getenv("LD_LIBRARY_PATH");
     findings.aio = find_aio_imports(findings.binary(), *image, library_path != nullptr ? library_path : "");
     findings.drop_in = reachable_drop_in(findings);
+    findings.libaio_needed_by = needs_libaio_behind_libc(findings.aio);
   }
   return findings;
 }
@@ -222,7 +231,12 @@ void print_text(const Findings& findings) {
     report.entry("preload", "no", Style::kBad, "it " + findings.out_of_reach);
   }
   print_calls(report, findings);
-  if (!findings.drop_in.empty()) {
+  if (!findings.drop_in.empty() && !findings.libaio_needed_by.empty()) {
+    report.entry("drop-in", "no", Style::kWarning,
+                 fmt::format("closes unseen: it would come behind libc, since {} needs libaio, and leave native AIO to the "
+                             "kernel; LD_PRELOAD comes first",
+                             findings.libaio_needed_by));
+  } else if (!findings.drop_in.empty()) {
     report.entry("drop-in", "yes", Style::kGood,
                  fmt::format("LD_LIBRARY_PATH={} reaches its libaio calls, instead of LD_PRELOAD", findings.drop_in));
   }
@@ -247,6 +261,7 @@ void print_json(const Findings& findings) {
   out["preload_reaches_it"] = findings.out_of_reach.empty();
   out["out_of_reach"] = findings.out_of_reach;
   out["drop_in_folder"] = findings.drop_in;
+  out["drop_in_sees_closes"] = !findings.drop_in.empty() && findings.libaio_needed_by.empty();
   out["may_load_more"] = findings.aio.may_load_more;
   out["may_start_programs"] = findings.aio.may_start_programs;
   out["certainly_without_aio"] = findings.is_elf && findings.aio.is_certainly_without();

@@ -20,6 +20,7 @@
 #include "cli/program/elf_image.h"
 #include "cli/program/library_search.h"
 #include "cli/program/preload.h"
+#include "cli/text/terminal.h"
 
 namespace aiox::cli::doctor {
 namespace {
@@ -71,7 +72,9 @@ void print_who_answers() {
     Dl_info info{};
     void* address = ::dlsym(RTLD_DEFAULT, name);
     const bool is_known = address != nullptr && ::dladdr(address, &info) != 0;
-    fmt::print("{}={}\n", name, is_known ? info.dli_fname : "");
+    const std::string file = is_known ? info.dli_fname : "";
+    // Whole for the copy's parent, which compares it; not for a terminal.
+    fmt::print("{}={}\n", name, is_terminal(STDOUT_FILENO) ? shown_text(file) : file);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +17,7 @@
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/machine.h"
 #include "cli/exit.h"
+#include "cli/program/aio_imports.h"
 #include "cli/program/elf_image.h"
 #include "cli/text/terminal.h"
 
@@ -98,7 +100,28 @@ void look_at_environment(Process* process, const std::string& environment) {
     const std::string entry = environment.c_str() + at;
     if (entry.rfind("AIOX_", 0) == 0 && entry.back() != '=') process->variables.push_back(entry);
     if (entry.rfind("LD_PRELOAD=", 0) == 0) process->preload = entry.substr(std::strlen("LD_PRELOAD="));
+    if (entry.rfind("LD_LIBRARY_PATH=", 0) == 0) process->library_path = entry.substr(std::strlen("LD_LIBRARY_PATH="));
     at += entry.size() + 1;
+  }
+}
+
+// Whether the program's closes reach what was not preloaded: not where only another library needs it, or a plugin brought it.
+void look_at_closes(Process* process) {
+  const auto& libraries = process->libraries;
+  const auto is_preloaded = [](const LoadedAiox& each) { return each.path.find("libaiox-preload.so") != std::string::npos; };
+  if (libraries.empty() || std::any_of(libraries.begin(), libraries.end(), is_preloaded)) return;
+  std::string error;
+  const auto image = read_elf_image(fmt::format("/proc/{}/exe", process->pid), &error);
+  if (!image || !image->is_native) return;
+  const AioImports needed = find_aio_imports(process->executable, *image, process->library_path);
+  for (LoadedAiox& each : process->libraries) {
+    const auto is_it = [&each](const NeededLibrary& library) {
+      std::error_code ignored;
+      return std::filesystem::equivalent(library.path, each.path, ignored);
+    };
+    const auto found = std::find_if(needed.libraries.begin(), needed.libraries.end(), is_it);
+    const bool is_needed = found != needed.libraries.end();
+    each.are_closes_unseen = is_needed ? !needed.comes_before_libc(*found) : needed.is_all_known && !each.is_replaced;
   }
 }
 
@@ -151,6 +174,7 @@ Process look_at_process(long pid) {
     process.refused = fmt::format("{}/environ: {}", folder, std::strerror(errno));
   }
   look_at_environment(&process, environment);
+  if (process.refused.empty()) look_at_closes(&process);
   return process;
 }
 

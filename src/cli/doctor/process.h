@@ -13,6 +13,7 @@ struct LoadedAiox {
   std::string version;       // empty: its file cannot be read any more
   bool is_replaced = false;  // the file it was loaded from is gone, or another one by now
   std::string file_version;  // of the file that is there instead
+  bool are_closes_unseen = false;  // libc comes before it, as far as the files tell
 };
 
 struct Process {
@@ -22,6 +23,7 @@ struct Process {
   unsigned user = 0;
   std::string state;                                // R, S, Z ...
   std::string preload;                              // LD_PRELOAD as it was started with
+  std::string library_path;                         // LD_LIBRARY_PATH, likewise
   std::vector<std::string> variables;               // AIOX_NAME=value, likewise
   std::vector<LoadedAiox> libraries;                // of aiox, in the order of their addresses
   std::map<std::string, unsigned> service_threads;  // of aiox, by name

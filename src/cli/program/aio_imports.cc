@@ -77,6 +77,14 @@ bool AioImports::is_certainly_without() const {
   return imports.empty() && linked_in.empty() && is_all_known && !may_load_more && !may_start_programs;
 }
 
+bool AioImports::comes_before_libc(const NeededLibrary& library) const {
+  for (const NeededLibrary& each : libraries) {
+    if (each.name == library.name) return true;
+    if (each.name == "libc.so.6") return false;
+  }
+  return true;
+}
+
 AioImports find_aio_imports(const std::string& path, const ElfImage& program, const std::string& library_path) {
   AioImports found;
   for (const std::string& name : program.local_functions) {

@@ -59,6 +59,27 @@ rm "$work/libaiox-preload.so"
 expect 0 'its file is gone' "$aiox" doctor --pid "$pid"
 stop
 
+# A drop-in that another library needs, or that a plugin brings, comes behind libc.
+drop_in=$(dirname "$AIOX_TEST_PRELOAD")/libaio
+cd "$work" || exit 1
+echo 'int io_setup(); int library() { return io_setup(); }' >user.c
+echo 'int main(void) { LOOK; puts("ready"); fflush(0); pause(); }' >host.c
+cc -w -shared -fPIC -o libuser.so user.c -L"$drop_in" -l:libaio.so.1
+cc -w '-DLOOK=' -o through host.c -Wl,--no-as-needed -L. -luser -Wl,-rpath,"$work" -Wl,--allow-shlib-undefined
+cc -w '-DLOOK=' -o before host.c -Wl,--no-as-needed -L"$drop_in" -l:libaio.so.1
+cc -w '-DLOOK=dlopen("libaio.so.1",2)' -o plugin host.c
+for kind in through plugin; do
+  begin env LD_LIBRARY_PATH="$drop_in" "./$kind"
+  expect 1 '^aiox +yes .*libaio\.so\.1, version [0-9.]+, in place of libaio; closes unseen$' "$aiox" doctor --pid "$pid"
+  also '^aiox is loaded behind libc, where it does not see what the program closes'
+  expect 1 '"closes_unseen": true' "$aiox" doctor --json --pid "$pid"
+  stop
+done
+begin env LD_LIBRARY_PATH="$drop_in" ./before
+expect 0 '^aiox +yes .*libaio\.so\.1, version [0-9.]+, in place of libaio$' "$aiox" doctor --pid "$pid"
+stop
+cd / || exit 1
+
 # Named, and not taken.
 begin env LD_PRELOAD="$work/libaiox-preload.so" sh -c 'echo ready; exec sleep 60' 2>/dev/null
 expect 1 'names it, but the loader did not take it' "$aiox" doctor --pid "$pid"

@@ -40,6 +40,12 @@ done
 # Through a library that it needs.
 build through 'int library(void); int main(void) { mark(); return library(); }' -Llib -luser -Wl,-rpath,"\$ORIGIN/lib"
 expect 0 '^libaio +by .*/lib/libuser\.so: io_submit @LIBAIO_0.1 from libaio.so.1' "$aiox" doctor --program ./through
+# There a drop-in would come behind libc, whose close is then the program's.
+also '^drop-in +no +closes unseen: .*/lib/libuser\.so needs libaio'
+expect 0 '"drop_in_sees_closes": false' "$aiox" doctor --json --program ./through
+build before 'int io_setup(void); int main(void) { mark(); return io_setup(); }' -Llib -l:libaio.so.1 -Wl,--enable-new-dtags -Wl,-rpath,"\$ORIGIN/lib"
+expect 0 '^drop-in +yes LD_LIBRARY_PATH=' "$aiox" doctor --program ./before
+expect 0 '"drop_in_sees_closes": true' "$aiox" doctor --json --program ./before
 # A library that is not there.
 mv lib/libuser.so lib/libgone.so
 expect 1 '^It does not start: the loader does not find libuser\.so, which \./through needs\.' "$aiox" doctor --program ./through

@@ -16,6 +16,7 @@
 
 #include "loop_device.h"
 #include "native.h"
+#include "slow_file.h"
 
 using namespace guest;
 
@@ -207,4 +208,27 @@ GUEST_PROPERTY(native_requests_have_the_io_priority_of_their_thread) {
 GUEST_PROPERTY(native_requests_have_the_io_priority_that_they_ask_for) {
   for (Kind kind : {Kind::kDirectReads, Kind::kDirectWrites})
     expect_priorities(kind, By::kNativeFlag);
+}
+
+// The same seen in the thread itself, while a call of it lasts: it needs no tracing.
+GUEST_PROPERTY(worker_in_a_call_has_the_io_priority_of_whom_it_serves) {
+  const char* backend = getenv("AIOX_BACKEND");
+  if (!is_answered_by_aiox() || backend == nullptr || strcmp(backend, "threads") != 0) skip("is about aiox's workers");
+  aiox_test::SlowFile file;
+  const int fd = file.open(O_RDONLY);
+  int served = 0;
+  for (const int level : {7, 2, 5}) {
+    set_priority(IOPRIO_CLASS_BE, level);
+    file.hold(aiox_test::SlowOp::kRead);
+    Request request;
+    request.read(fd, 0);
+    file.wait_for_arrival(aiox_test::SlowOp::kRead, ++served);
+    unsigned found = 0;
+    for (const std::string& thread : other_threads()) {
+      found += syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, std::stoi(thread)) == IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, level);
+    }
+    file.release(aiox_test::SlowOp::kRead);
+    CHECK(request.wait() == 0);
+    if (found != 1) FAIL("level %d: %u threads have it", level, found);
+  }
 }

@@ -150,6 +150,12 @@ GUEST_PROPERTY(native_eventfds_number_reused_gets_nothing) {
       now = named;
     }
     CHECK(now == named);
+    const bool is_known = round % 8 >= 4;  // the number's new file has requests of its own before
+    if (is_known) {
+      Request own(8);
+      own.read(now, 0);
+      own.wait_for_all();
+    }
     if (has_pipe) CHECK(write(ends[1], std::string(512, 'p').data(), 512) == 512);
     context->finish();
     context.reset();  // an eventfd is told after the event can be taken
@@ -161,6 +167,7 @@ GUEST_PROPERTY(native_eventfds_number_reused_gets_nothing) {
       CHECK(pread(now, text, sizeof text, 0) == 9 && strcmp(text, "untouched") == 0);
     } else {
       uint64_t count = 0;
+      if (is_known) CHECK(write(now, &(count = 5), sizeof count) == sizeof count);  // its own read has taken them
       CHECK(read(now, &count, sizeof count) == sizeof count);
       if (count != 5)
         FAIL("round %u: the new eventfd got %llu of the old one's", round, (unsigned long long)(count - 5));

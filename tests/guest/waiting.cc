@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -250,5 +251,48 @@ GUEST_PROPERTY(a_long_wait_for_a_direct_read_restarts_as_the_handler_says_that_s
     other.join();
     device.release();
     request.wait_for_all();
+  }
+}
+
+GUEST_PROPERTY(a_wait_for_a_held_direct_read_is_not_over_before_its_time) {
+  SlowDevice device;
+  int slow = device.open_direct();
+  device.hold();
+  Request request;
+  request.read(slow, 0);
+  for (int timeout_ms : {1, 2, 3, 20, 4, 1}) {
+    const double begin = now_seconds();
+    CHECK(suspend_for(request, timeout_ms) == EAGAIN);
+    const double lasted = now_seconds() - begin;
+    if (lasted < timeout_ms / 1e3) FAIL("a wait of %d ms took %.3f ms", timeout_ms, lasted * 1e3);
+  }
+  device.release();
+  request.wait_for_all();
+}
+
+// The wake-up comes at every moment between a worker's last look and its sleep. One that is missed is made up for when the
+// worker's idle time is over.
+GUEST_PROPERTY(worker_that_is_about_to_sleep_misses_no_wake_up) {
+  constexpr double kMissed = 10.0;
+  CHECK(setenv("AIOX_IDLE_MS", "60000", 1) == 0);
+  sigset_t notified;
+  sigemptyset(&notified);
+  sigaddset(&notified, SIGUSR1);
+  CHECK(pthread_sigmask(SIG_BLOCK, &notified, nullptr) == 0);
+  const int fd = memfd_create("wake-ups", MFD_CLOEXEC);
+  CHECK(fd >= 0);
+  aiocb sync{};
+  sync.aio_fildes = fd;
+  sync.aio_sigevent.sigev_notify = SIGEV_SIGNAL;  // so that it is a worker's at once, not who waits for it
+  sync.aio_sigevent.sigev_signo = SIGUSR1;
+  const double end = now_seconds() + (is_sanitized() ? 0.5 : 1.5);
+  unsigned round = 0;
+  for (double begin = now_seconds(); begin < end; begin = now_seconds(), ++round) {
+    CHECK(aio_fsync(O_SYNC, &sync) == 0);
+    while (aio_error(&sync) == EINPROGRESS) {
+      if (now_seconds() - begin > kMissed) FAIL("round %u: nobody has woken up for it", round);
+    }
+    CHECK(aio_return(&sync) == 0);
+    for (volatile uint64_t pause = random_below(5000); pause > 0;) pause = pause - 1;
   }
 }

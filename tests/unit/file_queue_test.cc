@@ -490,6 +490,21 @@ TEST_CASE("cancel of everything counts what is running and cannot be cancelled")
   CHECK(sweep.running_count == 1);
 }
 
+TEST_CASE("what was partly carried out and stands in the queue again is not cancelled") {
+  Bench bench;
+  Request* write = bench.add_direct_write(0, 100);
+  Request* untouched = bench.add_direct_write(4096, 100);
+  for (Request* request : {write, untouched}) request->has_begun = request == write;
+  CancelSweep sweep;
+  ServiceMask wake = 0;
+  bench.queue().cancel(CancelMatch{true, nullptr, nullptr}, &sweep, &wake);
+  CHECK(sweep.cancelled.pop_front() == untouched);
+  CHECK(sweep.cancelled.empty());
+  CHECK(sweep.running_count == 1);
+  bench.queue().finish_cancelled(untouched);
+  CHECK(is_among(bench.take_all(), write));
+}
+
 TEST_CASE("a cancelled barrier lets the next one through") {
   Bench bench;
   Request* write = bench.add_direct_write(0, 100);
@@ -524,6 +539,11 @@ TEST_CASE("a detached queue takes nothing in, and is given back once, when it is
   Request* write = bench.add_direct_write(0, 100);
   bench.take_all();
   bench.queue().detach();
+  Request late;
+  late.io.fd = kFd;
+  change_state(&late, RequestState::kFree, RequestState::kPrepared);
+  ServiceMask wake = 0;
+  CHECK(bench.queue().enqueue(&late, FileQueue::Start::kWorker, &wake) == FileQueue::Enqueued::kStale);
   CHECK_FALSE(bench.queue().try_retire());
   bench.finish(write);
   CHECK(bench.queue().try_retire());
@@ -543,6 +563,19 @@ TEST_CASE("the queue asks for a worker once, until somebody has looked") {
   ServiceMask wake = 0xff;
   REQUIRE(bench.queue().enqueue(&extra, &wake));
   CHECK(wake == 0);
+}
+
+TEST_CASE("direct requests are cut smaller when one was refused for its length, down to a bound") {
+  Bench bench;
+  bench.queue().shrink_direct_chunk(FileQueue::kDirectChunkMin);  // that one was not
+  uint32_t before = bench.queue().direct_chunk_bytes();
+  CHECK(before == FileQueue::kDirectChunkMax);
+  bench.queue().shrink_direct_chunk(before + 1);
+  CHECK(bench.queue().direct_chunk_bytes() == before / 2);
+  bench.queue().shrink_direct_chunk(before / 4);  // shorter than what it would have been cut to
+  CHECK(bench.queue().direct_chunk_bytes() == before / 8);
+  for (int i = 0; i < 30; i++) bench.queue().shrink_direct_chunk(before);
+  CHECK(bench.queue().direct_chunk_bytes() == FileQueue::kDirectChunkMin);
 }
 
 TEST_CASE("has_outstanding_writes is true from the submission of a write to its end") {

@@ -534,3 +534,19 @@ TEST_CASE("when all has ended, also what waited for others of the direct lane, e
   while (Engine::get()->counters.threads_now.read() > 0 && now_ms() - since < 5000) usleep(1000);
   CHECK(Engine::get()->counters.threads_now.read() == 0);
 }
+
+TEST_CASE("a wait gives back its place among those that are woken") {
+  Watchdog watchdog;
+  aio_context_t context = 0;
+  REQUIRE(setup_context(1, &context) == 0);
+  constexpr timespec kShort = {0, 1000};
+  io_event event;
+  for (uint32_t i = 0; i < aiox::engine::WaitSlots::kSlotCount; i++) {
+    REQUIRE(get_events(context, 1, 1, &event, &kShort) == 0);
+  }
+  aiox::engine::WaitSlots& slots = Engine::running()->wait_slots;
+  const uint32_t slot = slots.take();
+  CHECK(slot != aiox::engine::WaitSlots::kNone);
+  if (slot != aiox::engine::WaitSlots::kNone) slots.give_back(slot);
+  REQUIRE(destroy_context(context) == 0);
+}

@@ -95,13 +95,6 @@ bool DirectLane::open(Engine* engine) {
   return splits_.open(1024);
 }
 
-int DirectLane::start_ring(const char** step) {
-  if (has_ring_.load(std::memory_order_acquire)) return 0;  // it was refused for a while
-  int error = ring_.open(kEntries, step);
-  if (error == 0) has_ring_.store(true, std::memory_order_release);  // E-probe
-  return error;
-}
-
 // ---- Submitting ----
 
 // Submitting never waits for the device: only the thread that is there for it does.
@@ -111,7 +104,7 @@ void DirectLane::start(Request* const* requests, unsigned count) {
   const Context* context = requests[0]->context;
   // Who will come and wait reaps then, and several at once.
   const bool is_reaped_later = context != nullptr && context->habit() == Context::Habit::kCalls;
-  count_in(count);
+  count_in(requests, count);
   hand_over(requests, nullptr, count, From::kProgram);
   if (!is_reaped_later) poll(ReapBy::kSubmitter);
 }
@@ -128,8 +121,8 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
     Request* request = requests[i];
     const backend::Io& io = request->io;
     const int fd = descriptors != nullptr ? descriptors[i] : io.fd;
-    if (fd < 0) {
-      refuse_request(request, 0, -EOPNOTSUPP, from);
+    if (fd < 0 || request->lane_ring >= LaneRings::kCount) {
+      refuse_request(request, 0, fd < 0 ? -EOPNOTSUPP : -EAGAIN, from);
       continue;
     }
     const FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
@@ -145,7 +138,7 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
     listed++;
     request->is_handed_over.store(1, std::memory_order_release);  // E-event: it may end, and be another, from the submit on
   }
-  submit(list, listed, from);
+  if (listed > 0) submit(list, listed, reinterpret_cast<Request*>(list[0]->aio_data)->lane_ring, from);
 }
 
 void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, From from) {
@@ -171,18 +164,21 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, Fro
   }
   split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
   engine_->counters.direct_split.add();
-  submit(list, static_cast<unsigned>(count), from);
+  submit(list, static_cast<unsigned>(count), request->lane_ring, from);
 }
 
-void DirectLane::submit(iocb** list, unsigned count, From from) {
+// counted_in: the ring, of one of them.
+void DirectLane::submit(iocb** list, unsigned count, unsigned counted_in, From from) {
   unsigned looks = 0;
   for (unsigned i = 0; i < count;) {
-    long accepted = ring_.submit(list + i, count - i);
+    kernel::AioRing* ring = rings_.front(counted_in);  // another thread may have made a larger one meanwhile
+    long accepted = ring->submit(list + i, count - i);
     if (accepted > 0) {
       i += static_cast<unsigned>(accepted);
       looks = 0;
       continue;
     }
+    if (accepted == -EAGAIN && engine_->ring_keeper.grow(ring)) continue;
     if (accepted == -EAGAIN && from == From::kBlockThread && looks++ < kRoomLooksMax) {
       // The ring is full, and this thread may wait: whoever reaps makes room.
       std::atomic<uint32_t> never{0};
@@ -190,7 +186,7 @@ void DirectLane::submit(iocb** list, unsigned count, From from) {
       continue;
     }
     // The first of the rest was refused, or nothing could be taken at all.
-    if (kernel::is_refused_call(accepted) && ring_.is_submit_refused()) {
+    if (kernel::is_refused_call(accepted) && ring->is_submit_refused()) {
       engine_->direct_refused(static_cast<int>(accepted), "io_submit");
     }
     int64_t result = is_refused_by_submit(accepted) ? -EAGAIN : accepted;
@@ -218,7 +214,7 @@ void DirectLane::refuse(uint64_t data, int64_t result, From from) {
 }
 
 void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result, From from) {
-  in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+  rings_.count_out(request->lane_ring);
   Outcome outcome = judge(request, bytes, result);
   if (from == From::kBlockThread) {
     // It neither ends requests nor sends them on: somebody who has the program's descriptors does.
@@ -258,19 +254,31 @@ bool DirectLane::start_poll(Request* request) {
   block->aio_lio_opcode = IOCB_CMD_POLL;
   block->aio_fildes = static_cast<uint32_t>(request->io.fd);
   block->aio_buf = request->io.poll_events;
-  count_in(1);
+  count_in(&request, 1);
+  if (request->lane_ring >= LaneRings::kCount) return false;
   polls_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a figure
   request->is_handed_over.store(1, std::memory_order_release);  // E-event
-  if (ring_.submit(&block, 1) == 1) {
-    poll(ReapBy::kSubmitter);
-    return true;
+  for (;;) {
+    kernel::AioRing* ring = rings_.front(request->lane_ring);
+    const long accepted = ring->submit(&block, 1);
+    if (accepted == 1) break;
+    if (accepted == -EAGAIN && engine_->ring_keeper.grow(ring)) continue;
+    polls_.fetch_sub(1, std::memory_order_relaxed);
+    rings_.count_out(request->lane_ring);
+    return false;
   }
-  polls_.fetch_sub(1, std::memory_order_relaxed);
-  in_flight_.fetch_sub(1, std::memory_order_acq_rel);
-  return false;
+  poll(ReapBy::kSubmitter);
+  return true;
 }
 
-bool DirectLane::end_poll(Request* request) { return ring_.cancel(&request->poll_block); }
+bool DirectLane::end_poll(Request* request) {
+  LaneRings::Pinned pinned(&rings_);
+  for (unsigned i = 0; i < LaneRings::kCount; i++) {
+    LaneRings::One* one = pinned.one(i);
+    if (one != nullptr && one->ring.cancel(&request->poll_block)) return true;
+  }
+  return false;
+}
 
 // Wakes the leader, or has it not go to sleep: an event that is nobody's.
 bool DirectLane::nudge(int fd) {
@@ -280,14 +288,25 @@ bool DirectLane::nudge(int fd) {
   block.aio_buf = POLLIN | POLLOUT;  // what a file that knows no polling is always ready for; without it the kernel says EINVAL
   block.aio_fildes = static_cast<uint32_t>(fd);
   iocb* list[] = {&block};
-  if (!has_ring_.load(std::memory_order_acquire) || ring_.submit(list, 1) != 1) return false;
-  ring_.cancel(&block);
-  return true;
+  LaneRings::Pinned pinned(&rings_);
+  bool is_any = false;
+  bool is_refused = false;
+  for (unsigned i = 0; i < LaneRings::kCount; i++) {
+    LaneRings::One* one = pinned.one(i);
+    if (one == nullptr) continue;
+    is_any = true;
+    if (one->ring.submit(list, 1) != 1) {
+      is_refused = true;
+    } else {
+      one->ring.cancel(&block);
+    }
+  }
+  return is_any && !is_refused;
 }
 
 void DirectLane::look() {
-  const uint64_t index = consumed_.load(std::memory_order_relaxed);  // relaxed: a figure
-  const bool is_lying_about = has_events() && index == looked_at_;
+  const uint64_t index = consumed();
+  const bool is_lying_about = rings_.has_events() && index == looked_at_;
   looked_at_ = index;
   if (is_lying_about) reap(ReapBy::kReaper, true);
 }
@@ -299,9 +318,10 @@ int DirectLane::sleep(int64_t deadline_ns, const uint64_t* signal_mask) {
 }
 
 int DirectLane::sleep_for(int64_t timeout_ns, const uint64_t* signal_mask) {
-  int error = ring_.wait(timeout_ns, signal_mask);
+  int error = rings_.to_sleep_in().wait(timeout_ns, signal_mask);
   if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
-  // The kernel has begun to refuse the wait (a seccomp filter set since). Events still come: they are looked for.
+  // The kernel has begun to refuse the wait (a seccomp filter set since): events still come, and are looked for. Or the ring
+  // has been given back.
   std::atomic<uint32_t> never{0};
   const int64_t now_ns = kernel::monotonic_now_ns();
   const int64_t look_ns = now_ns + kLookNs;
@@ -314,7 +334,7 @@ int DirectLane::sleep_for(int64_t timeout_ns, const uint64_t* signal_mask) {
 
 bool DirectLane::reap(ReapBy by, bool is_looking) {
   // Where it is seen to be empty, nothing is held off, and nothing is paid.
-  if (!has_events() && !has_deferred(by)) return false;
+  if (!rings_.has_events() && !has_deferred(by)) return false;
   const bool is_locked_out = t_inside != 0 && by == ReapBy::kWaiter;
   kernel::SignalHold hold(by != ReapBy::kReaper);
   Inside inside;
@@ -322,9 +342,14 @@ bool DirectLane::reap(ReapBy by, bool is_looking) {
   if (!is_locked_out) finish_deferred(by);
   bool is_any = false;
   int fd = -1;
-  for (io_event event; take(&event); is_any = true) {
-    const int of_event = end(event, by, is_locked_out, is_looking, &wakes);
-    if (of_event >= 0) fd = of_event;
+  LaneRings::Pinned pinned(&rings_);
+  for (unsigned i = 0; i < LaneRings::kCount; i++) {
+    LaneRings::One* one = pinned.one(i);
+    if (one == nullptr) continue;
+    for (io_event event; take(one, &event); is_any = true) {
+      const int of_event = end(event, by, is_locked_out, is_looking, &wakes);
+      if (of_event >= 0) fd = of_event;
+    }
   }
   wakes.flush(engine_->wait_slots);
   // Only now: what wakes another this thread must not take from the ring itself.
@@ -343,7 +368,7 @@ void DirectLane::call_others(ReapBy by, int fd) {
 
 // Whether an event lies about that the leader could have seen to for a while: it is in a handler, of low priority, or gone.
 bool DirectLane::is_neglected() {
-  const uint64_t index = consumed_.load(std::memory_order_relaxed);  // relaxed: figures all of them
+  const uint64_t index = consumed();  // figures all of them
   const int64_t now_ns = kernel::monotonic_now_ns();
   if (neglected_index_.exchange(index, std::memory_order_relaxed) != index) {
     neglected_since_ns_.store(now_ns, std::memory_order_relaxed);
@@ -354,28 +379,29 @@ bool DirectLane::is_neglected() {
 
 void DirectLane::poll_events(ReapBy by) {
   const uintptr_t leader = leader_.load(std::memory_order_relaxed);  // relaxed: a hint
-  if (leader == 0 || leader == this_thread_mark() || (has_events() && is_neglected())) reap(by);
+  if (leader == 0 || leader == this_thread_mark() || (rings_.has_events() && is_neglected())) reap(by);
 }
 
 bool DirectLane::replace_leader(ReapBy by) {
-  if (!has_events() || !is_neglected()) return false;
+  if (!rings_.has_events() || !is_neglected()) return false;
   const bool is_taken = leader_.exchange(this_thread_mark(), std::memory_order_seq_cst) != this_thread_mark();  // E-lead
   reap(by);
   return is_taken;
 }
 
 // Takes one event. Thread: any, with signals held.
-bool DirectLane::take(io_event* event) {
-  uint64_t index = consumed_.load(std::memory_order_acquire);  // E-event
+bool DirectLane::take(LaneRings::One* one, io_event* event) {
+  std::atomic<uint64_t>& consumed = one->consumed;
+  uint64_t index = consumed.load(std::memory_order_acquire);  // E-event
   do {
     // What is copied is good if the exchange succeeds: then nobody had moved the head past it.
-    if (!ring_.peek(index, event)) return false;
-  } while (!consumed_.compare_exchange_weak(index, index + 1, std::memory_order_seq_cst));  // E-event
+    if (!one->ring.peek(index, event)) return false;
+  } while (!consumed.compare_exchange_weak(index, index + 1, std::memory_order_seq_cst));  // E-event
   // The head goes where the last one has it: who stores an older number finds that there is a newer one, and stores that.
   do {
-    index = consumed_.load(std::memory_order_seq_cst);
-    ring_.set_head(index);
-  } while (consumed_.load(std::memory_order_seq_cst) != index);
+    index = consumed.load(std::memory_order_seq_cst);
+    one->ring.set_head(index);
+  } while (consumed.load(std::memory_order_seq_cst) != index);
   return true;
 }
 
@@ -401,7 +427,7 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
   const int fd = request->io.fd;
   const Outcome outcome = judge(request, bytes, error);
   if (!outcome.is_answer) {
-    in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+    rings_.count_out(request->lane_ring);
     if (split != nullptr) splits_.free(split);
     if (is_locked_out) {
       if (outcome.bytes > 0) request->has_begun = true;
@@ -419,7 +445,7 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
   const bool is_not_ours = (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) ||
                            (is_locked_out && context != nullptr);
   if (is_not_ours) {
-    in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+    rings_.count_out(request->lane_ring);
     if (split != nullptr) splits_.free(split);
     defer(request, outcome.result);
     return fd;
@@ -427,7 +453,7 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
   mark_done(request);
   engine_->store_result(request, outcome.result);
   // Not before: a handler on this thread that waits for it must find that there is something to reap.
-  in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+  rings_.count_out(request->lane_ring);
   if (split != nullptr) splits_.free(split);
   if (is_locked_out) {
     // Whoever waits is told at once; the rest needs locks.

@@ -20,10 +20,10 @@
 #pragma once
 
 #include "engine/inside.h"
+#include "engine/lane_rings.h"
 #include "engine/request.h"
 #include "engine/pool.h"
 #include "engine/wait_slots.h"
-#include "kernel/aio_ring.h"
 #include "kernel/mutex.h"
 
 namespace aiox::engine {
@@ -66,7 +66,6 @@ enum class ReapBy : uint8_t {
 
 class DirectLane {
  public:
-  static constexpr unsigned kEntries = 512;
   static constexpr unsigned kBatchMax = 64;  // requests handed over by one call
 
   enum class Lead : uint8_t {
@@ -77,13 +76,12 @@ class DirectLane {
 
   // False: no address space.
   bool open(Engine* engine);
-  // Makes the ring. 0, or -errno with *step naming what was refused. Called once, under Engine::probe_mu_.
-  int start_ring(const char** step);
+  LaneRings& rings() { return rings_; }
 
   void give_back_memory() { splits_.trim(); }
 
   // Requests handed to the kernel and not yet taken from the ring.
-  uint32_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
+  uint64_t in_flight() const { return rings_.in_flight(); }
 
   // Whether threads take turns in submitting. Thread: one that submits.
   bool is_shared() {
@@ -99,12 +97,15 @@ class DirectLane {
   void start(Request* const* requests, unsigned count);
   // The same in two steps, for requests that go through another thread (block_devices.h). count_in: by who submits.
   // start_for: by that thread, with its own descriptors (-1: it has none); may block; ends nothing there.
-  void count_in(unsigned count) { in_flight_.fetch_add(count, std::memory_order_acq_rel); }
+  void count_in(Request* const* requests, unsigned count) {
+    const auto ring = static_cast<uint8_t>(rings_.count_in(count));
+    for (unsigned i = 0; i < count; i++) requests[i]->lane_ring = ring;
+  }
   void start_for(Request* const* requests, const int* descriptors, unsigned count);
 
   // Takes and ends what is in the ring, if there is something and nobody is about to. Signal-safe: yes, as kWaiter. Blocks: no.
   void poll(ReapBy by) {
-    if (has_events() || has_deferred(by)) [[unlikely]] poll_events(by);
+    if ((in_flight() > 0 && rings_.has_events()) || has_deferred(by)) [[unlikely]] poll_events(by);
   }
 
   Lead try_lead();
@@ -135,7 +136,7 @@ class DirectLane {
   // Takes events that lay about since the last look: nobody comes by for them. Thread: the reaper.
   void look();
   // Events taken, ever. A figure.
-  uint64_t consumed() const { return consumed_.load(std::memory_order_relaxed); }  // relaxed: a figure
+  uint64_t consumed() const { return rings_.consumed(); }
 
   // Whether requests that have ended, or could not be carried out, wait for such a thread.
   bool has_deferred(ReapBy by) const {
@@ -149,21 +150,17 @@ class DirectLane {
   void settle_deferred(ReapBy by);
 
  private:
-  bool has_events() const {
-    // relaxed: a hint; who reaps looks again.
-    return has_ring_.load(std::memory_order_acquire) && ring_.has_event(consumed_.load(std::memory_order_relaxed));
-  }
   void poll_events(ReapBy by);
   bool is_neglected();
   bool reap(ReapBy by, bool is_looking);
-  bool take(io_event* event);
+  static bool take(LaneRings::One* one, io_event* event);
   void call_others(ReapBy by, int fd);
   // Who hands over: the program's thread, with the program's descriptors, or the thread of BlockDevices.
   enum class From : uint8_t { kProgram, kBlockThread };
   static int rw_flags(From from);
   void hand_over(Request* const* requests, const int* descriptors, unsigned count, From from);
   void start_split(Request* request, uint32_t chunk_bytes, int fd, From from);
-  void submit(iocb** list, unsigned count, From from);
+  void submit(iocb** list, unsigned count, unsigned counted_in, From from);
   void refuse(uint64_t data, int64_t result, From from);
   void refuse_request(Request* request, int64_t bytes, int64_t result, From from);
   int end(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes);
@@ -180,17 +177,14 @@ class DirectLane {
   void defer(Request* request, int64_t result);
 
   Engine* engine_ = nullptr;
-  kernel::AioRing ring_;
+  LaneRings rings_;
   Pool<SplitIo> splits_;
-  std::atomic<bool> has_ring_{false};                // (@) E-probe: ring_
 
-  alignas(64) std::atomic<uint32_t> in_flight_{0};
-  std::atomic<uint32_t> polls_{0};                   // (@) a figure: of them
+  std::atomic<uint32_t> polls_{0};                   // (@) a figure: of those in flight
   std::atomic<uintptr_t> last_submitter_{0};         // (@) a figure: its mark
   std::atomic<bool> is_shared_{false};               // (@) a figure
   alignas(64) std::atomic<uintptr_t> leader_{0};     // (@) E-lead: this_thread_mark() of who sleeps in the ring; may be stale
-  std::atomic<uint64_t> consumed_{0};                // (@) E-event: events taken
-  std::atomic<uint64_t> neglected_index_{UINT64_MAX};  // (@) figures: where consumed_ was when an event was seen to lie about,
+  std::atomic<uint64_t> neglected_index_{UINT64_MAX};  // (@) figures: consumed() when an event was seen to lie about,
   std::atomic<int64_t> neglected_since_ns_{0};       //           and since when
   uint64_t looked_at_ = 0;                           // the reaper's
   // (@) E-deferred: stacks, by Request::deferred_next; the second only the reaper takes.

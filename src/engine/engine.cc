@@ -85,6 +85,7 @@ void Engine::prepare() {
   notifier.open(&counters, config.notifiers_max, config.idle_timeout_ms);
   block_devices.open(this);
   stream_poller.open(this);
+  ring_keeper.open(this);
 }
 
 // What takes memory. May be called again when it has failed: what has been got is there.

@@ -16,6 +16,7 @@
 #include "engine/list_group.h"
 #include "engine/notifier.h"
 #include "engine/reaper.h"
+#include "engine/ring_keeper.h"
 #include "engine/service.h"
 #include "engine/stream_poller.h"
 #include "engine/vector_store.h"
@@ -205,6 +206,8 @@ class Engine {
   bool start_thread(void* (*entry)(void*), void* argument);
   // A thread of ours retires: if nothing is outstanding, so does the memory of what was.
   void give_back_memory();
+  // Nothing has been in flight in the direct lane for a while.
+  void give_back_direct_ring();
   // A worker could not have its ring: what was learnt, once.
   void ring_refused(int error, const char* step);
   bool is_ring_usable();
@@ -234,6 +237,7 @@ class Engine {
   StreamPoller stream_poller;
   Notifier notifier;
   DirectLane direct;
+  RingKeeper ring_keeper;
   Reaper reaper;
   BlockDevices block_devices;
 

@@ -205,12 +205,21 @@ Engine::RingState Engine::probe_direct() {
   if (!is_try_due(state, direct_try_ns_)) return state;
   const char* step = "";
   direct_error_ = try_direct_calls(&step);
-  if (direct_error_ == 0) direct_error_ = direct.start_ring(&step);
+  if (direct_error_ == 0) direct_error_ = direct.rings().open(&step);
   direct_try_ns_.store(next_try_ns(direct_error_), std::memory_order_relaxed);  // relaxed: a figure
   direct_step_ = step;
   state = direct_error_ == 0 ? RingState::kUsable : RingState::kRefused;
   direct_state_.store(state, std::memory_order_release);  // E-probe
   return state;
+}
+
+void Engine::give_back_direct_ring() {
+  if (!direct.rings().close_front()) return;
+  MutexLock lock(probe_mu_);
+  // The next request makes another.
+  if (direct_state_.load(std::memory_order_acquire) == RingState::kUsable) {
+    direct_state_.store(RingState::kUnknown, std::memory_order_release);  // E-probe
+  }
 }
 
 void Engine::direct_refused(int error, const char* step) {

@@ -180,6 +180,7 @@ void Reaper::run() {
     if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !engine_->is_mixed() && retire()) break;
   }
   engine_->give_back_memory();
+  if (lane.consumed() == lane_seen_) engine_->give_back_direct_ring();
   engine_->counters.thread_ends();
 }
 

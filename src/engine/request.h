@@ -114,6 +114,7 @@ struct Request {
   uint64_t start_ticks = 0;                         // (s) Recorder::accepted
   bool is_foreign = false;                          // (s), then (o): counted in Engine::foreign_in_flight_
   bool is_quick = false;                            // (s), then (o): counted in Context::add_quick
+  uint8_t lane_ring = 0;                            // (s) LaneRings::count_in
   bool is_stored = false;                           // (o) published, the rest deferred (DirectLane)
   bool has_range = false;                           // (s) takes part in the overlap rule, with:
   uint64_t range_begin = 0;                         // (s) not io's own figures: a write that goes on alone moves those

@@ -157,7 +157,7 @@ int Engine::submit(const Submission& submission) {
     if (outcome != FileQueue::Enqueued::kStale && wake != 0) schedule(file, wake);
     if (outcome == FileQueue::Enqueued::kDirect) {
       if (file->bypasses_cache()) {
-        direct.count_in(1);
+        direct.count_in(&request, 1);
         block_devices.push(request);
       } else if (submission.batch == nullptr) {
         direct.start(&request, 1);  // it may have ended by now

@@ -44,30 +44,30 @@ int AioRing::open(unsigned entries, const char** step) {
   // The child of a fork has no context; what it finds at this address must not be this ring.
   size_t bytes = sizeof(Layout) + ring->event_count * sizeof(io_event);
   raw_syscall(SYS_madvise, as_argument(ring), static_cast<long>((bytes + 4095) & ~size_t{4095}), MADV_DONTFORK);
-  ring_ = ring;
   event_count_ = ring->event_count;
   entries_ = entries;
+  ring_.store(ring, std::memory_order_relaxed);  // relaxed: not shared yet
   return 0;
 }
 
 void AioRing::close() {
-  if (ring_ != nullptr) raw_syscall(SYS_io_destroy, as_argument(ring_));
-  ring_ = nullptr;
+  Layout* ring = ring_.exchange(nullptr, std::memory_order_relaxed);  // relaxed: nobody follows it any more
+  if (ring != nullptr) raw_syscall(SYS_io_destroy, as_argument(ring));
 }
 
 bool AioRing::peek(uint64_t index, io_event* event) const {
   if (!has_event(index)) return false;
-  *event = ring_->events[index % event_count_];
+  *event = ring()->events[index % event_count_];
   return true;
 }
 
 long AioRing::submit(iocb** list, unsigned count) {
-  return raw_syscall(SYS_io_submit, as_argument(ring_), count, as_argument(list));
+  return raw_syscall(SYS_io_submit, as_argument(ring()), count, as_argument(list));
 }
 
 bool AioRing::cancel(iocb* block) {
   io_event none = {};
-  return raw_syscall(SYS_io_cancel, as_argument(ring_), as_argument(block), as_argument(&none)) == -EINPROGRESS;
+  return raw_syscall(SYS_io_cancel, as_argument(ring()), as_argument(block), as_argument(&none)) == -EINPROGRESS;
 }
 
 int AioRing::wait(int64_t timeout_ns, const uint64_t* signal_mask) {
@@ -86,7 +86,7 @@ int AioRing::wait(int64_t timeout_ns, const uint64_t* signal_mask) {
   } masking = {signal_mask, sizeof *signal_mask};
   const long masking_argument = signal_mask != nullptr ? as_argument(&masking) : 0;
   long result =
-      raw_syscall(SYS_io_pgetevents, as_argument(ring_), 1, 1, kNowhere, as_argument(limit), masking_argument);
+      raw_syscall(SYS_io_pgetevents, as_argument(ring()), 1, 1, kNowhere, as_argument(limit), masking_argument);
   if (result == -EFAULT || result > 0) return 0;
   return result == 0 ? -ETIMEDOUT : static_cast<int>(result);
 }

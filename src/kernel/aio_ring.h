@@ -10,7 +10,11 @@
 // thread, hold their file, have no descriptor, and complete without interrupting anybody (invariants 7 and 8). A child of
 // fork has no context, and not the mapping either (MADV_DONTFORK).
 //
+// What it counts for in fs.aio-max-nr is what was asked for. There is room for more: at least four times the processors, twice,
+// then whole pages (ioctx_alloc, aio_setup_ring), so that even a context of one takes a hundred.
+//
 // Thread: submit, wait: any. peek and set_head: one at a time, see engine/direct_lane.h. Signal-safe: all but open.
+// Who may meet close: wait and submit say that there is no such context; all else needs the mapping.
 #pragma once
 
 #include <linux/aio_abi.h>
@@ -29,6 +33,8 @@ class AioRing {
   void close();
 
   unsigned entries() const { return entries_; }
+  // Events that it has room for, and one.
+  uint32_t event_count() const { return event_count_; }
 
   // Whether event number `index`, counted from the first one ever, is in the ring.
   bool has_event(uint64_t index) const {
@@ -60,10 +66,11 @@ class AioRing {
     uint32_t id, event_count, head, tail, magic, compatible_features, incompatible_features, header_bytes;
     io_event events[];
   };
-  std::atomic_ref<uint32_t> head_word() const { return std::atomic_ref<uint32_t>(ring_->head); }
-  std::atomic_ref<uint32_t> tail_word() const { return std::atomic_ref<uint32_t>(ring_->tail); }
+  Layout* ring() const { return ring_.load(std::memory_order_relaxed); }  // relaxed: who follows it keeps it open
+  std::atomic_ref<uint32_t> head_word() const { return std::atomic_ref<uint32_t>(ring()->head); }
+  std::atomic_ref<uint32_t> tail_word() const { return std::atomic_ref<uint32_t>(ring()->tail); }
 
-  Layout* ring_ = nullptr;
+  std::atomic<Layout*> ring_{nullptr};  // (@) as in ring()
   unsigned entries_ = 0;
   uint32_t event_count_ = 1;
 };

@@ -287,7 +287,7 @@ GUEST_PROPERTY(native_aio_works_as_it_is) {
 // CTest runs these two alone.
 GUEST_PROPERTY(native_aio_works_where_aio_max_nr_is_used_up) {
   need_aiox();
-  run_with_setting("/proc/sys/fs/aio-max-nr", "1\n", "native_aio_works_as_it_is", is_auto() ? "aio-max-nr" : nullptr);
+  run_with_setting("/proc/sys/fs/aio-max-nr", "0\n", "native_aio_works_as_it_is", is_auto() ? "aio-max-nr" : nullptr);
 }
 
 GUEST_PROPERTY(native_aio_works_where_io_uring_is_disabled_by_sysctl) {

@@ -13,7 +13,7 @@ namespace aiox::cli::doctor {
 namespace {
 
 // AioRing::open gives up below.
-constexpr std::uint64_t kContextRequestsMin = 16;
+constexpr std::uint64_t kContextRequestsMin = 1;
 
 struct Calls {
   std::string_view lane;
@@ -123,8 +123,8 @@ Diagnosis diagnose(const ::aiox_lane_info& lane, const Machine& machine) {
                                               *machine.aio_nr, *machine.aio_max_nr));
     } else if (machine.aio_nr && machine.aio_max_nr) {
       diagnosis.details.push_back(
-          fmt::format("fs.aio-nr is {} of fs.aio-max-nr {}; aiox takes 512 for each process, or what is "
-                      "left, from {} on. {}",
+          fmt::format("fs.aio-nr is {} of fs.aio-max-nr {}; aiox takes {} for each process, and up to 512 "
+                      "where many requests are in flight at a time. {}",
                       *machine.aio_nr, *machine.aio_max_nr, kContextRequestsMin, holders_text(machine)));
     }
     diagnosis.details.push_back("To keep it over a restart: a file in /etc/sysctl.d.");

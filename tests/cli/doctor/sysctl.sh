@@ -30,7 +30,7 @@ else
   # Used up by others: as if all that is in use were all there may be.
   set_to 0
   expect 1 '^direct +no +io_setup: fs.aio-max-nr is used up: sysctl -w fs.aio-max-nr=1048576, or more' "$aiox" doctor
-  also '^ +fs.aio-nr is [0-9]+ of fs.aio-max-nr 0; aiox takes 512' '^Does not work here: the lane direct\.'
+  also '^ +fs.aio-nr is [0-9]+ of fs.aio-max-nr 0; aiox takes 1 ' '^Does not work here: the lane direct\.'
   expect 1 '"cause": "sysctl"' "$aiox" doctor --json
   also '"aio_max_nr": 0'
 fi

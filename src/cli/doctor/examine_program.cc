@@ -21,6 +21,7 @@
 #include "cli/program/aio_imports.h"
 #include "cli/program/elf_image.h"
 #include "cli/program/library_search.h"
+#include "cli/program/own_uring.h"
 #include "cli/program/preload.h"
 #include "cli/program/reach.h"
 #include "cli/text/terminal.h"
@@ -39,6 +40,8 @@ struct Findings {
   std::string out_of_reach;  // why LD_PRELOAD is left out; empty when it is not
   std::string drop_in;       // the folder of the libaio.so.1 that would be found there instead; empty when none would
   std::string libaio_needed_by;  // whose libaio.so.1 comes behind libc: closes would be unseen by a drop-in; empty: none does
+
+  const OwnUring* own_uring = nullptr;  // what is known of its use of io_uring
 
   const std::string& binary() const { return interpreters.empty() ? path : interpreters.back(); }
   bool calls_by_number() const {
@@ -110,6 +113,7 @@ Findings look_at(const std::string& name) {
     findings.aio = find_aio_imports(findings.binary(), *image, library_path != nullptr ? library_path : "");
     findings.drop_in = reachable_drop_in(findings);
     findings.libaio_needed_by = needs_libaio_behind_libc(findings.aio);
+    findings.own_uring = find_own_uring(findings.binary(), findings.aio.uring_users);
   }
   return findings;
 }
@@ -133,6 +137,37 @@ std::string what_may_yet(const AioImports& aio) {
   return what.empty() ? "" : fmt::format(" What it {} may: aiox run --verbose tells.", fmt::join(what, " or "));
 }
 
+// What it does by io_uring aiox does not answer; and what has it make AIO calls instead, where that is known.
+std::string uring_note(const Findings& findings) {
+  if (findings.own_uring != nullptr) return fmt::format(" {}", findings.own_uring->setting);
+  if (findings.aio.uring_users.empty()) return {};
+  return fmt::format(" What {} does by io_uring passes aiox by.", listed(findings.aio.uring_users));
+}
+
+Verdict judge_calls(const Findings& findings) {
+  const std::string note = findings.image.is_go
+                               ? " It is a Go program: what Go code does by itself passes aiox by; only C code in it "
+                                 "is reached."
+                               : uring_note(findings);
+  if (findings.aio.has_calls() && findings.own_uring != nullptr && findings.own_uring->is_first_choice) {
+    return {false,
+            fmt::format("aiox answers its AIO calls, but where the kernel has io_uring it makes none of them and uses "
+                        "that, which passes aiox by.{}",
+                        note)};
+  }
+  if (findings.aio.has_calls()) {
+    return {!findings.image.is_go, fmt::format("aiox answers these calls: aiox run -- {}{}", findings.path, note)};
+  }
+  if (findings.calls_by_number() && !findings.image.is_go) {
+    return {true,
+            "It names no AIO call, but may make native AIO calls by number, through syscall(2): aiox answers those. "
+            "aiox run --verbose tells whether it does: one line on stderr at the first." +
+                note};
+  }
+  return {false,
+          fmt::format("It names no AIO call, so aiox has nothing to answer.{}{}", what_may_yet(findings.aio), note)};
+}
+
 Verdict judge(const Findings& findings) {
   const std::string& name = findings.binary();
   if (!findings.out_of_reach.empty()) {
@@ -152,20 +187,7 @@ Verdict judge(const Findings& findings) {
                     "directly. A build with the shared libaio would be reached.",
                     listed(findings.aio.linked_in))};
   }
-  const std::string note = findings.image.is_go
-                               ? " It is a Go program: what Go code does by itself passes aiox by; only C code in it "
-                                 "is reached."
-                               : "";
-  if (findings.aio.has_calls()) {
-    return {!findings.image.is_go, fmt::format("aiox answers these calls: aiox run -- {}{}", findings.path, note)};
-  }
-  if (findings.calls_by_number() && !findings.image.is_go) {
-    return {true,
-            "It names no AIO call, but may make native AIO calls by number, through syscall(2): aiox answers those. "
-            "aiox run --verbose tells whether it does: one line on stderr at the first."};
-  }
-  return {false,
-          fmt::format("It names no AIO call, so aiox has nothing to answer.{}{}", what_may_yet(findings.aio), note)};
+  return judge_calls(findings);
 }
 
 const char* title(AioInterface interface) {
@@ -240,6 +262,9 @@ void print_text(const Findings& findings) {
     report.entry("drop-in", "yes", Style::kGood,
                  fmt::format("LD_LIBRARY_PATH={} reaches its libaio calls, instead of LD_PRELOAD", findings.drop_in));
   }
+  if (!findings.aio.uring_users.empty()) {
+    report.entry("io_uring", fmt::format("used by {}, past aiox", listed(findings.aio.uring_users)));
+  }
   if (findings.aio.may_load_more) {
     report.entry("plugins", "it can load more libraries while it runs (dlopen), which are not looked at");
   }
@@ -265,6 +290,8 @@ void print_json(const Findings& findings) {
   out["may_load_more"] = findings.aio.may_load_more;
   out["may_start_programs"] = findings.aio.may_start_programs;
   out["certainly_without_aio"] = findings.is_elf && findings.aio.is_certainly_without();
+  out["uring_users"] = findings.aio.uring_users;
+  out["uring_setting"] = findings.own_uring != nullptr ? findings.own_uring->setting : "";
   out["linked_in"] = findings.aio.linked_in;
   out["imports"] = Json::array();
   for (const AioImport& import : findings.aio.imports) {

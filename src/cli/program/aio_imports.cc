@@ -34,7 +34,19 @@ bool starts_programs(const std::string& name) {
   return false;
 }
 
+bool is_uring(const std::string& name) { return name.rfind("io_uring_", 0) == 0; }
+
+void add_uring_user(const Visit& visit, AioImports* found) {
+  const auto& symbols = visit.image.symbols;
+  const auto& functions = visit.image.local_functions;
+  const auto is_import = [](const ElfSymbol& symbol) { return symbol.is_imported && is_uring(symbol.name); };
+  const bool has_any = std::any_of(symbols.begin(), symbols.end(), is_import) ||
+                       std::any_of(functions.begin(), functions.end(), is_uring);
+  if (has_any && visit.image.soname.rfind("liburing", 0) != 0) found->uring_users.push_back(visit.path);
+}
+
 void add_imports(const Visit& visit, AioImports* found) {
+  add_uring_user(visit, found);
   for (const ElfSymbol& symbol : visit.image.symbols) {
     if (!symbol.is_imported) continue;
     if (symbol.name == "dlopen" || symbol.name == "dlmopen") found->may_load_more = true;

@@ -33,10 +33,11 @@ struct NeededLibrary {
 struct AioImports {
   std::vector<AioImport> imports;
   std::vector<NeededLibrary> libraries;
-  std::vector<std::string> linked_in;  // libaio's functions inside the program: no library can answer in their place
-  bool may_load_more = false;          // by dlopen
-  bool may_start_programs = false;     // by exec and its like: they may do AIO
-  bool is_all_known = true;            // false: a library is missing or cannot be read
+  std::vector<std::string> linked_in;    // libaio's functions inside the program: no library can answer in their place
+  std::vector<std::string> uring_users;  // files that make io_uring calls by liburing: what they do so passes aiox by
+  bool may_load_more = false;            // by dlopen
+  bool may_start_programs = false;       // by exec and its like: they may do AIO
+  bool is_all_known = true;              // false: a library is missing or cannot be read
 
   // Whether there is a call that aiox would answer: of either interface.
   bool has_calls() const;

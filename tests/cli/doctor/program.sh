@@ -50,6 +50,30 @@ expect 0 '"drop_in_sees_closes": true' "$aiox" doctor --json --program ./before
 mv lib/libuser.so lib/libgone.so
 expect 1 '^It does not start: the loader does not find libuser\.so, which \./through needs\.' "$aiox" doctor --program ./through
 
+# One that can use io_uring by itself, where aiox has nothing to answer: which setting decides is said, and one that
+# does so unless told is not said to work. By its own imports, and by those of a library.
+printf '%s\n' 'int io_uring_queue_init(void) { return 0; }' >uring.c
+cc -shared -fPIC -Wl,-soname,liburing.so.2 -o lib/liburing.so.2 uring.c
+both='int io_submit(void); int io_uring_queue_init(void);
+int main(void) { mark(); return io_submit() + io_uring_queue_init(); }'
+for name in mariadbd qemu-nbd other; do
+  build $name "$both" -Llib -l:libaio.so.1 -l:liburing.so.2 -Wl,-rpath,"\$ORIGIN/lib"
+done
+expect 1 'uses that, which passes aiox by\. innodb_linux_aio=aio has InnoDB' "$aiox" doctor --program ./mariadbd
+also '^io_uring +used by \./mariadbd, past aiox'
+expect 1 '"uring_setting": "innodb_linux_aio=aio ' "$aiox" doctor --json --program ./mariadbd
+expect 0 '^aiox answers these calls: .*aio=native' "$aiox" doctor --program ./qemu-nbd
+expect 0 '^aiox answers these calls: .* What \./other does by io_uring passes aiox by' "$aiox" doctor --program ./other
+printf '%s\n' 'int io_uring_queue_init(void); int library(void) { return io_uring_queue_init(); }' >rocks.c
+cc -shared -fPIC -Wl,-soname,librocksdb.so.9 -o lib/librocksdb.so.9 rocks.c -Llib -l:liburing.so.2 -Wl,-rpath,"\$ORIGIN"
+build server 'int library(void); int main(void) { mark(); return library(); }' \
+  -Llib -l:librocksdb.so.9 -Wl,-rpath,"\$ORIGIN/lib"
+expect 1 'nothing to answer\..* RocksDB uses io_uring' "$aiox" doctor --program ./server
+# MariaDB's without io_uring, as it was before: nothing to be said of it.
+build mariadbd 'int io_submit(void); int main(void) { mark(); return io_submit(); }' \
+  -Llib -l:libaio.so.1 -Wl,-rpath,"\$ORIGIN/lib"
+expect 0 '^aiox answers these calls: aiox run -- \./mariadbd$' "$aiox" doctor --program ./mariadbd
+
 build number 'int main(void) { mark(); return syscall(SYS_io_submit, 0, 0, 0); }'
 expect 0 'may make native AIO calls by number' "$aiox" doctor --program ./number
 also '^syscall +syscall @GLIBC'

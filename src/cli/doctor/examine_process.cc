@@ -1,4 +1,6 @@
 // examine_process.cc - aiox doctor --pid: whether aiox is loaded in a process, which one, and whether it is at work.
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <string>
@@ -10,6 +12,8 @@
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/process.h"
 #include "cli/doctor/report.h"
+#include "cli/live/figures.h"
+#include "cli/live/standing.h"
 #include "cli/program/reach.h"
 
 namespace aiox::cli::doctor {
@@ -41,10 +45,24 @@ std::string why_not_loaded(const Process& process) {
       process.preload);
 }
 
-Verdict judge(const Process& process) {
+// What it has done with aiox its statistics tell, where it keeps some; else what shows from outside.
+std::string work_text(const Process& process, const StatisticsOf& statistics) {
+  if (statistics.standing == Standing::kHasFigures) {
+    const Figures figures = read_figures(statistics.process->figures());
+    return fmt::format("; of {} asked for {} in flight.",
+                       counted(figures.operations_asked(), "operation", "operations"),
+                       counted(figures.in_flight, "is", "are"));
+  }
+  if (!process.service_threads.empty() || process.contexts != 0) return " and at work.";
+  if (statistics.standing == Standing::kNotBegun) return ", and has not been asked by this process.";
+  return "; it has no thread and no context now: not asked yet, or idle, or all requests complete inside the calls.";
+}
+
+Verdict judge(const Process& process, const StatisticsOf& statistics) {
   if (process.libraries.empty() && !process.refused.empty()) {
-    return {false,
-            fmt::format("It cannot be told: {}. Ask as its user ({}) or as root.", process.refused, process.user)};
+    const std::string advice =
+        ::geteuid() != 0 ? fmt::format("Ask as its user ({}) or as root", process.user) : who_may_look();
+    return {false, fmt::format("It cannot be told: {}. {}.", process.refused, advice)};
   }
   if (process.libraries.empty()) return {false, "aiox is not loaded. " + why_not_loaded(process)};
   const auto is_blind = [](const LoadedAiox& library) { return library.are_closes_unseen; };
@@ -53,12 +71,7 @@ Verdict judge(const Process& process) {
             "aiox is loaded behind libc, where it does not see what the program closes, and leaves native AIO to the kernel. "
             "Start it again with aiox run, or LD_PRELOAD=libaiox-preload.so."};
   }
-  std::string text = "aiox is loaded";
-  if (!process.service_threads.empty() || process.contexts != 0) {
-    text += " and at work.";
-  } else {
-    text += "; it has no thread and no context now: not asked yet, or idle, or all requests complete inside the calls.";
-  }
+  std::string text = "aiox is loaded" + work_text(process, statistics);
   for (const LoadedAiox& library : process.libraries) {
     if (library.is_replaced) {
       text += fmt::format(" {} has been replaced since: what is loaded stays until the process starts again.",
@@ -78,14 +91,17 @@ std::string way_in(const Process& process, const LoadedAiox& library) {
 }
 
 // What it does with aiox only its own statistics tell, and aiox stat reads them.
-std::string figures_text(const Process& process) {
-  const auto& variables = process.variables;
-  const bool is_on = std::find(variables.begin(), variables.end(), "AIOX_STATS=1") != variables.end();
-  if (is_on) return fmt::format("AIOX_STATS=1: aiox stat {} shows what it does", process.pid);
-  return "none: started with AIOX_STATS=1 (aiox run --stats 1) it would have some, for aiox stat and aiox top";
+std::string figures_text(const Process& process, const StatisticsOf& statistics) {
+  switch (statistics.standing) {
+    case Standing::kHasFigures: return fmt::format("aiox stat {} shows what it does", process.pid);
+    case Standing::kNotAsked:
+      return "none: started with AIOX_STATS=1 (aiox run --stats 1) it would have some, for aiox stat and aiox top" +
+             statistics.below;
+    default: return "none: it " + statistics.reason;
+  }
 }
 
-void print_text(const Process& process) {
+void print_text(const Process& process, const StatisticsOf& statistics) {
   Report report;
   report.heading(fmt::format("process {}: {}", process.pid, process.name));
   report.entry("program", process.executable.empty() ? "does not show" : process.executable);
@@ -112,18 +128,18 @@ void print_text(const Process& process) {
   }
   report.entry("threads", threads.empty() ? "none of aiox's" : listed(threads));
   if (process.refused.empty()) report.entry("contexts", fmt::format("{} of native AIO", process.contexts));
-  if (!process.libraries.empty()) report.entry("figures", figures_text(process));
+  if (!process.libraries.empty()) report.entry("figures", figures_text(process, statistics));
   if (process.seccomp_mode != 0) {
     report.entry("sandbox",
                  "a seccomp filter: lanes may be closed to it that are open here; AIOX_VERBOSE=1 has it say so");
   }
   report.gap();
-  const Verdict verdict = judge(process);
+  const Verdict verdict = judge(process, statistics);
   report.paragraph(verdict.text, verdict.works ? Style::kGood : Style::kBad);
 }
 
-void print_json(const Process& process) {
-  const Verdict verdict = judge(process);
+void print_json(const Process& process, const StatisticsOf& statistics) {
+  const Verdict verdict = judge(process, statistics);
   Json out;
   out["pid"] = process.pid;
   out["name"] = process.name;
@@ -131,6 +147,7 @@ void print_json(const Process& process) {
   out["verdict"] = verdict.text;
   out["program"] = process.executable;
   out["user"] = process.user;
+  out["has_statistics"] = statistics.standing == Standing::kHasFigures;
   out["loaded"] = !process.libraries.empty();
   out["libraries"] = Json::array();
   for (const LoadedAiox& library : process.libraries) {
@@ -154,8 +171,9 @@ void print_json(const Process& process) {
 
 int examine_process(long pid, bool as_json) {
   const Process process = look_at_process(pid);
-  as_json ? print_json(process) : print_text(process);
-  return judge(process).works ? kAllWorks : kSomethingDoesNotWork;
+  const StatisticsOf statistics = statistics_of(static_cast<pid_t>(pid));
+  as_json ? print_json(process, statistics) : print_text(process, statistics);
+  return judge(process, statistics).works ? kAllWorks : kSomethingDoesNotWork;
 }
 
 }  // namespace aiox::cli::doctor

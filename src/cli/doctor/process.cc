@@ -81,14 +81,16 @@ void look_at_libraries(Process* process, const std::string& maps) {
   for (const Mapping& mapping : executable_mappings(maps, &process->contexts)) {
     const std::string file = from_root_of(process->pid, mapping.path);
     struct stat status {};
-    const bool is_there = !mapping.is_deleted && ::stat(file.c_str(), &status) == 0 && status.st_ino == mapping.inode;
+    const bool is_found = ::stat(file.c_str(), &status) == 0;
+    const bool is_hidden = !is_found && errno != ENOENT && errno != ENOTDIR;  // it may be there
+    const bool is_there = !mapping.is_deleted && (is_hidden || (is_found && status.st_ino == mapping.inode));
     const std::string loaded_file = is_there ? file : fmt::format("/proc/{}/map_files/{}", process->pid, mapping.range);
     std::string error;
     const auto loaded = read_elf_image(loaded_file, &error);
     const auto present = is_there ? loaded : read_elf_image(file, &error);
     // What is gone and may not be looked at any more can be told by its name only.
     const bool is_ours_by_name = std::filesystem::path(mapping.path).filename().string().rfind("libaiox", 0) == 0;
-    const bool is_ours = loaded ? !loaded->aiox_version.empty() : !is_there && is_ours_by_name;
+    const bool is_ours = loaded ? !loaded->aiox_version.empty() : (!is_there || is_hidden) && is_ours_by_name;
     if (!is_ours) continue;
     process->libraries.push_back({mapping.path, loaded ? loaded->aiox_version : "", !is_there,
                                   present && !is_there ? present->aiox_version : ""});

@@ -1,9 +1,5 @@
 // stat.cc - aiox stat: what one process does with aiox, a line at a time.
-#include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +8,6 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -21,6 +16,7 @@
 #include "cli/exit.h"
 #include "cli/live/interval.h"
 #include "cli/live/lines.h"
+#include "cli/live/standing.h"
 #include "cli/live/watch.h"
 #include "cli/text/terminal.h"
 #include "stats/ticks.h"
@@ -63,71 +59,14 @@ struct Options {
   throw Exit{kExitFailed};
 }
 
-// The id that a process has in its own container.
-pid_t inner_id(pid_t pid) {
-  std::ifstream in(fmt::format("/proc/{}/status", pid));
-  std::string line;
-  while (std::getline(in, line)) {
-    if (line.rfind("NSpid:", 0) != 0) continue;
-    const std::size_t last = line.find_last_of("\t ");
-    return last != std::string::npos ? static_cast<pid_t>(std::atoi(line.c_str() + last)) : pid;
-  }
-  return pid;
-}
-
-// The process of a container keeps its statistics there. Root may go and look; the rest of this process is not concerned.
-bool enter_its_container(pid_t pid) {
-  struct stat own{};
-  struct stat other{};
-  const std::string path = fmt::format("/proc/{}/ns/ipc", pid);
-  if (::stat("/proc/self/ns/ipc", &own) != 0 || ::stat(path.c_str(), &other) != 0 || own.st_ino == other.st_ino) return false;
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool is_entered = ::setns(fd, CLONE_NEWIPC) == 0;
-  ::close(fd);
-  return is_entered;
-}
-
-std::optional<Process> find(pid_t pid, bool* is_forbidden) {
-  Found found = find_processes();
-  *is_forbidden = false;
-  for (const pid_t id : found.forbidden) *is_forbidden = *is_forbidden || id == pid;
-  for (const Process& process : found.processes) {
-    if (process.id == pid) return process;
-  }
-  return {};
-}
-
-// Whether its memory has aiox; nothing: it may not be looked at.
-std::optional<bool> has_library(pid_t pid) {
-  std::ifstream in(fmt::format("/proc/{}/maps", pid));
-  if (!in) return {};
-  std::string line;
-  bool has_any = false;
-  while (std::getline(in, line)) {
-    has_any = true;
-    if (line.find("libaiox") != std::string::npos || line.find("/libaio.so.1") != std::string::npos) return true;
-  }
-  if (!has_any) return {};
-  return false;
-}
-
-[[noreturn]] void explain_absence(pid_t pid, bool is_forbidden) {
-  struct stat status{};
-  if (::kill(pid, 0) != 0 && errno == ESRCH) fail(fmt::format("there is no process {}", pid));
-  const std::string proc = fmt::format("/proc/{}", pid);
+[[noreturn]] void explain_absence(pid_t pid, const StatisticsOf& sought) {
+  if (sought.standing == Standing::kNoProcess) fail(fmt::format("there is no process {}", pid));
   std::string name;
-  std::getline(std::ifstream(proc + "/comm"), name);
-  const auto is_loaded = has_library(pid);
-  const bool is_others = ::stat(proc.c_str(), &status) == 0 && status.st_uid != ::geteuid() && ::geteuid() != 0;
-  if (is_forbidden || (is_others && !is_loaded)) {
-    fail(fmt::format("process {} ({}) is {}'s: run this as that user, or as root", pid, name, user_name(status.st_uid)));
-  }
-  if (is_loaded && !*is_loaded) {
+  std::getline(std::ifstream(fmt::format("/proc/{}/comm", pid)), name);
+  if (sought.standing == Standing::kNotLoaded) {
     fail(fmt::format("aiox is not loaded in process {} ({}): start it with aiox run --stats 1 -- ...", pid, name));
   }
-  fail(fmt::format("process {} ({}) keeps no statistics: it was started without AIOX_STATS=1 (aiox run --stats 1), has made "
-                   "no request yet, or could not have the memory (AIOX_VERBOSE=1 says why)", pid, name));
+  fail(fmt::format("process {} ({}) {}", pid, name, sought.reason));
 }
 
 volatile sig_atomic_t g_is_interrupted = 0;
@@ -149,13 +88,9 @@ void print(const Options& options, const Observation& seen, unsigned line) {
 }
 
 void stat(const Options& options) {
-  bool is_forbidden = false;
-  auto process = find(options.pid, &is_forbidden);
-  if (!process && enter_its_container(options.pid)) {
-    process = find(inner_id(options.pid), &is_forbidden);
-    if (!process) process = find(options.pid, &is_forbidden);
-  }
-  if (!process) explain_absence(options.pid, is_forbidden);
+  const StatisticsOf sought = statistics_of(options.pid);
+  if (sought.standing != Standing::kHasFigures) explain_absence(options.pid, sought);
+  const auto& process = sought.process;
   struct sigaction action{};
   action.sa_handler = [](int) { g_is_interrupted = 1; };
   ::sigaction(SIGINT, &action, nullptr);

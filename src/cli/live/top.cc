@@ -17,6 +17,7 @@
 #include "cli/live/interval.h"
 #include "cli/live/lines.h"
 #include "cli/live/screen.h"
+#include "cli/live/standing.h"
 #include "cli/live/watch.h"
 #include "cli/text/terminal.h"
 #include "stats/ticks.h"
@@ -96,7 +97,9 @@ Order order_of(const std::string& name) {
 // Why there is nothing to show.
 std::vector<std::string> nothing_lines(std::size_t forbidden) {
   std::vector<std::string> lines = {"No process keeps statistics. Start one with: aiox run --stats 1 -- PROGRAM"};
-  if (forbidden > 0) lines.push_back(fmt::format("{} that may are other users': root can see them.", forbidden));
+  if (forbidden > 0)
+    lines.push_back(fmt::format("{} that may are other users': {}.", forbidden,
+                                ::geteuid() != 0 ? "root can see them" : who_may_look()));
   return lines;
 }
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # process.sh AIOX ASLEEP - aiox doctor --pid: whether aiox is loaded in a process, which file and version, and at work.
 # ASLEEP is a program that does AIO and then sleeps.
+# shellcheck disable=SC2016  # the programs that are started expand their own variables
 set -u
 aiox=$1
 asleep=$2
@@ -48,6 +49,35 @@ if [ "$(id -u)" -eq 0 ] && as_nobody test -x "$aiox"; then
   expect 1 '^It cannot be told: /proc/[0-9]+/maps: Permission denied\. Ask as its user \(0\) or as root' as_nobody "$aiox" doctor --pid "$pid"
 fi
 stop
+
+# aiox stat and the doctor say the same of a process: with figures, before its first request, and of a parent whose
+# child does the I/O.
+if [ -r /proc/sysvipc/shm ]; then
+  begin "$aiox" run --stats 1 -- "$asleep"
+  expect 0 '^aiox is loaded; of 2 operations asked for 1 is in flight\.' "$aiox" doctor --pid "$pid"
+  also "^figures +aiox stat $pid shows what it does"
+  expect 0 'op/s' "$aiox" stat "$pid" 1 1
+  stop
+  begin "$aiox" run --stats 1 -- sh -c '"$0" & wait' "$asleep"
+  child=$(cat "/proc/$pid/task/$pid/children")
+  yet="keeps no statistics yet: it has made no AIO request itself, or could not .*; below it ${child% } has some"
+  expect 0 "^figures +none: it $yet" "$aiox" doctor --pid "$pid"
+  also '^aiox is loaded, and has not been asked by this process\.'
+  expect 1 "process $pid .* $yet" "$aiox" stat "$pid"
+  kill "$child"
+  stop
+  begin env -u AIOX_STATS "$aiox" run -- "$asleep"
+  expect 1 'keeps no statistics: it was started without AIOX_STATS=1' "$aiox" stat "$pid"
+  stop
+fi
+# Root without the right to look is not told to ask as root.
+if [ "$(id -u)" -eq 0 ] && as_nobody test -x "$aiox"; then
+  begin as_nobody "$aiox" run --stats 1 -- "$asleep"
+  expect 1 'It cannot be told: .*: Permission denied\. Root is refused here for want of a right' \
+    setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "$aiox" doctor --pid "$pid"
+  never 'as root'
+  stop
+fi
 
 # The file is replaced, then gone, while the process goes on.
 cp "$AIOX_TEST_PRELOAD" "$work/libaiox-preload.so"

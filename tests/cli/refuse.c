@@ -1,6 +1,7 @@
 /* refuse.c - refuse ERROR CALL... -- PROGRAM [ARGUMENT...]: becomes PROGRAM under a seccomp filter that answers the
  * system calls with ERROR: EPERM as a container's profile does, ENOSYS as an old kernel that has no such call, EINVAL
- * as one that does not know its flags, EAGAIN as where a limit is reached. Exit status 77: no filter can be had. */
+ * does not know its flags, EAGAIN as where a limit is reached; KILL: who makes one ends by SIGSYS. Exit status 77: no
+ * filter can be had. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -24,16 +25,18 @@ int main(int argc, char** argv) {
   struct sock_filter code[2 + 2 * kCallCount];
   struct sock_fprog filter = {0, code};
   unsigned error = EPERM;
+  const int kills = argc > 1 && strcmp(argv[1], "KILL") == 0;
   int at = 2;
   if (argc > 1 && strcmp(argv[1], "ENOSYS") == 0) error = ENOSYS;
   if (argc > 1 && strcmp(argv[1], "EINVAL") == 0) error = EINVAL;
   if (argc > 1 && strcmp(argv[1], "EAGAIN") == 0) error = EAGAIN;
+  const unsigned refusal = kills ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | error;
   code[filter.len++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     for (int i = 0; i < kCallCount && filter.len < 2 * kCallCount; i++) {
       if (strcmp(argv[at], kCalls[i].name) != 0) continue;
       code[filter.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kCalls[i].number, 0, 1);
-      code[filter.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
+      code[filter.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, refusal);
     }
   }
   code[filter.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);

@@ -109,6 +109,9 @@ bool says(const ::aiox_lane_info& lane, std::string_view words) {
 Diagnosis diagnose(const ::aiox_lane_info& lane, const Machine& machine) {
   if (lane.available != 0) return {"settings", {}};
   const std::string_view name = lane.name;
+  if (machine.library_killed_by != 0) {
+    return {"seccomp", {filter_text(machine), profile_advice(name, machine)}};
+  }
   if (says(lane, "io_uring_disabled")) {
     return {"sysctl",
             {machine.io_uring_disabled == 1

@@ -1,5 +1,7 @@
 // examine_machine.cc - aiox doctor without an argument: lanes, what stands behind them, and whether programs get to
 // them.
+#include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +25,7 @@ using Json = nlohmann::ordered_json;
 
 struct Findings {
   std::vector<::aiox_lane_info> lanes;
-  ::aiox_config config;
+  std::optional<::aiox_config> config;  // none: the library cannot be asked
   Machine machine;
   Preloading preloading;
   std::vector<LibaioFile> libaio;
@@ -42,6 +44,17 @@ struct Findings {
     return found;
   }
 };
+
+// "SYS", of SIGSYS.
+std::string signal_name(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  return name != nullptr ? name : std::to_string(signal);
+}
+
+std::string answer_text(const CallTried& call) {
+  if (call.killed_by != 0) return "SIG" + signal_name(call.killed_by);
+  return call.refused_with == 0 ? "allowed" : error_name(call.refused_with);
+}
 
 template <typename Value>
 Json or_null(const std::optional<Value>& value) {
@@ -65,7 +78,7 @@ Json lanes_json(const Findings& findings) {
 Json machine_json(const Machine& machine) {
   Json calls = Json::object();
   for (const CallTried& call : machine.calls) {
-    calls[call.name] = call.refused_with == 0 ? "allowed" : error_name(call.refused_with);
+    calls[call.name] = answer_text(call);
   }
   Json out;
   out["kernel"] = {{"release", machine.kernel_release},
@@ -96,7 +109,7 @@ void print_json(const Findings& findings) {
   out["works"] = findings.problems().empty();
   out["problems"] = findings.problems();
   out["lanes"] = lanes_json(findings);
-  out["config"] = to_json(findings.config);
+  out["config"] = findings.config ? to_json(*findings.config) : Json(nullptr);
   out["bad_variables"] = findings.bad_variables;
   out.update(machine_json(findings.machine));
   out["preload"] = {{"library", findings.preloading.library},
@@ -137,7 +150,9 @@ std::string sandbox_text(const Machine& machine) {
                                    : "a seccomp filter";
     std::vector<std::string> refused;
     for (const CallTried& call : machine.calls) {
-      if (call.refused_with != 0) refused.push_back(fmt::format("{} ({})", call.name, error_name(call.refused_with)));
+      if (call.refused_with != 0 || call.killed_by != 0) {
+        refused.push_back(fmt::format("{} ({})", call.name, answer_text(call)));
+      }
     }
     text += refused.empty() ? "; none of the calls that aiox makes is refused" : "; refused: " + listed(refused);
   }
@@ -201,7 +216,7 @@ void print_text(const Findings& findings) {
     report.entry("preload", preloading.problem, Style::kBad);
   }
   report.entry("libaio", libaio_text(findings.libaio));
-  report.entry("settings", to_text(findings.config));
+  if (findings.config) report.entry("settings", to_text(*findings.config));
   for (const std::string& complaint : findings.bad_variables) {
     report.entry("settings", "not in force: " + complaint, Style::kBad);
   }
@@ -211,7 +226,7 @@ void print_text(const Findings& findings) {
     report.paragraph("All that aiox needs works here.", Style::kGood);
     return;
   }
-  const bool is_lane_missing = problems.front().rfind("the lane", 0) == 0;
+  const bool is_lane_missing = findings.config && problems.front().rfind("the lane", 0) == 0;
   report.paragraph(
       fmt::format("Does not work here: {}.{}", listed(problems),
                   is_lane_missing ? " Programs run all the same: the other lanes carry their requests." : ""),
@@ -227,8 +242,14 @@ int examine_machine(bool as_json) {
   findings.preloading = try_preloading();
   findings.libaio = find_libaio();
   findings.bad_variables = complaints_about_variables();
-  findings.lanes = all_lanes();
-  findings.config = configuration();
+  if (findings.machine.library_killed_by == 0) {
+    findings.lanes = all_lanes();
+    findings.config = configuration();
+  } else {
+    findings.lanes =
+        no_lanes(fmt::format("a program that asks aiox is ended by SIG{}, for {}: allow that there",
+                             signal_name(findings.machine.library_killed_by), killing_call_text(findings.machine)));
+  }
   as_json ? print_json(findings) : print_text(findings);
   return findings.problems().empty() ? kAllWorks : kSomethingDoesNotWork;
 }

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "cli/doctor/report.h"
 #include "cli/doctor/storage.h"
 #include "cli/doctor/trial/trial.h"
+#include "cli/exit.h"
 #include "cli/text/table.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
@@ -371,6 +373,12 @@ void print_json(const Findings& findings) {
 int examine_path(const std::string& path, bool as_json) {
   Findings findings;
   findings.storage = look_at_storage(path);
+  if (const int signal = signal_of_asking_library(); signal != 0) {
+    say("aiox doctor: a process in which aiox starts is ended by signal {} ({}): aiox doctor without an argument says "
+        "more\n",
+        signal, ::strsignal(signal));
+    throw Exit{kSomethingDoesNotWork};
+  }
   const bool shows_progress = is_terminal(STDERR_FILENO);
   findings.rows = try_requests(findings.storage, [shows_progress](const std::string& title) {
     if (shows_progress) say("\r\x1b[Ktrying: {}", title);

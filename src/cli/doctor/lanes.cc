@@ -57,6 +57,19 @@ std::vector<LaneInfo> all_lanes() {
   return lanes;
 }
 
+std::vector<LaneInfo> no_lanes(const std::string& reason) {
+  std::vector<LaneInfo> lanes;
+  for (const char* name : {"inline", "direct", "io_uring", "threads"}) {
+    LaneInfo info{};
+    info.size = sizeof info;
+    info.name = name;
+    info.enabled = 1;
+    reason.copy(info.reason, sizeof info.reason - 1);
+    lanes.push_back(info);
+  }
+  return lanes;
+}
+
 Config configuration() {
   Config config{};
   config.size = sizeof config;

@@ -14,6 +14,8 @@ namespace aiox::cli::doctor {
 // when the library has no memory to answer.
 std::vector<::aiox_lane_info> all_lanes();
 ::aiox_config configuration();
+// The same where the library cannot be asked, since that ends the process: none is available, for the reason given.
+std::vector<::aiox_lane_info> no_lanes(const std::string& reason);
 
 // "yes", "no" (the kernel does not allow it) or "off" (the settings do not).
 std::string state_of(const ::aiox_lane_info& lane);

@@ -1,11 +1,14 @@
 #include "cli/doctor/machine.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,22 +18,27 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
+
+#include "aiox/aiox.h"
 
 namespace aiox::cli::doctor {
 namespace {
 
 constexpr std::size_t kHoldersMax = 3;
+constexpr int kChildTimeoutMs = 10'000;
 constexpr std::uint64_t kContextRequests = 512;  // that aiox takes for a process
 // struct io_event, twice: the kernel makes a ring with room for twice the requests that are counted.
 constexpr std::uint64_t kRingBytesPerRequest = 64;
 
 // Numbers that are the same on every architecture, in the C library's list or not.
-constexpr struct {
+struct CallToTry {
   const char* name;
   long number;
   long arguments[6];
-} kCalls[] = {
+};
+constexpr CallToTry kCalls[] = {
     {"preadv2", SYS_preadv2, {-1, 0, 0, 0, 0, 0}},
     {"pwritev2", SYS_pwritev2, {-1, 0, 0, 0, 0, 0}},
     {"io_setup", SYS_io_setup, {0, 0, 0, 0, 0, 0}},
@@ -51,15 +59,49 @@ auto plain_syscall() {
   return reinterpret_cast<Function>(address);
 }
 
+int answer_of(const CallToTry& call) {
+  const auto& a = call.arguments;
+  const auto call_kernel = plain_syscall();
+  if (call_kernel == nullptr || call_kernel(call.number, a[0], a[1], a[2], a[3], a[4], a[5]) >= 0) return 0;
+  return errno == ENOSYS || errno == EPERM || errno == EACCES ? errno : 0;
+}
+
+void leave_no_core() {
+  const rlimit none = {0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+}
+
+// Tells of the calls from `first` on, a byte for each: the one that is missing has ended the child.
+[[noreturn]] void try_in_child(std::size_t first, int out) {
+  leave_no_core();
+  for (std::size_t i = first; i < std::size(kCalls); ++i) {
+    const auto answer = static_cast<unsigned char>(answer_of(kCalls[i]));
+    if (::write(out, &answer, 1) != 1) break;
+  }
+  ::_exit(0);
+}
+
+// In children: a filter may end the process that makes one.
 std::vector<CallTried> try_calls() {
   std::vector<CallTried> tried;
-  const auto call_kernel = plain_syscall();
-  if (call_kernel == nullptr) return tried;
-  for (const auto& call : kCalls) {
-    const auto& a = call.arguments;
-    const bool is_refused = call_kernel(call.number, a[0], a[1], a[2], a[3], a[4], a[5]) < 0 &&
-                            (errno == ENOSYS || errno == EPERM || errno == EACCES);
-    tried.push_back({call.name, is_refused ? errno : 0});
+  while (tried.size() < std::size(kCalls)) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) break;
+    const pid_t child = ::fork();
+    if (child == 0) try_in_child(tried.size(), ends[1]);
+    ::close(ends[1]);
+    unsigned char answer = 0;
+    while (child > 0 && ::read(ends[0], &answer, 1) == 1) tried.push_back({kCalls[tried.size()].name, answer, 0});
+    ::close(ends[0]);
+    int status = 0;
+    if (child > 0) ::waitpid(child, &status, 0);
+    if (tried.size() == std::size(kCalls)) break;
+    // Where there can be no child it is a limit, not a filter, that is in force.
+    if (child > 0 && WIFSIGNALED(status)) {
+      tried.push_back({kCalls[tried.size()].name, 0, WTERMSIG(status)});
+    } else {
+      tried.push_back({kCalls[tried.size()].name, answer_of(kCalls[tried.size()]), 0});
+    }
   }
   return tried;
 }
@@ -216,6 +258,38 @@ std::string error_name(int error) {
   return name != nullptr ? name : std::to_string(error);
 }
 
+int signal_of_asking_library() {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC); null >= 0) {
+      for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
+    }
+    leave_no_core();
+    ::aiox_lane_info info{};
+    info.size = sizeof info;
+    for (unsigned lane = 0; lane < AIOX_LANE_COUNT; ++lane) ::aiox_get_lane(lane, &info);
+    ::_exit(0);
+  }
+  if (child < 0) return 0;
+  int status = 0;
+  for (int i = 0; i < kChildTimeoutMs / 10; ++i) {
+    if (::waitpid(child, &status, WNOHANG) == child) return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    ::usleep(10'000);
+  }
+  // A filter that ends threads leaves others waiting for them.
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  return SIGSYS;
+}
+
+std::string killing_call_text(const Machine& machine) {
+  std::string names;
+  for (const CallTried& call : machine.calls) {
+    if (call.killed_by != 0) names += (names.empty() ? "" : ", ") + std::string(call.name);
+  }
+  return names.empty() ? "a call that the kernel's log names (dmesg, type=1326)" : names;
+}
+
 const CallTried* find_call(const Machine& machine, const std::string& name) {
   const auto at =
       std::find_if(machine.calls.begin(), machine.calls.end(), [&](const auto& call) { return name == call.name; });
@@ -238,6 +312,7 @@ Machine look_at_machine() {
   }
   machine.kernel_has_io_uring = machine.io_uring_disabled.has_value() || symbols_have_io_uring();
   machine.calls = try_calls();
+  machine.library_killed_by = signal_of_asking_library();
   machine.seccomp_mode = static_cast<int>(to_number(status_field("/proc/self/status", "Seccomp")).value_or(0));
   if (const auto filters = to_number(status_field("/proc/self/status", "Seccomp_filters"))) {
     machine.seccomp_filters = static_cast<unsigned>(*filters);

@@ -13,6 +13,7 @@ namespace aiox::cli::doctor {
 struct CallTried {
   const char* name;
   int refused_with = 0;  // ENOSYS, EPERM or EACCES; 0: it may be made
+  int killed_by = 0;     // the signal that ended who made it: a filter that kills
 };
 
 struct Limit {
@@ -43,6 +44,7 @@ struct Machine {
   std::optional<int> io_uring_disabled;        // kernel.io_uring_disabled, Linux 6.6
   bool kernel_has_io_uring = false;            // by its list of symbols; false also where that is hidden
   std::vector<CallTried> calls;
+  int library_killed_by = 0;  // the signal that ends a process in which the library starts, as it would a program's
 
   int seccomp_mode = 0;  // /proc/self/status: 0 none, 1 strict, 2 filter
   std::optional<unsigned> seccomp_filters;
@@ -58,6 +60,13 @@ struct Machine {
 };
 
 Machine look_at_machine();
+
+// The signal that ends a process in which the library is asked; 0: it may be.
+int signal_of_asking_library();
+
+// "the call io_uring_setup", of those that kill; where none of the calls that are tried does, where its name is
+// written.
+std::string killing_call_text(const Machine& machine);
 
 // The call's entry in machine.calls.
 const CallTried* find_call(const Machine& machine, const std::string& name);

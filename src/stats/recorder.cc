@@ -73,6 +73,22 @@ void copy_program_name(char* to, size_t to_bytes) {
   to[length] = '\0';
 }
 
+uint64_t own_pid_namespace() {
+  struct statx status = {};
+  const long error =
+      raw_syscall(SYS_statx, AT_FDCWD, as_argument("/proc/self/ns/pid"), 0, STATX_INO, as_argument(&status));
+  return error == 0 ? status.stx_ino : 0;
+}
+
+// Of the same namespace, with /proc there. One that has ended and that its parent has not asked about has no program.
+bool has_ended(int32_t process_id) {
+  if (raw_syscall(SYS_kill, process_id, 0) == -ESRCH) return true;
+  char link[32];
+  char target[1];
+  snprintf(link, sizeof link, "/proc/%d/exe", process_id);
+  return raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(link), as_argument(target), sizeof target) == -ENOENT;
+}
+
 }  // namespace
 
 bool Recorder::open(int segment_id, uint64_t key) {
@@ -105,17 +121,43 @@ bool Recorder::join_segment(int segment_id, uint64_t key) {
   if (is_segment(header, segment.size_bytes) && header->key == key) {
     const size_t places = (segment.size_bytes - sizeof(SegmentHeader)) / sizeof(ProcessFigures);
     const uint32_t place = header->taken.fetch_add(1, kFigure);
-    if (place < places) {
-      begin_process(figures_of(header, place));
+    ProcessFigures* figures = place < places ? figures_of(header, place) : take_over_place(header, places, place);
+    if (figures != nullptr) {
+      figures->pid_namespace = own_pid_namespace();
+      begin_process(figures);
       return true;
     }
+    header->turned_away.fetch_add(1, kFigure);
   }
   kernel::leave_shared_segment(segment);
   return false;
 }
 
+// The place of a process that has ended: what it counted stays, as if this one had done it too.
+ProcessFigures* Recorder::take_over_place(SegmentHeader* header, size_t places, uint32_t first) {
+  const auto self = static_cast<int32_t>(raw_syscall(SYS_getpid));
+  const uint64_t pid_namespace = own_pid_namespace();
+  if (pid_namespace == 0) return nullptr;
+  for (size_t i = 0; i < places; i++) {
+    ProcessFigures* figures = figures_of(header, static_cast<uint32_t>((first + i) % places));
+    int32_t before = figures->process_id.load(kFigure);
+    if (before <= 0 || before == self || figures->pid_namespace != pid_namespace || !has_ended(before)) continue;
+    if (!figures->process_id.compare_exchange_strong(before, self, kFigure)) continue;  // another one was faster
+    figures->predecessors.fetch_add(1, kFigure);
+    figures->waiting.store(0, kFigure);
+    threads_before_ = figures->threads_started.load(kFigure);
+    for (FileFigures& file : figures->files) {
+      file.attached.store(0, kFigure);
+      // It was killed while it wrote the name.
+      if (file.sequence.load(kFigure) % 2 != 0) file.sequence.fetch_add(1, kFigure);
+    }
+    return figures;
+  }
+  return nullptr;
+}
+
 void Recorder::begin_process(ProcessFigures* figures) {
-  figures->process_id = static_cast<int32_t>(raw_syscall(SYS_getpid));
+  figures->process_id.store(static_cast<int32_t>(raw_syscall(SYS_getpid)), kFigure);
   figures->is_counter = is_counter_ ? 1 : 0;
   figures->begin_boot_ns = clock_ns(CLOCK_BOOTTIME);
   figures->begin_ns = clock_ns(CLOCK_MONOTONIC);
@@ -218,6 +260,8 @@ void Recorder::count_latency(ThreadFigures* figures, Kind kind, uint64_t start_t
   if (ticks > kLatencyTicksMax) ticks = kLatencyTicksMax;
   add(figures->latencies[index_of(kind)][base::cell_of(ticks)], times);
   raise_to(figures->latency_ticks_max[index_of(kind)], ticks);
+  if (figures->first_ticks.load(kFigure) == 0) figures->first_ticks.store(start_ticks, kFigure);
+  figures->last_ticks.store(now, kFigure);
 }
 
 // An answer that is not what the last one was, or is too much for the cells of those.
@@ -307,7 +351,7 @@ void Recorder::ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks,
 }
 
 void Recorder::threads(uint64_t started, uint64_t now) {
-  figures_->threads_started.store(started, kFigure);
+  figures_->threads_started.store(threads_before_ + started, kFigure);
   figures_->threads_now.store(now, kFigure);
   raise_to(figures_->threads_max, now);
 }

@@ -100,10 +100,12 @@ class Recorder {
   bool make_segment();
   bool join_segment(int segment_id, uint64_t key);
   void begin_process(ProcessFigures* figures);
+  ProcessFigures* take_over_place(SegmentHeader* header, size_t places, uint32_t first);
   uint32_t free_file(ThreadFigures* own);
 
   ProcessFigures* figures_ = nullptr;
   uint64_t life_ = 0;
+  uint64_t threads_before_ = 0;  // that predecessors in this place had started
   bool is_counter_ = false;
   kernel::Mutex files_mu_;  // who gets which place
   char reason_[128] = {};

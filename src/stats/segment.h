@@ -1,13 +1,15 @@
 // segment.h - the statistics of a process as they lie in shared memory: the layout that the library writes and the aiox
 // command reads, and nothing else.
 //
-// A segment is a System V one that is marked for removal as soon as it is attached: it has no descriptor and no name, and
-// goes with the last process that has it, however that ends; until then who has its number, and the right, can attach it.
-// It holds a header and one ProcessFigures, or, where `aiox run --summary` has made it, one for each of many processes.
+// A segment is a System V one that is marked for removal as soon as it is attached: it has no descriptor and no name,
+// and goes with the last process that has it, however that ends; until then who has its number, and the right, can
+// attach it. It holds a header and one ProcessFigures, or, where `aiox run --summary` has made it, one for each of many
+// processes. There a process that finds all of them taken goes on counting in those of one that has ended: as many may
+// have lived as will, and the sums stay what they are.
 //
-// All is zero where nothing has been counted. Every cell is a relaxed atomic: nothing is ordered by one, each is a figure of
-// its own, and a sum over several need not be from one instant. Whoever writes never reads back what it decides by.
-// A change of anything here is a new kVersion: command and library may be of different installations.
+// All is zero where nothing has been counted. Every cell is a relaxed atomic: nothing is ordered by one, each is a
+// figure of its own, and a sum over several need not be from one instant. Whoever writes never reads back what it
+// decides by. A change of anything here is a new kVersion: command and library may be of different installations.
 #pragma once
 
 #include <atomic>
@@ -80,6 +82,8 @@ struct alignas(4096) ThreadFigures {
   Cell depth_max;
   alignas(64) Served served[kLanes][kKinds];  // what has ended, well or with an error, but not as cancelled
   Cell latency_ticks_max[kTimedKinds];
+  Cell first_ticks;                  // when the first of those that are timed was asked for; 0: there was none
+  Cell last_ticks;                   // and when the last of them ended
   Cell depths[kDepthCells];          // operations in flight, the new one included, when one was asked for
   Cell sizes[kKinds][kSizeCells];    // operations by the bytes asked for; syncs and polls have none
   Served files[kFiles + 1];
@@ -101,11 +105,13 @@ inline constexpr size_t kErrors = 140;  // errno values; 0: those beyond
 
 struct ProcessFigures {  // aligned as its last member is
   std::atomic<uint32_t> is_live;  // what follows up to the name is there: release, acquire
-  int32_t process_id;             // as the process itself sees it
+  std::atomic<int32_t> process_id;  // as the process itself sees it
   uint32_t is_counter;            // ticks are the processor's own; 0: nanoseconds
   uint64_t begin_boot_ns;         // CLOCK_BOOTTIME: later than the process's start, earlier than that of a next one of the id
   uint64_t begin_ns;              // CLOCK_MONOTONIC, and at the same moment
   uint64_t begin_ticks;           // what latencies are counted in, and at the same moment
+  uint64_t pid_namespace;         // that process_id is of; 0: not known, and not needed for a segment of one's own
+  Cell predecessors;              // processes that have ended and counted here before
   char name[64];                  // of the program
   Cell cancelled;
   Cell refused;  // submissions answered EAGAIN
@@ -122,13 +128,14 @@ inline constexpr uint32_t kProcessesMax = 4096;  // of one segment
 
 struct alignas(4096) SegmentHeader {
   static constexpr uint64_t kMagic = 0x3153544154534958;  // "XISTATS1"
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
   uint64_t magic;
   uint32_t version;
   uint32_t process_count;            // places for processes
   uint64_t size_bytes;
   uint64_t key;                      // names this segment; its number may be another one's later
-  std::atomic<uint32_t> taken;       // places that have been asked for: more than process_count where there were too few
+  std::atomic<uint32_t> taken;       // places that have been asked for: more than process_count where all are taken
+  std::atomic<uint32_t> turned_away;  // processes that got none: all were those of living ones
 };
 
 constexpr size_t segment_bytes(uint32_t process_count) {

@@ -217,10 +217,52 @@ TEST_CASE("each process has a place of its own, and there are no more than there
   CHECK(joined.header->taken.load() == 3);
   for (uint32_t i = 0; i < 2; i++) {
     const stats::ProcessFigures* figures = stats::figures_of(joined.header, i);
-    CHECK(figures->process_id == (i == 0 ? getpid() : child));
+    CHECK(figures->process_id.load() == (i == 0 ? getpid() : child));
     CHECK(answered(figures) == 1);
     CHECK(std::string(figures->name).find("stats") != std::string::npos);
   }
+}
+
+TEST_CASE("a process goes on in the place of one that has ended, and the sums stay") {
+  Joined joined(1);
+  NEED_SEGMENT(joined);
+  const auto in_child = [&joined] {
+    const pid_t child = fork();
+    if (child == 0) {
+      auto recorder = std::make_unique<Recorder>();
+      const bool is_good = recorder->open(joined.id, kKey);
+      for (unsigned i = 0; i < 3; i++) {
+        recorder->begin(Recorder::kNoFile);
+        recorder->answered(Kind::kRead, 10, 1, 10);
+      }
+      recorder->threads(2, 2);
+      _exit(is_good ? 0 : 1);
+    }
+    // A zombie has ended as well.
+    siginfo_t info = {};
+    CHECK(waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) == 0);
+    return child;
+  };
+  const pid_t first = in_child();
+  const pid_t second = in_child();
+  const pid_t third = in_child();
+  const stats::ProcessFigures* figures = stats::figures_of(joined.header, 0);
+  CHECK(figures->process_id.load() == third);
+  CHECK(read(figures->predecessors) == 2);
+  CHECK(answered(figures) == 9);
+  CHECK(sum(
+            figures, [](auto& one) -> auto& { return one.asked_bytes[0]; }) == 90);
+  CHECK(read(figures->threads_started) == 6);
+  CHECK(joined.header->turned_away.load() == 0);
+  // That of a process that lives is not taken.
+  auto own = std::make_unique<Recorder>();
+  REQUIRE(own->open(joined.id, kKey));
+  CHECK(figures->process_id.load() == getpid());
+  for (const pid_t child : {first, second, third}) CHECK(waitpid(child, nullptr, 0) == child);
+  const pid_t fourth = in_child();
+  CHECK(waitpid(fourth, nullptr, 0) == fourth);
+  CHECK(figures->process_id.load() == getpid());
+  CHECK(joined.header->turned_away.load() == 1);
 }
 
 TEST_CASE("a segment that is another one by now is not joined") {

@@ -111,7 +111,35 @@ void read_thread(const stats::ThreadFigures& from, Figures* to) {
   }
 }
 
-bool is_used(const stats::ThreadFigures& thread) { return thread.owner.load(std::memory_order_relaxed) != 0; }
+// Memory that nobody has touched stays untouched: the kernel would find pages for it. The shared ones come into use
+// when the last but one is taken.
+bool is_used_in(const stats::ProcessFigures& from, const stats::ThreadFigures& thread) {
+  const bool is_shared = &thread == &from.threads[stats::kSharedThread];
+  const stats::ThreadFigures& asked = is_shared ? from.threads[stats::kSharedThread - 1] : thread;
+  return asked.owner.load(std::memory_order_relaxed) != 0;
+}
+
+// A reading of the process's clock on CLOCK_MONOTONIC. It may be one from before the process began: a predecessor's.
+std::uint64_t time_of(std::uint64_t ticks, const stats::ProcessFigures& from, double ns_per_tick) {
+  const auto since_begin = static_cast<std::int64_t>(ticks - from.begin_ticks);
+  return from.begin_ns +
+         static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<double>(since_begin) * ns_per_tick));
+}
+
+// From the first request that was timed to the end of the last.
+void read_times(const stats::ProcessFigures& from, Figures* to) {
+  std::uint64_t first = UINT64_MAX;
+  std::uint64_t last = 0;
+  for (const stats::ThreadFigures& thread : from.threads) {
+    const std::uint64_t ticks = is_used_in(from, thread) ? read(thread.first_ticks) : 0;
+    if (ticks == 0) continue;
+    first = std::min(first, ticks);
+    last = std::max(last, read(thread.last_ticks));
+  }
+  if (last == 0) return;
+  to->first_ns = time_of(first, from, to->ns_per_tick);
+  to->last_ns = time_of(last, from, to->ns_per_tick);
+}
 
 // A name may be replaced while it is read: then it is read again.
 FileTraffic read_file(const stats::FileFigures& from) {
@@ -194,7 +222,9 @@ double Figures::latency_ns(double percentile) const {
   return percentile_of(cells, longest, ns_per_tick, percentile);
 }
 
-bool Figures::has_percentile(Kind kind, double percentile) const { return base::has_percentile(timed(kind), percentile); }
+bool Figures::has_percentile(Kind kind, double percentile) const {
+  return base::has_percentile(timed(kind), percentile);
+}
 
 bool Figures::has_percentile(double percentile) const {
   std::uint64_t count = 0;
@@ -245,6 +275,8 @@ void Figures::add(const Figures& other) {
   depth_max = std::max(depth_max, other.depth_max);
   threads_now += other.threads_now;
   threads_max += other.threads_max;
+  if (other.first_ns != 0) first_ns = first_ns != 0 ? std::min(first_ns, other.first_ns) : other.first_ns;
+  last_ns = std::max(last_ns, other.last_ns);
   waiting += other.waiting;
   in_flight += other.in_flight;
 }
@@ -278,10 +310,7 @@ Figures read_figures(const stats::ProcessFigures& from) {
   for (auto& kind : figures.latencies) kind.resize(stats::kLatencyCells);
   FileTraffics files{};
   for (const stats::ThreadFigures& thread : from.threads) {
-    const bool is_shared = &thread == &from.threads[stats::kSharedThread];
-    // Memory that nobody has touched stays untouched: the kernel would find pages for it. The shared ones come into use
-    // when the last but one is taken.
-    if (!is_used(is_shared ? from.threads[stats::kSharedThread - 1] : thread)) continue;
+    if (!is_used_in(from, thread)) continue;
     // What moves from one place to the other meanwhile would be seen in both, or in none: then once more. Where it moves
     // all the time there is little of it.
     for (int tries = 0; tries < kTriesMax; ++tries) {
@@ -300,6 +329,7 @@ Figures read_figures(const stats::ProcessFigures& from) {
       files = files_before;
     }
   }
+  read_times(from, &figures);
   for (std::size_t i = 0; i < stats::kFiles; ++i) {
     if (from.files[i].sequence.load(std::memory_order_relaxed) == 0) break;
     figures.files.push_back(read_file(from.files[i]));
@@ -316,6 +346,18 @@ Figures read_figures(const stats::ProcessFigures& from) {
   figures.waiting = waiting > 0 ? static_cast<std::uint64_t>(waiting) : 0;
   figures.in_flight = difference(figures.operations_asked(), figures.served_in_all().operations + figures.cancelled);
   return figures;
+}
+
+std::uint64_t operations_ended(const stats::ProcessFigures& from) {
+  std::uint64_t total = 0;
+  for (const stats::ThreadFigures& thread : from.threads) {
+    if (!is_used_in(from, thread)) continue;
+    total += read(thread.alike_operations);
+    for (const auto& lane : thread.served) {
+      for (const stats::Served& kind : lane) total += read(kind.operations);
+    }
+  }
+  return total;
 }
 
 const char* name_of(Lane lane) {

@@ -50,6 +50,10 @@ struct Figures {
   std::uint64_t waiting = 0;
   std::uint64_t in_flight = 0;
   std::array<std::uint64_t, stats::kTimedKinds> latency_ticks_max{};
+  // On CLOCK_MONOTONIC, of requests that were timed: when the first was asked for and when the last ended; 0: there is
+  // none.
+  std::uint64_t first_ns = 0;
+  std::uint64_t last_ns = 0;
 
   std::uint64_t operations_asked() const;
   Traffic served_by(stats::Lane lane) const;
@@ -73,6 +77,8 @@ struct Figures {
 };
 
 Figures read_figures(const stats::ProcessFigures& from);
+// Of those alone: much less to read.
+std::uint64_t operations_ended(const stats::ProcessFigures& from);
 
 const char* name_of(stats::Lane lane);
 const char* name_of(stats::Kind kind);

@@ -101,7 +101,7 @@ bool may_speak_for(uid_t user, pid_t id) {
 
 // The id that the process of those figures has here: its own, where it is the creator of the segment in another container.
 std::optional<pid_t> id_here(const stats::ProcessFigures& figures, pid_t creator, bool is_only_one) {
-  const pid_t id = is_only_one && creator > 0 ? creator : figures.process_id;
+  const pid_t id = is_only_one && creator > 0 ? creator : figures.process_id.load(std::memory_order_relaxed);
   if (is_process_of(figures, id)) return id;
   return {};
 }

@@ -24,8 +24,11 @@ Observation observe(const Process& process, const Figures* before, std::uint64_t
   *now = read_figures(process.figures());
   *now_ns = stats::clock_ns(CLOCK_MONOTONIC);
   seen.is_first = before == nullptr;
-  seen.change = before != nullptr ? now->since(*before) : *now;
-  const std::uint64_t from_ns = before != nullptr ? before_ns : process.figures().begin_ns;
+  // What predecessors counted in the same place cannot be told from its own: then this look is where it begins.
+  const bool has_predecessors = process.figures().predecessors.load(std::memory_order_relaxed) != 0;
+  seen.change = before != nullptr ? now->since(*before) : has_predecessors ? now->since(*now) : *now;
+  std::uint64_t from_ns = before != nullptr ? before_ns : process.figures().begin_ns;
+  if (before == nullptr && has_predecessors) from_ns = *now_ns;
   seen.seconds = *now_ns > from_ns ? static_cast<double>(*now_ns - from_ns) / 1e9 : 0;
   return seen;
 }

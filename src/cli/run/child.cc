@@ -11,23 +11,18 @@
 #include <cstdio>
 
 #include "cli/exit.h"
+#include "cli/run/witness.h"
 #include "stats/ticks.h"
 
 namespace aiox::cli {
 namespace {
 
-// What the terminal sends it sends to the program as well.
-bool is_the_terminals(const siginfo_t& info) {
-  switch (info.si_signo) {
-    case SIGINT:
-    case SIGQUIT:
-    case SIGHUP:
-    case SIGTSTP:
-    case SIGTTIN:
-    case SIGTTOU:
-    case SIGWINCH: return info.si_code == SI_KERNEL;
-    default: return false;
-  }
+constexpr long kLookEachNs = 100'000'000;
+
+// Whether the program has got the signal by itself, as one of the group that it was sent to.
+bool has_come_to(pid_t child, const siginfo_t& info, GroupWitness* witness) {
+  const bool is_of_the_group = witness->saw(info.si_signo);
+  return is_of_the_group && ::getpgid(child) == ::getpgrp();
 }
 
 bool is_terminal_stop(int signal) { return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
@@ -59,7 +54,7 @@ int execute(const std::vector<std::string>& words) {
   return errno;
 }
 
-Outcome run_below(const std::vector<std::string>& words, int* error) {
+Outcome run_below(const std::vector<std::string>& words, const std::function<void()>& look, int* error) {
   *error = 0;
   int news[2];  // errno, where exec fails; closed by it where not
   if (::pipe2(news, O_CLOEXEC) != 0) {
@@ -79,6 +74,7 @@ Outcome run_below(const std::vector<std::string>& words, int* error) {
   const std::uint64_t begin_ns = stats::clock_ns(CLOCK_MONOTONIC);
   const pid_t parent = ::getpid();
   std::fflush(nullptr);
+  GroupWitness witness;
   const pid_t child = ::fork();
   if (child < 0) {
     *error = errno;
@@ -102,9 +98,11 @@ Outcome run_below(const std::vector<std::string>& words, int* error) {
   ::close(news[0]);
   int status = 0;
   while (look_after(child, &status)) {
+    look();
     siginfo_t info{};
-    const int signal = ::sigwaitinfo(&all, &info);
-    if (signal > 0 && signal != SIGCHLD && !is_the_terminals(info)) ::kill(child, signal);
+    const timespec a_while = {0, kLookEachNs};
+    const int signal = ::sigtimedwait(&all, &info, &a_while);
+    if (signal > 0 && signal != SIGCHLD && !has_come_to(child, info, &witness)) ::kill(child, signal);
   }
   drop_pending(all);
   ::sigprocmask(SIG_SETMASK, &before, nullptr);

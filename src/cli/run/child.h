@@ -2,6 +2,7 @@
 // the program stops, hands on signals, and ends as the program has ended.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ struct Outcome {
   double seconds;  // from start to end
 };
 // Starts it and waits for its end. *error: errno, where it could not be started. The program dies with this process.
-Outcome run_below(const std::vector<std::string>& words, int* error);
+// Every now and then meanwhile `look` is called.
+Outcome run_below(const std::vector<std::string>& words, const std::function<void()>& look, int* error);
 
 // Ends this process as the other has: with its exit status, or by its signal. Does not return, but by Exit.
 [[noreturn]] void end_as(const Outcome& outcome);

@@ -26,7 +26,7 @@ constexpr const char* kFooter = R"(What PROGRAM starts in turn runs on aiox too.
 force where its option is not given. AIOX_PRELOAD=PATH names another libaiox-preload.so.
 
 With --summary aiox stays above the program and hands on the signals that it gets; it tells, on standard error, of the
-program and of up to 64 processes that it started, however they end.
+program and of all processes that it started (of up to 64 at the same time), however they end.
 
 Exit status: the program's; 125 when aiox itself failed, 126 when PROGRAM cannot be executed, 127 when it is not found.
 
@@ -97,9 +97,10 @@ struct Options {
       throw Exit{kExitRunFailed};
     }
   }
-  const Summary summary;
+  Summary summary;
   int error = 0;
-  const Outcome outcome = run_below(words, &error);
+  const Outcome outcome = run_below(
+      words, [&summary] { summary.look(); }, &error);
   if (error != 0) complain_of_start(words, error);
   if (options.has_summary) summary.print(outcome, words[0]);
   if (!options.json_path.empty()) summary.write_json(outcome, words[0], options.json_path);

@@ -23,6 +23,7 @@
 #include "cli/text/table.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
+#include "stats/ticks.h"
 
 namespace aiox::cli {
 namespace {
@@ -40,20 +41,27 @@ constexpr std::size_t kSizesShown = 3;
 
 struct Collected {
   Figures total;
-  std::vector<Process> processes;  // those that made requests; some may be alive
+  std::vector<Process> processes;   // those that made requests, the last in each place; some may be alive
+  std::uint64_t process_count = 0;  // with those that were in the places before
   std::uint32_t without_place = 0;
+  double seconds = 0;  // from the first request to the end of the last
 };
 
-Collected collect(const std::shared_ptr<const Segment>& segment) {
+Collected collect(const std::shared_ptr<const Segment>& segment, std::uint64_t seen_at_work_ns, double seconds) {
   Collected all;
-  const std::uint32_t taken = segment->header().taken.load(std::memory_order_acquire);
-  all.without_place = taken > Summary::kProcessesMax ? taken - Summary::kProcessesMax : 0;
+  all.without_place = segment->header().turned_away.load(std::memory_order_relaxed);
   for (std::uint32_t i = 0; i < segment->process_count(); ++i) {
     const stats::ProcessFigures& figures = segment->figures(i);
     if (figures.is_live.load(std::memory_order_acquire) == 0) continue;
     all.total.add(read_figures(figures));
-    all.processes.push_back({figures.process_id, 0, program_name(figures), 0, i, segment});
+    all.process_count += 1 + figures.predecessors.load(std::memory_order_relaxed);
+    const pid_t id = figures.process_id.load(std::memory_order_relaxed);
+    all.processes.push_back({id, 0, program_name(figures), 0, i, segment});
   }
+  // The last ones of a program that asks seldom were not timed, and others are not: they were seen.
+  const std::uint64_t last_ns = std::max(all.total.last_ns, seen_at_work_ns);
+  const bool has_times = all.total.first_ns != 0 && last_ns > all.total.first_ns;
+  all.seconds = has_times ? std::min(static_cast<double>(last_ns - all.total.first_ns) / 1e9, seconds) : seconds;
   return all;
 }
 
@@ -102,7 +110,7 @@ void print_asked(const Figures& total, bool has_colours) {
 }
 
 void print_lanes(const Figures& total, double seconds, bool has_colours) {
-  Table table({"lane", ">operations", ">share", ">bytes", ">op/s"});
+  Table table({"lane", ">operations", ">share", ">bytes", ">op/s from first to last"});
   const Traffic all = total.served_in_all();
   for (unsigned lane = 0; lane < stats::kLanes; ++lane) {
     const Traffic one = total.served_by(static_cast<Lane>(lane));
@@ -195,8 +203,18 @@ Summary::Summary() {
   ::setenv("AIOX_STATS_SEGMENT", fmt::format("{}:{:x}", id, key).c_str(), 1);
 }
 
+void Summary::look() {
+  const std::uint64_t now_ns = stats::clock_ns(CLOCK_MONOTONIC);
+  std::uint64_t ended = 0;
+  for (std::uint32_t i = 0; i < segment_->process_count(); ++i) ended += operations_ended(segment_->figures(i));
+  // Some have ended since the last look: so the work went on beyond it at least.
+  if (ended != ended_ && looked_at_ns_ != 0) seen_at_work_ns_ = looked_at_ns_;
+  ended_ = ended;
+  looked_at_ns_ = now_ns;
+}
+
 void Summary::print(const Outcome& outcome, const std::string& program) const {
-  const Collected all = collect(segment_);
+  const Collected all = collect(segment_, seen_at_work_ns_, outcome.seconds);
   const bool has_colours = cli::has_colours(STDERR_FILENO);
   say("\naiox: {}: {} in {}", program, end_text(outcome), duration_text(outcome.seconds * 1e9));
   if (all.total.operations_asked() == 0) {
@@ -205,9 +223,10 @@ void Summary::print(const Outcome& outcome, const std::string& program) const {
                "had there:\n--verbose prints a line at the first request of a process.\n");
     return;
   }
-  say(", {} process{} with AIO\n\n", all.processes.size(), all.processes.size() == 1 ? "" : "es");
+  say(", {} process{} with AIO, {} from the first request to the last\n\n", all.process_count,
+      all.process_count == 1 ? "" : "es", duration_text(all.seconds * 1e9));
   print_asked(all.total, has_colours);
-  print_lanes(all.total, outcome.seconds, has_colours);
+  print_lanes(all.total, all.seconds, has_colours);
   print_latencies(all.total, has_colours);
   print_rest(all.total);
   print_files(all.total, has_colours);
@@ -215,12 +234,13 @@ void Summary::print(const Outcome& outcome, const std::string& program) const {
     say("\nnote: {} of the processes still run{}; their figures so far are in this.\n", left, left == 1 ? "s" : "");
   }
   if (all.without_place > 0) {
-    say("\nnote: {} processes beyond the first {} are not in this.\n", all.without_place, kProcessesMax);
+    say("\nnote: {} processes that began while {} others were alive are not in this.\n", all.without_place,
+        kProcessesMax);
   }
 }
 
 void Summary::write_json(const Outcome& outcome, const std::string& program, const std::string& path) const {
-  const Collected all = collect(segment_);
+  const Collected all = collect(segment_, seen_at_work_ns_, outcome.seconds);
   nlohmann::ordered_json out;
   out["program"] = program;
   if (WIFSIGNALED(outcome.status)) {
@@ -229,15 +249,19 @@ void Summary::write_json(const Outcome& outcome, const std::string& program, con
     out["exit_status"] = WEXITSTATUS(outcome.status);
   }
   out["seconds"] = outcome.seconds;
+  out["seconds_from_first_to_last"] = all.seconds;
+  out["processes_with_aio"] = all.process_count;
   out["processes_without_place"] = all.without_place;
   out["processes_alive"] = alive(all);
   Figures total = all.total;
   for (auto& kind : total.latencies) kind.resize(stats::kLatencyCells);
-  out.update(to_json(total, outcome.seconds));
+  out.update(to_json(total, all.seconds));
   out["processes"] = nlohmann::ordered_json::array();
   for (const Process& process : all.processes) {
     const Figures figures = read_figures(process.figures());
-    nlohmann::ordered_json one = {{"pid", process.id}, {"name", process.name}};
+    nlohmann::ordered_json one = {{"pid", process.id},
+                                  {"name", process.name},
+                                  {"predecessors", process.figures().predecessors.load(std::memory_order_relaxed)}};
     one.update(to_json(figures, 0));
     out["processes"].push_back(one);
   }

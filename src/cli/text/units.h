@@ -11,7 +11,8 @@ namespace aiox::cli {
 std::string bytes_text(double bytes);
 // 950, 12.3k, 1.05M: three figures and a decimal power.
 std::string count_text(double count);
-// 2.74k..7.93k; where one of them has no unit the other has none either, as in 2.74..7930: "2.74..7.93k" reads as thousands.
+// 2.74k..7.93k; where one of them has no unit the other has none either, as in 2.74..7930: "2.74..7.93k" reads as
+// thousands.
 std::string count_range_text(double least, double most);
 // 850 ns, 12.3 us, 4.56 ms, 1.23 s.
 std::string duration_text(double ns);

@@ -21,8 +21,33 @@ expect 134 'ended by SIGABRT in .*, 1 process' "$aiox" run --summary -- "$progra
 expect 137 'ended by SIGKILL in .*, 1 process' "$aiox" run --summary -- \
   sh -c '"$0" "$1" 10 >/dev/null; exec 2>&1; kill -9 $$' "$program" "$work/data"
 expect 0 'aiox was never asked for anything' "$aiox" run --summary -- sh -c true
-expect 0 'note: 2 processes beyond the first 64' "$aiox" run --summary -- \
-  sh -c 'for i in $(seq 66); do "$0" "$1" 1; done' "$program" "$work/data"
+# As many as will, one after the other: the places of those that have ended are gone on in, and nothing of them is lost,
+# be they asked about by their parent or not.
+expect 0 '70 processes with AIO' "$aiox" run --summary -- \
+  sh -c 'for i in $(seq 70); do "$0" "$1" 1; done' "$program" "$work/data"
+printf '%s\n' "$out" | grep -Eq '^read +140 +560 KiB' || fail "reads of 70 processes: $out"
+printf '%s\n' "$out" | grep -Eq '^errors +EBADF 70,' || fail "errors of 70 processes: $out"
+if command -v python3 >/dev/null; then
+  cat >"$work/zombies.py" <<'END'
+import os, sys
+for i in range(70):
+    if os.fork() == 0: os.execv(sys.argv[1], [sys.argv[1], sys.argv[2], "1"])
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+END
+  expect 0 '70 processes with AIO' "$aiox" run --summary -- python3 "$work/zombies.py" "$program" "$work/data"
+fi
+
+# Rates are those of the time from the first request to the last, not of the program's whole life.
+expect 0 'op/s from first to last' "$aiox" run --summary --summary-json "$work/rates.json" -- \
+  sh -c '"$0" "$1" 100; sleep 2' "$program" "$work/data"
+# field NAME - of that report.
+field() { sed -n "s/^  \"$1\": \([0-9]*\).*/\1/p" "$work/rates.json"; }
+[ "$(field seconds)" -ge 2 ] && [ "$(field seconds_from_first_to_last)" -lt 2 ] ||
+  fail "the times are: $(head -8 "$work/rates.json")"
+# One that asks a hundred times a second, of which few are timed.
+timeout -s KILL 20 "$aiox" run --summary-json "$work/rates.json" -- \
+  sh -c '"$0" "$1" 100 slowly & sleep 2; kill $!' "$program" "$work/data" >/dev/null
+[ "$(field seconds_from_first_to_last)" -ge 1 ] || fail "a time of $(head -8 "$work/rates.json")"
 
 # As if it was not there.
 expect 7 'exit status 7' "$aiox" run --summary -- sh -c 'exit 7'
@@ -45,6 +70,46 @@ wait "$above" 2>/dev/null
 for _ in $(seq 100); do kill -0 "$below" 2>/dev/null || break; sleep 0.05; done
 kill -0 "$below" 2>/dev/null && fail "the program outlives a kill -9 of aiox run"
 
+# A signal reaches the program once: sent to aiox alone it is handed on, sent to the group of both it is not.
+cat >"$work/count.c" <<'END'
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile sig_atomic_t count;
+static void add(int signal) { count += signal == SIGINT; }
+static void tell(int signal) {
+  (void)signal;
+  for (int i = 0; i < 30; i++) usleep(10000);  // a second one may be on its way
+  _exit(count);
+}
+int main(void) {
+  signal(SIGINT, add);
+  signal(SIGQUIT, tell);
+  printf("ready %d counting\n", (int)getpid());
+  fflush(stdout);
+  for (;;) pause();
+}
+END
+cc -o "$work/count" "$work/count.c" || fail "count.c"
+# counted NAME COMMAND... - COMMAND interrupts aiox, $above, or its group: the program, $below, has one interrupt.
+counted() {
+  name=$1
+  shift
+  setsid "$aiox" run --summary -- "$work/count" >"$work/ready" 2>/dev/null &
+  above=$!
+  for _ in $(seq 100); do grep -q ready "$work/ready" && break; sleep 0.05; done
+  below=$(sed -n 's/^ready \([0-9]*\).*/\1/p' "$work/ready")
+  eval "$@"
+  sleep 0.1
+  kill -QUIT "$below"
+  wait "$above" 2>/dev/null
+  count=$?
+  [ "$count" = 1 ] || fail "$name: the program was interrupted $count times"
+}
+counted "sent to aiox" 'kill -INT $above'
+counted "sent to the group" 'kill -INT -$above'
+if command -v pkill >/dev/null; then counted "sent by name" 'pkill -INT -g $above -x aiox'; fi
+
 # In a shell's foreground: stopped and continued with the program, and interrupted as it is.
 if command -v bash >/dev/null; then
   cat >"$work/job.sh" <<'END'
@@ -66,6 +131,11 @@ type \x03
 expect ended by SIGINT
 type echo status=\$?\x0d
 expect status=130
+type '$aiox' run --summary -- ./count\x0d
+expect counting
+type \x03
+type \x1c
+expect exit status 1 in
 type exit 5\x0d
 end 5
 END

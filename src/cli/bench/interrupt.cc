@@ -50,11 +50,9 @@ void throw_if_interrupted() {
   if (g_signal == 0) return;
   const int signal = g_signal;
   // In place of the progress line, and of the ^C that the terminal shows.
-  say("{}aiox bench: interrupted ({}); what it made is removed\n",
-             is_terminal(STDERR_FILENO) ? "\r\x1b[K" : "",
-             signal == SIGINT    ? "Ctrl-C"
-             : signal == SIGTERM ? "SIGTERM"
-                                 : "SIGHUP");
+  if (can_place_cursor(STDERR_FILENO)) say_styled("\r\x1b[K");
+  const char* name = signal == SIGINT ? "Ctrl-C" : signal == SIGTERM ? "SIGTERM" : "SIGHUP";
+  say("aiox bench: interrupted ({}); what it made is removed\n", name);
   throw Exit{128 + signal};
 }
 

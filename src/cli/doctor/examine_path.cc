@@ -379,11 +379,11 @@ int examine_path(const std::string& path, bool as_json) {
         signal, ::strsignal(signal));
     throw Exit{kSomethingDoesNotWork};
   }
-  const bool shows_progress = is_terminal(STDERR_FILENO);
+  const bool shows_progress = can_place_cursor(STDERR_FILENO);
   findings.rows = try_requests(findings.storage, [shows_progress](const std::string& title) {
-    if (shows_progress) say("\r\x1b[Ktrying: {}", title);
+    if (shows_progress) say_styled("\r\x1b[Ktrying: " + shown_text(title));
   });
-  if (shows_progress) say("\r\x1b[K");
+  if (shows_progress) say_styled("\r\x1b[K");
   for (const Row& row : findings.rows) {
     if (!findings.storage.direct) findings.storage.direct = row.direct;
   }

@@ -177,6 +177,10 @@ Process look_at_process(long pid) {
   }
   look_at_environment(&process, environment);
   if (process.refused.empty()) look_at_closes(&process);
+  // Then it would pass for a thread of the kernel's.
+  if (error == std::errc::permission_denied && process.refused.empty()) {
+    process.refused = fmt::format("{}/exe: {}", folder, std::strerror(EACCES));
+  }
   return process;
 }
 

@@ -43,7 +43,8 @@ expect 0 '^libaio +by .*/lib/libuser\.so: io_submit @LIBAIO_0.1 from libaio.so.1
 # There a drop-in would come behind libc, whose close is then the program's.
 also '^drop-in +no +closes unseen: .*/lib/libuser\.so needs libaio'
 expect 0 '"drop_in_sees_closes": false' "$aiox" doctor --json --program ./through
-build before 'int io_setup(void); int main(void) { mark(); return io_setup(); }' -Llib -l:libaio.so.1 -Wl,--enable-new-dtags -Wl,-rpath,"\$ORIGIN/lib"
+build before 'int io_setup(void); int main(void) { mark(); return io_setup(); }' -Llib -l:libaio.so.1 \
+  -Wl,--enable-new-dtags -Wl,-rpath,"\$ORIGIN/lib"
 expect 0 '^drop-in +yes LD_LIBRARY_PATH=' "$aiox" doctor --program ./before
 expect 0 '"drop_in_sees_closes": true' "$aiox" doctor --json --program ./before
 # A library that is not there.

@@ -154,6 +154,7 @@ int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
   context->drain_slot_.store(WaitSlots::kNone, std::memory_order_relaxed);
   context->is_waiter_in_lane_.store(false, std::memory_order_relaxed);
   context->waiters_.store(0, std::memory_order_relaxed);
+  context->pages.forget();
   context->is_dead_.store(false, std::memory_order_relaxed);
   *address = context->ring.address();
   if (Context* moved = find(*address)) lose(moved);

@@ -12,6 +12,7 @@
 #include "engine/pool.h"
 #include "engine/request.h"
 #include "engine/wait_slots.h"
+#include "kernel/program_memory.h"
 
 namespace aiox::engine {
 
@@ -20,6 +21,8 @@ class DirectLane;
 class Context {
  public:
   CompletionRing ring;
+  // Where the program keeps its blocks and takes its events.
+  kernel::ProgramPages pages;
 
   bool is_dead() const { return is_dead_.load(std::memory_order_seq_cst); }
 

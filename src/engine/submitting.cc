@@ -16,6 +16,7 @@
 #include "kernel/descriptor.h"
 #include "kernel/eventfd.h"
 #include "kernel/file_io.h"
+#include "kernel/program_memory.h"
 
 namespace aiox::engine {
 
@@ -29,6 +30,12 @@ constexpr int kRwfNoAppend = 0x20;  // RWF_NOAPPEND, Linux 6.9
 
 const iovec* vectors_of(const Submission& submission) {
   return submission.vectors != nullptr ? submission.vectors->vectors : &submission.buffer;
+}
+
+// A request of native AIO is no longer than one transfer, and its buffer has been looked at.
+bool is_beyond_addresses(const Submission& submission) {
+  if (submission.length_bytes <= kernel::kTransferBytesMax) [[likely]] return false;
+  return kernel::is_beyond_addresses(reinterpret_cast<uintptr_t>(submission.buffer.iov_base), submission.length_bytes);
 }
 
 // The plain call, with the program's flags, on this thread. The offset first: a number that meanwhile stands for a file must
@@ -64,7 +71,7 @@ int Engine::submit_from_own_table(const Submission& submission) {
   int64_t result = 0;
   if (is_transfer && submission.offset < 0) {
     result = -EINVAL;
-  } else if (is_transfer && submission.length_bytes > kernel::kAddressesEnd) {
+  } else if (is_transfer && is_beyond_addresses(submission)) {
     result = -EFAULT;
   } else if (is_sync(submission.opcode)) {
     result = kernel::sync_file(submission.fd, submission.opcode == Opcode::kDataSync);
@@ -98,7 +105,7 @@ int Engine::submit(const Submission& submission) {
   bool is_transfer = backend::is_transfer(submission.opcode);
   if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
   // What no address space can hold is refused before it is clamped, as access_ok does in the kernel.
-  if (is_transfer && submission.length_bytes > kernel::kAddressesEnd) return complete_at_once(submission, -EFAULT);
+  if (is_transfer && is_beyond_addresses(submission)) return complete_at_once(submission, -EFAULT);
   int64_t result;
   if ((submission.rw_flags & kernel::kRwfNowait) != 0 && is_nowait_answered(file, submission, &result)) {
     return complete_at_once(submission, result);

@@ -1,5 +1,6 @@
 #include "shim/events_wait.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "engine/engine.h"
@@ -73,42 +74,50 @@ class EventsWaiter final : public engine::Waiter {
   bool is_watching_ = false;
 };
 
+// As the kernel reckons (timespec64_to_ktime, ktime_add_safe): what is negative never ends, and it may have come round.
 int64_t timeout_ns_of(const timespec& timeout) {
-  if (timeout.tv_sec < 0) return 0;
   if (timeout.tv_sec > kForeverNs / 1'000'000'000 - 1) return kForeverNs;
-  const int64_t nanoseconds = timeout.tv_sec * 1'000'000'000 + timeout.tv_nsec;
-  return nanoseconds < 0 ? 0 : nanoseconds;
+  const uint64_t nanoseconds = static_cast<uint64_t>(timeout.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(timeout.tv_nsec);
+  return nanoseconds > kForeverNs ? kForeverNs : static_cast<int64_t>(nanoseconds);
 }
 
 }  // namespace
 
-uint32_t take_events(Context* context, io_event* events, long count) {
+void Taking::take() {
   const bool may_wait = engine::t_inside == 0;  // a handler may have interrupted this very function
   Inside inside;
-  return context->ring.take(events, static_cast<uint32_t>(count < INT32_MAX ? count : INT32_MAX), may_wait);
+  const uint64_t available = context->ring.available();
+  const uint64_t wanted = std::min<uint64_t>(available, static_cast<uint64_t>(count - taken));
+  if (wanted == 0 || is_bad) return;
+  io_event* to = events + taken;
+  if (!context->pages.can_write(to, wanted * sizeof(io_event))) {
+    is_bad = true;
+    return;
+  }
+  taken += context->ring.take(to, static_cast<uint32_t>(wanted), may_wait);
 }
 
-uint32_t wait_for_quick_events(Engine* engine, Context* context, long count, io_event* events, uint32_t taken) {
+void wait_for_quick_events(Engine* engine, Taking* taking) {
+  Context* context = taking->context;
   const uint32_t left = context->quick_count();
-  if (left == 0 || taken >= count || engine::t_inside != 0) return taken;
+  if (left == 0 || taking->taken >= taking->count || engine::t_inside != 0) return;
   const int64_t until_ns = context->quick_until_ns();
-  if (kernel::monotonic_now_ns() >= until_ns) return taken;
-  const uint32_t wanted = static_cast<long>(left) < count - taken ? left : static_cast<uint32_t>(count - taken);
-  EventsWaiter waiter(engine, context, wanted, true, nullptr, true);
+  if (kernel::monotonic_now_ns() >= until_ns) return;
+  const long room = taking->count - taking->taken;
+  EventsWaiter waiter(engine, context, static_cast<long>(left) < room ? left : static_cast<uint32_t>(room), true, nullptr, true);
   waiter.wait(until_ns);
-  if (waiter.is_in_child()) return taken;
-  return taken + take_events(context, events + taken, count - taken);
+  if (!waiter.is_in_child()) taking->take();
 }
 
-long wait_for_events(Engine* engine, Context* context, long min_count, long count, io_event* events, uint32_t taken,
-                     const timespec* timeout, const uint64_t* mask) {
+long wait_for_events(Engine* engine, Taking* taking, long min_count, const timespec* timeout, const uint64_t* mask) {
+  Context* context = taking->context;
   const int64_t timeout_ns = timeout != nullptr ? timeout_ns_of(*timeout) : kForeverNs;
   // The caller's mask is that of the sleeps alone: between them, what it lets through must stay pending.
   kernel::SignalHold hold(mask != nullptr);
   int error = 0;
   if (timeout_ns == 0) {
     engine->call_workers(context);
-    if (mask == nullptr) taken = wait_for_quick_events(engine, context, count, events, taken);
+    if (mask == nullptr) wait_for_quick_events(engine, taking);
     if (mask != nullptr) error = kernel::sleep_with_mask(0, *mask);
   } else if (engine::t_inside != 0) {
     error = -EINTR;  // a handler has interrupted aiox itself: what it waits for may be in the interrupted hands
@@ -116,20 +125,21 @@ long wait_for_events(Engine* engine, Context* context, long min_count, long coun
     // Never without a limit: the kernel lets a handler with SA_RESTART end this wait, and a sleep without one would go on.
     const int64_t deadline_ns = timeout_ns < kForeverNs ? kernel::monotonic_now_ns() + timeout_ns : kForeverNs;
     // Other threads take events too: what it was woken for may be gone by now.
-    while (error == 0 && taken < min_count && !context->is_dead()) {
+    while (error == 0 && taking->taken < min_count && !taking->is_bad && !context->is_dead()) {
       const long capacity = context->ring.capacity();  // more than that are never there at once
-      const long left = min_count - taken;
+      const long left = min_count - taking->taken;
       EventsWaiter waiter(engine, context, static_cast<uint32_t>(left < capacity ? left : capacity), timeout != nullptr, mask);
       error = waiter.wait(deadline_ns);
       if (waiter.is_in_child()) return -EINTR;
-      taken += take_events(context, events + taken, count - taken);
+      taking->take();
     }
   }
-  taken += take_events(context, events + taken, count - taken);
+  taking->take();
   // It may never have slept: what the mask lets through comes in all the same.
   if (mask != nullptr && error == 0) error = kernel::sleep_with_mask(0, *mask);
-  if (taken > 0) return taken;
+  if (taking->taken > 0) return taking->taken;
   if (context->is_dead()) return -EINVAL;
+  if (taking->is_bad) return -EFAULT;
   return error == -EINTR ? -EINTR : 0;
 }
 

@@ -16,17 +16,24 @@ class Engine;
 
 namespace aiox::shim {
 
-// Takes at most `count` events that are in the ring. Never waits.
-uint32_t take_events(engine::Context* context, io_event* events, long count);
+// The events that one call of io_getevents takes.
+struct Taking {
+  engine::Context* context;
+  io_event* events;
+  long count;           // how many at most
+  uint32_t taken = 0;   // are in `events`
+  bool is_bad = false;  // `events` cannot be written to, where the next one would come: it stays in the ring, as in the kernel's
+
+  // Takes what is in the ring. Never waits.
+  void take();
+};
 
 // The kernel has done buffered transfers when io_submit returns, so whoever asks without a wait finds their events. Here they
-// are waited for, as long as quick ones take (Context::kQuickNs from the last one's submission on), and taken. Returns how
-// many are in `events` now.
-uint32_t wait_for_quick_events(engine::Engine* engine, engine::Context* context, long count, io_event* events, uint32_t taken);
+// are waited for, as long as quick ones take (Context::kQuickNs from the last one's submission on), and taken.
+void wait_for_quick_events(engine::Engine* engine, Taking* taking);
 
-// Waits until min_count events have been taken, of which `taken` are in `events` already, and returns how many have; with
-// none -EINTR, -EINVAL (the context is being destroyed) or 0. mask: as io_pgetevents(2), or nullptr.
-long wait_for_events(engine::Engine* engine, engine::Context* context, long min_count, long count, io_event* events,
-                     uint32_t taken, const timespec* timeout, const uint64_t* mask);
+// Waits until min_count events have been taken, and returns how many have; with none -EINTR, -EFAULT, -EINVAL (the context is
+// being destroyed) or 0. mask: as io_pgetevents(2), or nullptr.
+long wait_for_events(engine::Engine* engine, Taking* taking, long min_count, const timespec* timeout, const uint64_t* mask);
 
 }  // namespace aiox::shim

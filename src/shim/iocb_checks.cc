@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 
@@ -10,6 +11,7 @@
 #include "kernel/file_io.h"
 #include "kernel/io_priority.h"
 #include "kernel/privileges.h"
+#include "kernel/program_memory.h"
 #include "kernel/stream_options.h"
 
 namespace aiox::shim {
@@ -38,30 +40,27 @@ int check_priority(const iocb& block) {
   }
 }
 
-bool is_out_of_reach(uint64_t address, uint64_t size_bytes) {
-  return address >= kernel::kAddressesEnd || size_bytes > kernel::kAddressesEnd - address;
-}
-
 // The program's vectors, copied: they are its own again when io_submit returns.
 int copy_vectors(Engine* engine, const iocb& block, Submission* submission) {
-  const uint64_t count = block.aio_nbytes;
+  const auto count = static_cast<uint32_t>(block.aio_nbytes);  // the kernel sees no more of it
   if (count > engine::VectorStore::kVectorsMax) return -EINVAL;
-  if (is_out_of_reach(block.aio_buf, count * sizeof(iovec))) return -EFAULT;
   const auto* from = reinterpret_cast<const iovec*>(block.aio_buf);
   if (count == 0) return 0;
-  if (from == nullptr) return -EFAULT;
+  if (!submission->context->pages.can_read(from, count * sizeof(iovec))) return -EFAULT;
   iovec* to = &submission->buffer;
   if (count > 1) {
-    submission->vectors = engine->vector_stores.allocate(static_cast<uint32_t>(count));
+    submission->vectors = engine->vector_stores.allocate(count);
     if (submission->vectors == nullptr) return -EAGAIN;
     to = submission->vectors->vectors;
   }
-  submission->vector_count = static_cast<uint32_t>(count);
+  submission->vector_count = count;
   uint64_t total = 0;
   for (uint64_t i = 0; i < count; i++) {
     to[i] = from[i];
     if (static_cast<ssize_t>(to[i].iov_len) < 0) return -EINVAL;
-    if (is_out_of_reach(reinterpret_cast<uintptr_t>(to[i].iov_base), to[i].iov_len)) return -EFAULT;
+    // The kernel shortens a lone one before it looks where it ends.
+    if (count == 1) to[i].iov_len = std::min<size_t>(to[i].iov_len, kernel::kTransferBytesMax);
+    if (kernel::is_out_of_reach(reinterpret_cast<uintptr_t>(to[i].iov_base), to[i].iov_len)) return -EFAULT;
     if (to[i].iov_len > kernel::kTransferBytesMax - total) to[i].iov_len = kernel::kTransferBytesMax - total;
     total += to[i].iov_len;
   }
@@ -88,11 +87,10 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
   int error = 0;
   if (block.aio_lio_opcode == IOCB_CMD_PREADV || block.aio_lio_opcode == IOCB_CMD_PWRITEV) {
     error = copy_vectors(engine, block, submission);
-  } else if (is_out_of_reach(block.aio_buf, block.aio_nbytes)) {
-    error = -EFAULT;
   } else {
-    submission->buffer = {reinterpret_cast<void*>(block.aio_buf), block.aio_nbytes};
-    submission->length_bytes = block.aio_nbytes;
+    submission->length_bytes = std::min<uint64_t>(block.aio_nbytes, kernel::kTransferBytesMax);
+    submission->buffer = {reinterpret_cast<void*>(block.aio_buf), submission->length_bytes};
+    if (kernel::is_out_of_reach(block.aio_buf, submission->length_bytes)) error = -EFAULT;
   }
   if (error != 0) return error;
   if (submission->offset < 0) return -EINVAL;
@@ -127,6 +125,7 @@ int find_event_target(Engine* engine, const iocb& block, engine::EventTarget* ta
 }
 
 int prepare(Engine* engine, FileQueue* file, const iocb& block, iocb* control_block, Submission* submission) {
+  if (!submission->context->pages.can_write(&control_block->aio_key, sizeof(uint64_t))) return -EFAULT;
   control_block->aio_key = 0;  // KIOCB_KEY
   switch (block.aio_lio_opcode) {
     case IOCB_CMD_PREAD:

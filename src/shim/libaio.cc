@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/inside.h"
 #include "kernel/leaving.h"
+#include "kernel/program_memory.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/signal_hold.h"
 #include "shim/closes_seen.h"
@@ -91,7 +92,7 @@ class Caller {
 // ---- Submitting ----
 
 int submit_one(Engine* engine, Context* context, iocb* control_block, engine::DirectBatch* batch) {
-  if (control_block == nullptr) return -EFAULT;
+  if (!context->pages.can_read(control_block, sizeof *control_block)) return -EFAULT;
   const iocb block = *control_block;
   if (block.aio_reserved2 != 0 || static_cast<ssize_t>(block.aio_nbytes) < 0) return -EINVAL;
   Inside inside;
@@ -146,12 +147,13 @@ void register_exit() {
 // setup_context left it to the kernel.
 
 long setup_context(unsigned events, aio_context_t* context) {
-  if (context == nullptr) return -EFAULT;
+  if (!kernel::can_read_word(context)) return -EFAULT;
   if (*context != 0 || events == 0) return -EINVAL;
   // A number may be another file's before the engine gets to it. The kernel holds the file from io_submit on.
   if (!are_closes_seen() || kernel::has_own_table()) return kernel::raw_syscall(SYS_io_setup, events, kernel::as_argument(context));
   if (events > engine::CompletionRing::kEventsMax) return -EINVAL;
   if (engine::t_inside != 0) return -EAGAIN;
+  if (!kernel::can_write_word(context)) return -EFAULT;
   Engine* engine = Engine::get();
   if (engine == nullptr) return -ENOMEM;
   uintptr_t address = 0;
@@ -180,13 +182,13 @@ long submit_blocks(aio_context_t address, long count, iocb** list) {
   }
   if (count == 0) return 0;
   if (engine::t_inside != 0) return -EAGAIN;
-  if (list == nullptr) return -EFAULT;
   context->note_submit();
   engine::DirectBatch batch;
   long accepted = 0;
   int error = 0;
   while (accepted < count && error == 0) {
-    error = submit_one(caller.engine(), context, list[accepted], count > 1 ? &batch : nullptr);
+    const bool is_there = context->pages.can_read(&list[accepted], sizeof *list);
+    error = is_there ? submit_one(caller.engine(), context, list[accepted], count > 1 ? &batch : nullptr) : -EFAULT;
     if (error == 0) accepted++;
   }
   caller.engine()->submit_batch(&batch);
@@ -200,7 +202,7 @@ long cancel_block(aio_context_t address, iocb* control_block, io_event* result) 
     return kernel::raw_syscall(SYS_io_cancel, static_cast<long>(address), kernel::as_argument(control_block),
                                kernel::as_argument(result));
   }
-  if (control_block == nullptr) return -EFAULT;
+  if (!caller.context()->pages.can_read(control_block, sizeof *control_block)) return -EFAULT;
   if (control_block->aio_key != 0) return -EINVAL;
   if (engine::t_inside != 0) return -EAGAIN;
   const int fd = static_cast<int>(control_block->aio_fildes);
@@ -215,26 +217,27 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
   Caller caller(address);
   Context* context = caller.context();
   if (context == nullptr) return get_events_of_kernel(address, min_count, count, events, timeout, mask, mask_bytes);
+  if (timeout != nullptr && !context->pages.can_read(timeout, sizeof *timeout)) return -EFAULT;
   if (mask != nullptr && mask_bytes != sizeof(uint64_t)) return -EINVAL;
-  if (min_count < 0 || min_count > count) return -EINVAL;
   uint64_t bits = 0;
+  if (mask != nullptr && !context->pages.can_read(mask, sizeof bits)) return -EFAULT;
   if (mask != nullptr) memcpy(&bits, mask, sizeof bits);
+  if (min_count < 0 || min_count > count) return -EINVAL;
   context->note_call(min_count > 0);
-  uint32_t taken = take_events(context, events, count);
+  Taking taking = {context, events, count};
+  taking.take();
   const engine::DirectLane& lane = caller.engine()->direct;
-  if (taken < count && (lane.in_flight() > 0 || lane.has_deferred(engine::ReapBy::kWaiter))) {
+  if (taking.taken < count && (lane.in_flight() > 0 || lane.has_deferred(engine::ReapBy::kWaiter))) {
     caller.engine()->poll_direct();
-    taken += take_events(context, events + taken, count - taken);
+    taking.take();
   }
-  if (taken >= min_count) {
-    if (taken == 0) caller.engine()->call_workers(context);
-    if (taken < count && mask == nullptr) taken = wait_for_quick_events(caller.engine(), context, count, events, taken);
-    // The kernel lets in what the mask lets through also where it has nothing to wait for.
-    const bool is_interrupted = mask != nullptr && kernel::sleep_with_mask(0, bits) == -EINTR;
-    // long on both sides: as the type of `taken`, -EINTR would lose its sign.
-    return taken == 0 && is_interrupted ? long{-EINTR} : long{taken};
-  }
-  return wait_for_events(caller.engine(), context, min_count, count, events, taken, timeout, mask != nullptr ? &bits : nullptr);
+  if (taking.taken < min_count) return wait_for_events(caller.engine(), &taking, min_count, timeout, mask != nullptr ? &bits : nullptr);
+  if (taking.taken == 0) caller.engine()->call_workers(context);
+  if (taking.taken < count && mask == nullptr) wait_for_quick_events(caller.engine(), &taking);
+  // The kernel lets in what the mask lets through also where it has nothing to wait for.
+  const bool is_interrupted = mask != nullptr && kernel::sleep_with_mask(0, bits) == -EINTR;
+  if (taking.taken > 0) return taking.taken;
+  return taking.is_bad ? -EFAULT : is_interrupted ? -EINTR : 0;
 }
 
 }  // namespace aiox::shim

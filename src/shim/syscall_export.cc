@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
+#include "kernel/program_memory.h"
 #include "kernel/raw_syscall.h"
 #include "shim/descriptors.h"
 #include "shim/libaio.h"
@@ -46,6 +47,7 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
       return shim::get_events(context_of(a), b, c, pointer<io_event>(d), pointer<const timespec>(e));
     case SYS_io_pgetevents: {
       const auto* set = pointer<const MaskArgument>(f);
+      if (set != nullptr && !(kernel::can_read_word(&set->mask) && kernel::can_read_word(&set->mask_bytes))) return -EFAULT;
       return shim::get_events(context_of(a), b, c, pointer<io_event>(d), pointer<const timespec>(e),
                               set != nullptr ? set->mask : nullptr, set != nullptr ? set->mask_bytes : 0);
     }

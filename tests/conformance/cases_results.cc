@@ -240,6 +240,23 @@ AIOX_CASE("a bad buffer address ends with EFAULT") {
   expect_same(pipe_write, Plain{-1, EFAULT});
 }
 
+AIOX_CASE("a length that no memory holds ends with EFAULT") {
+  const int fd = open_temp_file();
+  write_exactly(fd, "0123456789");
+  const Pipe pipe = open_pipe();
+  char buffer[16];
+  for (const size_t bytes : {size_t{1} << 57, size_t{1} << 60, size_t{SSIZE_MAX}, SIZE_MAX}) {
+    for (const int read_fd : {fd, pipe.read_fd}) {
+      aiocb read = make_read(read_fd, buffer, bytes);
+      expect_same(read, Plain{-1, EFAULT});
+    }
+    for (const int write_fd : {fd, pipe.write_fd}) {
+      aiocb write = make_write(write_fd, buffer, bytes);
+      expect_same(write, Plain{-1, EFAULT});
+    }
+  }
+}
+
 AIOX_CASE("a full device ends with ENOSPC") {
   const int fd = open("/dev/full", O_RDWR | O_CLOEXEC);
   if (fd < 0) aiox_test::skip_case("no /dev/full");

@@ -2,6 +2,7 @@
 #include "calls.h"
 
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -240,5 +241,13 @@ long long now_ms() {
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
+
+BadMemory::BadMemory() {
+  void* pages = mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED || mprotect(static_cast<char*>(pages) + 4096, 4096, PROT_NONE) != 0) abort();
+  bytes_ = static_cast<char*>(pages);
+}
+BadMemory::~BadMemory() { munmap(bytes_, 8192); }
+void BadMemory::make_read_only() { mprotect(bytes_, 4096, PROT_READ); }
 
 }  // namespace libaio_conformance

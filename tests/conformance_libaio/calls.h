@@ -77,6 +77,23 @@ struct PendingPoll {
   iocb block;
 };
 
+// Two pages, of which only the first is there.
+class BadMemory {
+ public:
+  BadMemory();
+  ~BadMemory();
+  BadMemory(const BadMemory&) = delete;
+  BadMemory& operator=(const BadMemory&) = delete;
+  template <class T>
+  T* at(size_t offset) const {
+    return reinterpret_cast<T*>(bytes_ + offset);
+  }
+  void make_read_only();
+
+ private:
+  char* bytes_;
+};
+
 // Blocks a thread until it is seen asleep in the kernel.
 void wait_until_asleep(pid_t thread);
 

@@ -28,8 +28,6 @@ inline constexpr Difference kIdleReadsCanBeCancelled{
 inline constexpr Difference kDestroyCancelsIdleReads{
     "io_destroy cancels idle stream reads",
     "it would wait for them for ever; in the kernel the submitter is still inside io_submit"};
-inline constexpr Difference kBadListsMayFault{
-    "bad lists and event arrays may fault", "aiox reads and writes them as the program itself would: no EFAULT"};
 inline constexpr Difference kSigpipeMayBeLeftOut{
     "SIGPIPE may be left out", "the write may be made by a thread that is not the program's: EPIPE alone tells"};
 inline constexpr Difference kPlainFilesMayBeServed{

@@ -95,7 +95,7 @@ static void count_direct(int is_direct_expected) {
   char path[] = "questions.XXXXXX";
   void* buffer = NULL;
   int fd = mkstemp(path);
-  CHECK(fd >= 0 && posix_memalign(&buffer, kBytes, kBytes) == 0);
+  CHECK(fd >= 0 && posix_memalign(&buffer, kBytes, 2 * kBytes) == 0);
   memset(buffer, 'x', kBytes);
   CHECK(write(fd, buffer, kBytes) == kBytes && fsync(fd) == 0);  /* a read of dirty pages would have to wait */
   close(fd);
@@ -116,6 +116,12 @@ static void count_direct(int is_direct_expected) {
   /* Refused where the file system would have to wait; not tried where it does not know RWF_NOWAIT at all. */
   CHECK(completed + refused <= (is_direct_expected ? 1u : 0u));
   CHECK(after.direct_split == before.direct_split);
+  /* The end of the file, or of what could be had without waiting: only the call that may wait can tell. */
+  struct aiocb beyond = {.aio_fildes = fd, .aio_buf = buffer, .aio_nbytes = 2 * kBytes};
+  const struct aiocb* list[1] = {&beyond};
+  CHECK(aio_read(&beyond) == 0);
+  while (aio_error(&beyond) == EINPROGRESS) aio_suspend(list, 1, NULL);
+  CHECK(aio_return(&beyond) == kBytes && counted().direct_completed == after.direct_completed);
   printf("direct lane %s; of 1 O_DIRECT read it completed %d, refused %d\n", is_direct_expected ? "on" : "off",
          (int)completed, (int)refused);
   close(fd);

@@ -123,7 +123,10 @@ AIOX_CASE("a length beyond all memory is cut where it is one buffer, and EFAULT 
 }
 
 AIOX_CASE("aio_reserved2 must be 0") {
-  expect_spoiled(EINVAL, pread_block(open_temp_file(), memory(), 1), [](iocb& b) { reserved2_of(b) = 1; });
+  const int fd = open_temp_file();
+  for (const int bit : {0, 1, 30}) {
+    expect_spoiled(EINVAL, pread_block(fd, memory(), 1), [&](iocb& b) { reserved2_of(b) = 1u << bit; });
+  }
 }
 
 AIOX_CASE("a bad descriptor is EBADF for every command") {

@@ -379,3 +379,22 @@ TEST_CASE("a read is answered inside the call from the page cache, and never fro
   CHECK(result == 4096);
   CHECK(read_bytes(1 << 20, buffer, 1, 0, &result) == InlineAnswer::kWouldBlock);
 }
+
+TEST_CASE("a read in the call that ends where the cache ends is not taken for the end of the file") {
+  ScratchFile file;
+  constexpr int64_t kRegions = 16, kRegionBytes = 256 << 10;
+  std::string data(kRegionBytes, 'r');
+  for (int64_t i = 0; i < kRegions; i++) REQUIRE(pwrite(file.fd(), data.data(), data.size(), i * kRegionBytes) > 0);
+  REQUIRE(fsync(file.fd()) == 0);
+  REQUIRE(posix_fadvise(file.fd(), 0, 0, POSIX_FADV_DONTNEED) == 0);
+  REQUIRE(posix_fadvise(file.fd(), 0, 0, POSIX_FADV_RANDOM) == 0);
+  for (int64_t i = 0; i < kRegions; i++) {
+    REQUIRE(pread(file.fd(), data.data(), 4096, i * kRegionBytes) == 4096);
+    const iovec vector = {data.data(), 128 << 10};
+    int64_t result = 0;
+    const InlineAnswer answer = read_inline(file.fd(), {&vector, 1, vector.iov_len, i * kRegionBytes, 0}, &result);
+    // What was not cached may be there by now.
+    if (answer == InlineAnswer::kDone) CHECK(result == 128 << 10);
+    if (answer == InlineAnswer::kPartly) CHECK(result < 128 << 10);
+  }
+}

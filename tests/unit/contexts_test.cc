@@ -186,6 +186,26 @@ TEST_CASE("marks of what was removed do not fill the table up") {
   CHECK(table.destroy(staying));
 }
 
+TEST_CASE("a context is found behind one that has left its row of the table") {
+  Table table;
+  Space space(size_t{1} << 20);
+  if (space.begin == 0) AIOX_SKIP("no address space");
+  // Rings whose search begins at the same slot.
+  std::vector<uintptr_t> row;
+  for (size_t i = 0; row.size() < 4 && i < space.bytes / kPageBytes; i++) {
+    if (slot_of(space.page(i)) == slot_of(space.page(0))) row.push_back(space.page(i));
+  }
+  REQUIRE(row.size() == 4);
+  for (uintptr_t to : row) {
+    if (!move(table.create(), to)) FAIL("mremap");
+    CHECK(table.has(to));
+  }
+  for (size_t i = 0; i < row.size(); i++) {
+    for (size_t k = i; k < row.size(); k++) CHECK(table.has(row[k]));
+    CHECK(table.destroy(row[i]));
+  }
+}
+
 TEST_CASE("threads that use a moved ring's new address at the same time all find it") {
   Table table;
   uintptr_t address = table.create();

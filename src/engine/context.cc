@@ -181,7 +181,7 @@ Context* Contexts::enter(uintptr_t address, WaitSlots& wait_slots) {
 }
 
 Context* Contexts::enter_slowly(uintptr_t address) {
-  if (t_inside != 0) return nullptr;  // a handler has interrupted aiox itself, perhaps under the lock
+  if (is_inside()) return nullptr;  // a handler has interrupted aiox itself, perhaps under the lock
   Inside inside;
   uint32_t id;
   const bool is_ring = CompletionRing::is_ring_at(address, &id);

@@ -59,7 +59,7 @@ int Engine::create_context(uint32_t events, uintptr_t* address) {
 
 int Engine::destroy_context(Context* context) {
   // Handlers run in the sleeps alone: one that forks elsewhere would leave the child at work on what it does not have.
-  kernel::SignalHold hold;
+  Hold hold;
   {
     Inside inside;
     if (!contexts.begin_destroy(context)) return -EINVAL;
@@ -93,17 +93,24 @@ void Engine::cancel_all_of(Context* context) {
 }
 
 void Engine::finish_writes() {
+  const uint32_t epoch = current_epoch();
   const int64_t deadline_ns = kernel::monotonic_now_ns() + kExitWaitNs;
   std::atomic<uint32_t> never{0};
   for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
     FileQueue* file = files.find(fd);
     if (file == nullptr || !kernel::is_seekable(file->kind())) continue;
     for (int64_t now_ns = 0; file->has_outstanding_writes() && now_ns < deadline_ns;) {
-      Inside inside;
-      schedule(file, file->release_withheld());
-      direct.poll(ReapBy::kSubmitter);
+      {
+        Inside inside;
+        schedule(file, file->release_withheld());
+        direct.poll(ReapBy::kSubmitter);
+      }
       now_ns = kernel::monotonic_now_ns();
-      kernel::futex_wait_until(never, 0, now_ns + kExitLookNs);
+      {
+        Outside outside;
+        kernel::futex_wait_until(never, 0, now_ns + kExitLookNs);
+      }
+      if (current_epoch() != epoch) return;  // a handler has forked, and the child has come back from it
     }
   }
 }

@@ -314,11 +314,11 @@ void DirectLane::look() {
 int DirectLane::sleep(int64_t deadline_ns, const uint64_t* signal_mask) {
   int64_t timeout_ns = deadline_ns == kernel::kNoTimeout ? kernel::kNoTimeout : deadline_ns - kernel::monotonic_now_ns();
   if (timeout_ns < 0 && deadline_ns != kernel::kNoTimeout) timeout_ns = 0;
-  return sleep_for(timeout_ns, signal_mask);
+  return sleep_in(ring_to_sleep_in(), timeout_ns, signal_mask);
 }
 
-int DirectLane::sleep_for(int64_t timeout_ns, const uint64_t* signal_mask) {
-  int error = rings_.to_sleep_in().wait(timeout_ns, signal_mask);
+int DirectLane::sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signal_mask) {
+  int error = kernel::AioRing::wait_in(ring_id, timeout_ns, signal_mask);
   if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
   // The kernel has begun to refuse the wait (a seccomp filter set since): events still come, and are looked for. Or the ring
   // has been given back.
@@ -335,7 +335,7 @@ int DirectLane::sleep_for(int64_t timeout_ns, const uint64_t* signal_mask) {
 bool DirectLane::reap(ReapBy by, bool is_looking) {
   // Where it is seen to be empty, nothing is held off, and nothing is paid.
   if (!rings_.has_events() && !has_deferred(by)) return false;
-  const bool is_locked_out = t_inside != 0 && by == ReapBy::kWaiter;
+  const bool is_locked_out = is_inside() && by == ReapBy::kWaiter;
   kernel::SignalHold hold(by != ReapBy::kReaper);
   Inside inside;
   WakeBatch wakes;
@@ -513,7 +513,7 @@ void DirectLane::defer(Request* request, int64_t result) {
 }
 
 void DirectLane::settle_deferred(ReapBy by) {
-  if (!has_deferred(by) || t_inside != 0) return;
+  if (!has_deferred(by) || is_inside()) return;
   kernel::SignalHold hold(by != ReapBy::kReaper);
   Inside inside;
   finish_deferred(by);

@@ -129,8 +129,9 @@ class DirectLane {
   // Sleeps until something is in the ring: 0, -EINTR, -ETIMEDOUT. Thread: the leader's.
   // signal_mask: the thread's for as long as it sleeps; nullptr: its own.
   int sleep(int64_t deadline_ns, const uint64_t* signal_mask = nullptr);
-  // The same, for so long at most (kNoTimeout: no limit).
-  int sleep_for(int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
+  // The same, for so long at most (kNoTimeout: no limit), in the ring of that number: it does not look at the engine.
+  static int sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
+  long ring_to_sleep_in() { return rings_.to_sleep_in().id(); }
   // Wakes the leader from its sleep. fd: any that is open. False: the kernel did not take it. Thread: any. Signal-safe: yes.
   bool nudge(int fd);
   // Takes events that lay about since the last look: nobody comes by for them. Thread: the reaper.

@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 #include "engine/inside.h"
 #include "kernel/descriptor.h"
+#include "kernel/leaving.h"
 
 namespace aiox::engine {
 
@@ -15,6 +16,37 @@ constexpr int64_t kPlainCallBeginsNs = 500'000'000;
 constexpr int64_t kHandlerLookNs = 100'000;
 constexpr int64_t kNoProgressNs = 20'000'000;
 constexpr int64_t kCallBeginsNs = 100'000'000;
+
+// A queue while its descriptor is being closed: held, and detached. Handlers run in the sleeps of that; one may take the thread
+// away for good, before the descriptor is closed: then what has not begun is shut out from what the number will be.
+class Closing {
+ public:
+  Closing(Engine* engine, FileQueue* file) : engine_(engine), file_(file), leaving_(left, this) {
+    Inside inside;
+    file->hold();
+    file->detach();
+  }
+  ~Closing() {
+    if (is_in_child()) return;
+    Inside inside;
+    engine_->files.let_go(file_);
+  }
+  Closing(const Closing&) = delete;
+  Closing& operator=(const Closing&) = delete;
+  // A handler has forked, and the child has come back from it: nothing of the engine is there.
+  bool is_in_child() const { return Engine::current_epoch() != epoch_; }
+
+ private:
+  static void left(void* closing) {
+    auto* self = static_cast<Closing*>(closing);
+    if (!self->is_in_child() && !is_inside()) self->engine_->close_is_left(self->file_);
+  }
+
+  Engine* engine_;
+  FileQueue* file_;
+  uint32_t epoch_ = Engine::current_epoch();
+  kernel::Leaving leaving_;
+};
 
 // Sleeps until the worker has answered; then the ticket is the asker's again.
 void wait_for_answer(CancelTicket& ticket) {
@@ -155,7 +187,7 @@ bool Engine::end_stream_requests(FileQueue* file) {
 
 void Engine::status_flags_changing(int fd, int flags) {
   FileQueue* file = files.find(fd);
-  if (file == nullptr || t_inside != 0 || !kernel::is_seekable(file->kind()) || !file->differs(flags)) return;
+  if (file == nullptr || is_inside() || !kernel::is_seekable(file->kind()) || !file->differs(flags)) return;
   // The next request finds the file as it is by then, in a queue of its own.
   descriptors_closing(fd, fd);
 }
@@ -229,6 +261,17 @@ void Engine::forget_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool
   files.let_go(file);
 }
 
+void Engine::close_is_left(FileQueue* file) {
+  Inside inside;
+  file->gate.shut();
+  CancelMatch everything;
+  everything.is_any_context = true;
+  cancel_all(file, everything, false);
+  block_devices.release(file);
+  leave_figures(file);
+  files.let_go(file);
+}
+
 void Engine::leave_figures(FileQueue* file) {
   const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
   if (figures != 0) recorder.leave_file(figures - 1);
@@ -250,7 +293,7 @@ FileQueue* Engine::file_again(FileQueue* file, int fd, int* error) {
 
 // Another thread may have submitted on a number between descriptors_closing and the close itself.
 void Engine::descriptors_closed(int first, int last) {
-  if (t_inside != 0) return;
+  if (is_inside()) return;
   for (int fd = files.next_attached(first, last); fd >= 0; fd = files.next_attached(fd + 1, last)) {
     if (!process_mark_.is_own_process()) return;
     FileQueue* file = files.find(fd);
@@ -265,26 +308,22 @@ void Engine::descriptors_closing(int first, int last) {
     if (!process_mark_.is_own_process()) return;
     FileQueue* file = files.remove(fd);
     if (file == nullptr) continue;
-    if (t_inside != 0) {
+    if (is_inside()) {
       abandon(file);
       continue;
     }
-    {
-      Inside inside;
-      file->hold();
-      file->detach();
-    }
+    Closing closing(this, file);
     file->wait_until_unsignalled();
     // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
     const bool is_seekable = kernel::is_seekable(file->kind());
     const bool is_idle = (is_seekable && !has_waiting_reads(file)) || end_stream_requests(file);
+    if (closing.is_in_child()) return;
     if (is_seekable && is_idle) {
       wait_until_idle(file);
+      if (closing.is_in_child()) return;
       block_devices.release(file);
     }
     leave_figures(file);
-    Inside inside;
-    files.let_go(file);
   }
 }
 

@@ -78,7 +78,7 @@ class Engine {
   static uint32_t current_epoch();
 
   // Accepts the operation: 0, also when it has already ended; -EAGAIN: queue_max reached, or no memory. Nothing is kept
-  // of a submission that was not accepted. Thread: any. Blocks: no (see docs/architecture.md for the one last resort).
+  // of a submission that was not accepted. Thread: any, Inside. Blocks: no (see docs/architecture.md for the one last resort).
   int submit(const Submission& submission);
 
   // Hands over what submit has put into the batch, and empties it.
@@ -163,8 +163,11 @@ class Engine {
   // flight; inside_max: how often Inside who may take locks here is.
   void settle_abandoned(uint32_t inside_max = 0) {
     if (abandoned_.load(std::memory_order_acquire) == nullptr) [[likely]] return;  // E-deferred
-    if (t_inside <= inside_max) settle_abandoned_slow();
+    if (lock_depth() <= inside_max) settle_abandoned_slow();
   }
+
+  // The thread has left such a call for good before it closed anything. Ends a hold. Thread: that one.
+  void close_is_left(FileQueue* file);
 
   // They have been closed, and may be other files by now: nothing is kept of those that they were. Signal-safe: yes.
   void descriptors_closed(int first, int last);

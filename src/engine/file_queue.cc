@@ -4,6 +4,8 @@
 #include <sched.h>
 
 #include "base/probes.h"
+#include "engine/engine.h"
+#include "engine/inside.h"
 #include "engine/service.h"
 #include "kernel/eventfd.h"
 #include "kernel/file_io.h"
@@ -759,7 +761,13 @@ bool FileQueue::wait_until_idle(int64_t deadline_ns) {
     idle_waiters_++;
     uint32_t seen = idle_sequence_.load(std::memory_order_acquire);
     mu_.unlock();
-    int error = kernel::futex_wait_until(idle_sequence_, seen, deadline_ns);
+    const uint32_t epoch = Engine::current_epoch();
+    int error;
+    {
+      Outside outside;
+      error = kernel::futex_wait_until(idle_sequence_, seen, deadline_ns);
+    }
+    if (Engine::current_epoch() != epoch) return true;  // a handler has forked, and the child has come back from it
     mu_.lock();
     idle_waiters_--;
     if (error == -ETIMEDOUT) break;

@@ -1,21 +1,141 @@
 // inside.h - whether this thread is in the middle of the engine.
 //
-// Above zero, it may hold a lock: a signal handler that lands there must not wait for one. initial-exec, so reading it
-// allocates nothing. Its address also names the thread, without a system call.
+// From the first to the last look at the engine a call of the program's is Undisturbed: a handler that the program installed by
+// libc's names is put off until the call is over, or sleeps (shim/signal_exports.cc), and so is cancellation where it may strike
+// anywhere. So nothing that a handler does (siglongjmp, fork, exit, another call) finds the engine in the middle of something.
+// What comes all the same (a handler installed by a system call of the program's own, one for what an instruction causes) must
+// not wait for a lock where the thread may hold one, which is where it is Inside.
+//
+// The program's own memory is looked at before that where it can be: a fault there may end in a siglongjmp.
+//
+// initial-exec, so reading it allocates nothing. Its address also names the thread, without a system call.
 #pragma once
 
+#include <csignal>
 #include <cstdint>
+
+#include "kernel/signal_hold.h"
 
 namespace aiox::engine {
 
+// How often Inside, how often Undisturbed, and in the highest bit whether coming in and going out take more than counting.
+// Changed by one instruction each, since a handler may set that bit at any moment.
 inline thread_local uint32_t t_inside = 0;
+inline constexpr uint32_t kInsideCare = uint32_t{1} << 31;
+inline constexpr uint32_t kInsideOnce = 1;
+inline constexpr uint32_t kUndisturbedOnce = uint32_t{1} << 16;
 
-struct Inside {
-  Inside() { t_inside++; }
-  ~Inside() { t_inside--; }
-  Inside(const Inside&) = delete;
-  Inside& operator=(const Inside&) = delete;
+// Of both kinds together. 0: handlers may come.
+inline uint32_t inside_depth() { return t_inside & ~kInsideCare; }
+inline uint32_t lock_depth() { return t_inside & (kUndisturbedOnce - 1); }
+inline bool is_inside() { return lock_depth() != 0; }
+
+// Cancellation that may strike anywhere is held off from here on.
+void enter_with_care();
+// What has been put off comes now, if the thread is outside: these signals.
+uint64_t leave_with_care();
+
+#if defined(__x86_64__)
+// True: with care.
+inline bool count_in(uint32_t once) {
+  bool has_care;
+  asm volatile("addl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "i"(once) : "memory");
+  return has_care;
+}
+inline bool count_out(uint32_t once) {
+  bool has_care;
+  asm volatile("subl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "i"(once) : "memory");
+  return has_care;
+}
+inline bool keep_inside_bits(uint32_t bits) {
+  bool has_care;
+  asm volatile("andl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "ri"(bits) : "memory");
+  return has_care;
+}
+inline bool add_inside_bits(uint32_t bits) {
+  bool has_care;
+  asm volatile("orl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "ri"(bits) : "memory");
+  return has_care;
+}
+#else
+// seq_cst: what is done inside stays there, as a handler on this thread sees it.
+inline bool count_in(uint32_t once) { return (__atomic_add_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0; }
+inline bool count_out(uint32_t once) { return (__atomic_sub_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0; }
+inline bool keep_inside_bits(uint32_t bits) {
+  return (__atomic_and_fetch(&t_inside, bits, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
+}
+inline bool add_inside_bits(uint32_t bits) {
+  return (__atomic_or_fetch(&t_inside, bits, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
+}
+#endif
+
+template <uint32_t kOnce>
+struct Counted {
+  Counted() {
+    if (count_in(kOnce)) [[unlikely]] enter_with_care();
+  }
+  ~Counted() {
+    if (count_out(kOnce)) [[unlikely]] leave_with_care();
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
 };
+using Inside = Counted<kInsideOnce>;
+using Undisturbed = Counted<kUndisturbedOnce>;
+
+// Out for the length of a scope: the thread sleeps there, holds no lock, and may be left for good, or be in the child of a fork
+// from then on, where nothing of the engine is there. outer: how deep the interrupted code was, if a handler made this call.
+class Outside {
+ public:
+  explicit Outside(uint32_t outer = 0) : depth_(inside_depth()) {
+    const bool has_care = keep_inside_bits(kInsideCare);
+    if (outer != 0) add_inside_bits(outer);
+    if (has_care) let_in_ = leave_with_care();
+  }
+  ~Outside() {
+    if (add_inside_bits(depth_)) enter_with_care();
+  }
+  // The signals that had been put off: they have come now.
+  uint64_t let_in() const { return let_in_; }
+  Outside(const Outside&) = delete;
+  Outside& operator=(const Outside&) = delete;
+
+ private:
+  uint32_t depth_;
+  uint64_t let_in_ = 0;
+};
+
+// What the thread was in the middle of is over: it has left for good, and is as deep as it was.
+inline void return_to_depth(uint32_t depth) {
+  keep_inside_bits(kInsideCare);
+  if (add_inside_bits(depth)) leave_with_care();
+}
+
+// All signals are held off, but for sleeps with previous(), by a thread that sleeps Outside meanwhile. What has been put off
+// counts among what is held off.
+class Hold {
+ public:
+  explicit Hold(bool is_wanted = true) : hold_(is_wanted) {
+    if (is_wanted) hold_.leave_open(take_put_off());
+  }
+  ~Hold() {
+    hold_.end();
+    if ((t_inside & kInsideCare) != 0) enter_with_care();
+  }
+  const uint64_t& previous() const { return hold_.previous(); }
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+
+ private:
+  static uint64_t take_put_off();
+  kernel::SignalHold hold_;
+};
+
+// A signal has come while the thread is inside: it is sent again, and comes when the thread goes out. context: the handler's.
+// False: it cannot be put off. Signal-safe: yes, inside that signal's handler only.
+bool put_off(int signo, siginfo_t* info, void* context);
+// Whether cancellation may strike this thread anywhere (PTHREAD_CANCEL_ASYNCHRONOUS).
+void set_cancellable_anywhere(bool is_cancellable);
 
 inline uintptr_t this_thread_mark() { return reinterpret_cast<uintptr_t>(&t_inside); }
 

@@ -56,11 +56,11 @@ bool Engine::is_servable(Token token) {
   uint32_t generation;
   Request* request = follow(token, &generation);
   // relaxed: a hint
-  return t_inside == 0 && !kernel::has_own_table() && request != nullptr && request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
+  return !is_inside() && !kernel::has_own_table() && request != nullptr && request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
 }
 
 Engine::Served Engine::try_serve(Token token, Serve how) {
-  if (t_inside != 0 || kernel::has_own_table()) return Served::kNot;  // a handler has interrupted the engine itself
+  if (is_inside() || kernel::has_own_table()) return Served::kNot;  // a handler has interrupted the engine itself
   Inside inside;
   uint32_t generation;
   Request* request = follow(token, &generation);
@@ -79,7 +79,7 @@ Engine::Place Engine::place_of(Token token) {
 }
 
 Engine::Served Engine::try_serve_oldest(Place place, Serve how) {
-  if (t_inside != 0 || place.file == nullptr || kernel::has_own_table()) return Served::kNot;
+  if (is_inside() || place.file == nullptr || kernel::has_own_table()) return Served::kNot;
   if (how == Serve::kTry && (!place.file->knows_nowait() || place.file->opened_direct())) return Served::kMissed;
   Inside inside;
   Request* request = place.file->try_claim_oldest(place.service);
@@ -124,7 +124,7 @@ Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
 }
 
 void Engine::call_workers(Token token) {
-  if (t_inside != 0) return;
+  if (is_inside()) return;
   uint32_t generation;
   Request* request = follow(token, &generation);
   if (request == nullptr || !request->is_withheld.load(std::memory_order_relaxed)) return;  // relaxed: a hint
@@ -136,7 +136,7 @@ void Engine::call_workers(Token token) {
 
 void Engine::call_workers(Context* context) {
   FileQueue* file = context->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
-  if (t_inside != 0 || file == nullptr || !file->has_waiting()) return;
+  if (is_inside() || file == nullptr || !file->has_waiting()) return;
   kernel::SignalHold hold;
   Inside inside;
   schedule(file, file->release_withheld(), false);

@@ -88,7 +88,6 @@ int Engine::submit_from_own_table(const Submission& submission) {
 }
 
 int Engine::submit(const Submission& submission) {
-  Inside inside;
   if (kernel::has_own_table()) [[unlikely]] return submit_from_own_table(submission);
   AIOX_PROBE5(submit, submission.control_block, submission.fd, static_cast<int>(submission.opcode), submission.length_bytes,
               submission.offset);

@@ -54,7 +54,7 @@ int64_t lead_ns(int64_t deadline_ns) {
 }  // namespace
 
 Waiter::Waiter(Engine* engine, bool is_cancellable)
-    : engine_(engine), epoch_(Engine::current_epoch()), is_cancellable_(is_cancellable), inside_(t_inside) {}
+    : engine_(engine), epoch_(Engine::current_epoch()), is_cancellable_(is_cancellable), outer_(inside_depth() - kUndisturbedOnce) {}
 
 bool Waiter::is_in_child() const { return Engine::current_epoch() != epoch_; }
 
@@ -191,7 +191,7 @@ int Waiter::sleep_in_lane(int64_t deadline_ns) {
 // nor does it say which handler ran. If the program's handlers are not all alike, they are kept off the sleeps too; what has
 // come for them is looked for from time to time, and let in when it is known whose it is.
 int Waiter::sleep_long(int64_t deadline_ns) {
-  kernel::SignalHold hold;
+  Hold hold;
   const bool is_telling = deadline_ns == kernel::kNoTimeout && restarts() && !kernel::are_handlers_alike();
   for (;;) {
     if (is_done() || !engine_->direct.leads()) return 0;
@@ -210,6 +210,7 @@ int Waiter::sleep_long(int64_t deadline_ns) {
 // Handlers run, and cancellation, if it has come.
 int Waiter::let_in(const uint64_t& mask) {
   int previous = PTHREAD_CANCEL_DEFERRED;
+  Outside outside(outer_);
   if (is_cancellable_) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
   int error = kernel::sleep_with_mask(0, mask);
   if (is_cancellable_) pthread_setcanceltype(previous, nullptr);
@@ -223,9 +224,13 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* 
   int previous = PTHREAD_CANCEL_DEFERRED;
   int error = 0;
   std::atomic<uint32_t> never{0};
+  const long ring_id = engine_->direct.ring_to_sleep_in();  // by now: see Outside
+  Outside outside(outer_);
+  // Signals that came on the way here end the sleep as those that come in it.
+  if (outside.let_in() != 0) return interrupted_by(outside.let_in(), where, limit_ns);
   if (is_cancellable_) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
   if (where == kInRing) {
-    error = engine_->direct.sleep_for(limit_ns, mask != nullptr ? mask : signal_mask_);
+    error = DirectLane::sleep_in(ring_id, limit_ns, mask != nullptr ? mask : signal_mask_);
   } else if (signal_mask_ != nullptr) {
     error = sleep_masked(seen, limit_ns);
   } else if (where == kOnSlotRestarting) {
@@ -237,6 +242,12 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* 
   }
   if (is_cancellable_) pthread_setcanceltype(previous, nullptr);
   return error;
+}
+
+// Handlers have run in place of a sleep: what it would have answered.
+int Waiter::interrupted_by(uint64_t signals, Sleep where, int64_t limit_ns) {
+  const bool is_restarted = where == kOnSlotRestarting || (where == kOnSlot && limit_ns == kernel::kNoTimeout);
+  return is_restarted && kernel::do_handlers_restart(signals) ? 0 : -EINTR;
 }
 
 // No wait on a futex word swaps the signal mask, so the word is looked at from time to time.
@@ -280,8 +291,9 @@ void Waiter::clean_up() {
 // The thread leaves for good: what it was in the middle of is over, also of the engine's.
 void Waiter::left(void* waiter) {
   auto* self = static_cast<Waiter*>(waiter);
-  t_inside = self->inside_;
+  return_to_depth(self->outer_ + kUndisturbedOnce);
   if (!self->is_in_child()) self->clean_up();
+  return_to_depth(self->outer_);
 }
 
 }  // namespace aiox::engine

@@ -7,7 +7,7 @@
 //
 // The thread may leave the wait for good at any moment (kernel/leaving.h): clean_up gives everything back, and takes no lock.
 //
-// Thread: the waiting one. Signal-safe: yes: no lock, no allocation; a handler may wait while the thread it interrupted
+// Thread: the waiting one, Undisturbed exactly once by the call that waits. Signal-safe: yes: no lock, no allocation; a handler may wait while the thread it interrupted
 // waits.
 #pragma once
 
@@ -60,6 +60,7 @@ class Waiter {
   int sleep_in_lane(int64_t deadline_ns);
   int sleep_long(int64_t deadline_ns);
   int let_in(const uint64_t& mask);
+  static int interrupted_by(uint64_t signals, Sleep where, int64_t limit_ns);
   bool may_restart() const;
   void leave_follow();
   void clean_up();
@@ -68,7 +69,7 @@ class Waiter {
   Engine* engine_;
   uint32_t epoch_;
   bool is_cancellable_;
-  uint32_t inside_;           // t_inside where it was called
+  uint32_t outer_;            // how deep the thread was when the program called
   const uint64_t* signal_mask_ = nullptr;
   bool is_leading_ = false;   // and must leave
   bool is_wanting_ = false;    // its slot may be chosen to lead

@@ -70,7 +70,7 @@ bool AioRing::cancel(iocb* block) {
   return raw_syscall(SYS_io_cancel, as_argument(ring()), as_argument(block), as_argument(&none)) == -EINPROGRESS;
 }
 
-int AioRing::wait(int64_t timeout_ns, const uint64_t* signal_mask) {
+int AioRing::wait_in(long id, int64_t timeout_ns, const uint64_t* signal_mask) {
   timespec timeout = {};
   timespec* limit = nullptr;
   if (timeout_ns != kNoTimeout) {
@@ -85,8 +85,7 @@ int AioRing::wait(int64_t timeout_ns, const uint64_t* signal_mask) {
     size_t mask_bytes;
   } masking = {signal_mask, sizeof *signal_mask};
   const long masking_argument = signal_mask != nullptr ? as_argument(&masking) : 0;
-  long result =
-      raw_syscall(SYS_io_pgetevents, as_argument(ring()), 1, 1, kNowhere, as_argument(limit), masking_argument);
+  long result = raw_syscall(SYS_io_pgetevents, id, 1, 1, kNowhere, as_argument(limit), masking_argument);
   if (result == -EFAULT || result > 0) return 0;
   return result == 0 ? -ETIMEDOUT : static_cast<int>(result);
 }

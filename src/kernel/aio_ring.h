@@ -55,7 +55,10 @@ class AioRing {
   // Sleeps until there is an event in the ring, at most `timeout_ns` (kNoTimeout: no limit). 0: there is, or was;
   // -ETIMEDOUT; -EINTR: a signal handler ran.
   // signal_mask: of the kernel's size, swapped in for the sleep; nullptr: none.
-  int wait(int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
+  int wait(int64_t timeout_ns, const uint64_t* signal_mask = nullptr) { return wait_in(id(), timeout_ns, signal_mask); }
+  // The same, by the context's number alone.
+  static int wait_in(long id, int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
+  long id() const { return reinterpret_cast<long>(ring()); }
 
   // As io_cancel(2), of a poll: whether it will end now.
   bool cancel(iocb* block);

@@ -16,11 +16,13 @@
 namespace aiox::shim {
 
 inline void before_closing(int first, int last) {
+  engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
   if (engine != nullptr && !kernel::has_own_table()) engine->descriptors_closing(first, last);
 }
 
 inline void after_closing(int first, int last) {
+  engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
   if (engine == nullptr || kernel::has_own_table()) return;
   const int saved_errno = errno;
@@ -38,6 +40,7 @@ inline void before_close(int fd) {
 
 // A call that fails closes nothing, so what it would fail for is asked first; only where a request may be concerned.
 inline bool has_requests(int first, int last) {
+  engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
   return engine != nullptr && !kernel::has_own_table() && engine->files.next_attached(first, last) >= 0;
 }
@@ -72,6 +75,7 @@ inline void after_close_range(long result, unsigned first, unsigned last) {
 
 // fcntl's F_SETFL.
 inline void before_status_flags(int fd, int flags) {
+  engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
   if (engine != nullptr && !kernel::has_own_table()) engine->status_flags_changing(fd, flags);
 }

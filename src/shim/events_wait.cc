@@ -83,8 +83,14 @@ int64_t timeout_ns_of(const timespec& timeout) {
 
 }  // namespace
 
+bool let_in(const uint64_t& mask) {
+  engine::Hold hold;
+  engine::Outside outside;
+  return kernel::sleep_with_mask(0, mask) == -EINTR;
+}
+
 void Taking::take() {
-  const bool may_wait = engine::t_inside == 0;  // a handler may have interrupted this very function
+  const bool may_wait = !engine::is_inside();  // a handler may have interrupted this very function
   Inside inside;
   const uint64_t available = context->ring.available();
   const uint64_t wanted = std::min<uint64_t>(available, static_cast<uint64_t>(count - taken));
@@ -100,7 +106,7 @@ void Taking::take() {
 void wait_for_quick_events(Engine* engine, Taking* taking) {
   Context* context = taking->context;
   const uint32_t left = context->quick_count();
-  if (left == 0 || taking->taken >= taking->count || engine::t_inside != 0) return;
+  if (left == 0 || taking->taken >= taking->count || engine::is_inside()) return;
   const int64_t until_ns = context->quick_until_ns();
   if (kernel::monotonic_now_ns() >= until_ns) return;
   const long room = taking->count - taking->taken;
@@ -113,13 +119,15 @@ long wait_for_events(Engine* engine, Taking* taking, long min_count, const times
   Context* context = taking->context;
   const int64_t timeout_ns = timeout != nullptr ? timeout_ns_of(*timeout) : kForeverNs;
   // The caller's mask is that of the sleeps alone: between them, what it lets through must stay pending.
-  kernel::SignalHold hold(mask != nullptr);
+  engine::Hold hold(mask != nullptr);
+  const uint32_t epoch = Engine::current_epoch();
   int error = 0;
   if (timeout_ns == 0) {
     engine->call_workers(context);
     if (mask == nullptr) wait_for_quick_events(engine, taking);
-    if (mask != nullptr) error = kernel::sleep_with_mask(0, *mask);
-  } else if (engine::t_inside != 0) {
+    if (mask != nullptr && let_in(*mask)) error = -EINTR;
+    if (Engine::current_epoch() != epoch) return -EINTR;  // a handler has forked, and the child has come back from it
+  } else if (engine::is_inside()) {
     error = -EINTR;  // a handler has interrupted aiox itself: what it waits for may be in the interrupted hands
   } else {
     // Never without a limit: the kernel lets a handler with SA_RESTART end this wait, and a sleep without one would go on.
@@ -135,10 +143,11 @@ long wait_for_events(Engine* engine, Taking* taking, long min_count, const times
     }
   }
   taking->take();
+  const bool is_dead = context->is_dead();
   // It may never have slept: what the mask lets through comes in all the same.
-  if (mask != nullptr && error == 0) error = kernel::sleep_with_mask(0, *mask);
+  if (mask != nullptr && error == 0 && let_in(*mask)) error = -EINTR;
   if (taking->taken > 0) return taking->taken;
-  if (context->is_dead()) return -EINVAL;
+  if (is_dead) return -EINVAL;
   if (taking->is_bad) return -EFAULT;
   return error == -EINTR ? -EINTR : 0;
 }

@@ -36,4 +36,7 @@ void wait_for_quick_events(engine::Engine* engine, Taking* taking);
 // being destroyed) or 0. mask: as io_pgetevents(2), or nullptr.
 long wait_for_events(engine::Engine* engine, Taking* taking, long min_count, const timespec* timeout, const uint64_t* mask);
 
+// Signals that the mask lets through come in. True: one has.
+bool let_in(const uint64_t& mask);
+
 }  // namespace aiox::shim

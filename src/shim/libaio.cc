@@ -57,7 +57,7 @@ constexpr engine::ControlBlockOps kRingOps = {begin, publish, answer};
 // A caller of a context, as long as the call lasts, or until its thread leaves for good (kernel/leaving.h).
 class Caller {
  public:
-  explicit Caller(aio_context_t address) : engine_(Engine::running()), inside_(engine::t_inside), leaving_(left, this) {
+  explicit Caller(aio_context_t address) : engine_(Engine::running()), leaving_(left, this) {
     if (engine_ == nullptr) return;
     epoch_ = Engine::current_epoch();
     context_ = engine_->contexts.enter(address, engine_->wait_slots);
@@ -78,12 +78,13 @@ class Caller {
   }
   static void left(void* caller) {
     auto* self = static_cast<Caller*>(caller);
-    engine::t_inside = self->inside_;
     self->leave();
+    engine::return_to_depth(self->outer_);
   }
 
+  uint32_t outer_ = engine::inside_depth();
+  engine::Undisturbed undisturbed_;
   Engine* engine_;
-  uint32_t inside_;
   uint32_t epoch_ = 0;
   Context* context_ = nullptr;
   kernel::Leaving leaving_;
@@ -95,7 +96,6 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
   if (!context->pages.can_read(control_block, sizeof *control_block)) return -EFAULT;
   const iocb block = *control_block;
   if (block.aio_reserved2 != 0 || static_cast<ssize_t>(block.aio_nbytes) < 0) return -EINVAL;
-  Inside inside;
   if (!context->ring.reserve()) return -EAGAIN;
   Submission submission;
   submission.fd = static_cast<int>(block.aio_fildes);
@@ -130,8 +130,9 @@ long get_events_of_kernel(aio_context_t context, long min_count, long count, io_
 // The kernel's io_submit has done a buffered write when it returns, and its exit waits for the others: a program that ends
 // without a look at its events finds all in the file. So libc's exit and quick_exit wait here for what is still queued.
 void finish_at_exit(void*) {
+  engine::Undisturbed undisturbed;
   Engine* engine = Engine::running();
-  if (engine != nullptr && engine::t_inside == 0) engine->finish_writes();
+  if (engine != nullptr && !engine::is_inside()) engine->finish_writes();
 }
 
 void register_exit() {
@@ -152,8 +153,9 @@ long setup_context(unsigned events, aio_context_t* context) {
   // A number may be another file's before the engine gets to it. The kernel holds the file from io_submit on.
   if (!are_closes_seen() || kernel::has_own_table()) return kernel::raw_syscall(SYS_io_setup, events, kernel::as_argument(context));
   if (events > engine::CompletionRing::kEventsMax) return -EINVAL;
-  if (engine::t_inside != 0) return -EAGAIN;
   if (!kernel::can_write_word(context)) return -EFAULT;
+  engine::Undisturbed undisturbed;
+  if (engine::is_inside()) return -EAGAIN;
   Engine* engine = Engine::get();
   if (engine == nullptr) return -ENOMEM;
   uintptr_t address = 0;
@@ -167,7 +169,7 @@ long setup_context(unsigned events, aio_context_t* context) {
 long destroy_context(aio_context_t address) {
   Caller caller(address);
   if (caller.context() == nullptr) return kernel::raw_syscall(SYS_io_destroy, static_cast<long>(address));
-  if (engine::t_inside != 0) return -EAGAIN;
+  if (engine::is_inside()) return -EAGAIN;
   int error = caller.engine()->destroy_context(caller.context());
   if (error == 0) caller.forget();
   return error;
@@ -181,8 +183,9 @@ long submit_blocks(aio_context_t address, long count, iocb** list) {
     return kernel::raw_syscall(SYS_io_submit, static_cast<long>(address), count, kernel::as_argument(list));
   }
   if (count == 0) return 0;
-  if (engine::t_inside != 0) return -EAGAIN;
+  if (engine::is_inside()) return -EAGAIN;
   context->note_submit();
+  Inside inside;  // to the end: what stands in the batch is in nobody's hands but this call's
   engine::DirectBatch batch;
   long accepted = 0;
   int error = 0;
@@ -204,7 +207,7 @@ long cancel_block(aio_context_t address, iocb* control_block, io_event* result) 
   }
   if (!caller.context()->pages.can_read(control_block, sizeof *control_block)) return -EFAULT;
   if (control_block->aio_key != 0) return -EINVAL;
-  if (engine::t_inside != 0) return -EAGAIN;
+  if (engine::is_inside()) return -EAGAIN;
   const int fd = static_cast<int>(control_block->aio_fildes);
   switch (caller.engine()->cancel(caller.context(), fd, control_block)) {
     case engine::CancelOutcome::kCanceled: return -EINPROGRESS;
@@ -235,7 +238,7 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
   if (taking.taken == 0) caller.engine()->call_workers(context);
   if (taking.taken < count && mask == nullptr) wait_for_quick_events(caller.engine(), &taking);
   // The kernel lets in what the mask lets through also where it has nothing to wait for.
-  const bool is_interrupted = mask != nullptr && kernel::sleep_with_mask(0, bits) == -EINTR;
+  const bool is_interrupted = mask != nullptr && let_in(bits);
   if (taking.taken > 0) return taking.taken;
   return taking.is_bad ? -EFAULT : is_interrupted ? -EINTR : 0;
 }

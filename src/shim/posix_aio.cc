@@ -135,14 +135,19 @@ bool has_valid_priority(const aiocb* control_block) {
   return control_block->aio_reqprio >= 0 && control_block->aio_reqprio <= AIO_PRIO_DELTA_MAX;
 }
 
+int submit_inside(const engine::Submission& submission) {
+  engine::Inside inside;
+  Engine* engine = Engine::get();
+  return engine != nullptr ? engine->submit(submission) : -EAGAIN;
+}
+
 int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engine::DirectBatch* batch = nullptr) {
   // Nothing but the descriptor and the notification counts for a sync.
   if (!backend::is_sync(opcode) && !has_valid_priority(control_block)) {
     answer_block(control_block, -EINVAL);
     return fail(EINVAL);
   }
-  Engine* engine = Engine::get();
-  if (engine == nullptr) return fail(EAGAIN);
+  // The program's memory first: a fault may end in a siglongjmp.
   Notification notification;
   if (!copy_notification(control_block->aio_sigevent, &notification)) return -1;
   engine::Submission submission = {};
@@ -157,11 +162,37 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engi
   submission.notification = &notification;
   submission.group = group;
   submission.batch = batch;
-  int error = engine->submit(submission);
+  int error = submit_inside(submission);
   if (error == 0) return 0;
   drop_notification(&notification);
   answer_block(control_block, error);
   return fail(-error);
+}
+
+// All of a list but the wait. nullptr: too many at once. The call's own share of the group is given up: the list may have ended.
+ListGroup* start_list(Engine* engine, bool has_waiter, aiocb* const list[], int count, const Notification* notification,
+                      bool* is_all_accepted) {
+  engine::Inside inside;  // to the end: what stands in the batch, and the share, are in nobody's hands but this call's
+  ListGroup* group = engine->make_group(notification, has_waiter);
+  if (group == nullptr) return nullptr;
+  engine::DirectBatch batch;
+  for (int i = 0; i < count; i++) {
+    aiocb* control_block = list[i];
+    if (control_block == nullptr || control_block->aio_lio_opcode == LIO_NOP) continue;
+    int error = EINVAL;
+    if (control_block->aio_lio_opcode == LIO_READ) {
+      error = submit(Opcode::kRead, control_block, group, &batch);
+    } else if (control_block->aio_lio_opcode == LIO_WRITE) {
+      error = submit(Opcode::kWrite, control_block, group, &batch);
+    } else {
+      answer_block(control_block, -EINVAL);
+    }
+    if (error != 0) *is_all_accepted = false;
+  }
+  engine->submit_batch(&batch);
+  // The call's own share of `remaining`: only now can the list end. Not notified on this thread, see Notifier::deliver.
+  engine->group_child_done(group, false);
+  return group;
 }
 
 // ---- Waiting ----
@@ -286,6 +317,7 @@ int submit_sync(int operation, aiocb* control_block) {
 int status_of(const aiocb* control_block) {
   int64_t state = load_state(control_block);
   if (state < kErrorMin) {
+    engine::Undisturbed undisturbed;
     // Who polls reaps: in the direct lane nobody else may be there to do it.
     Engine* engine = Engine::running();
     if (engine != nullptr && is_ours(control_block)) {
@@ -313,6 +345,7 @@ int suspend(const aiocb* const list[], int count, const timespec* timeout) {
   }
   if (!is_any_pending) return 0;
   if (timeout != nullptr && (timeout->tv_nsec < 0 || timeout->tv_nsec >= 1'000'000'000)) return fail(EINVAL);
+  engine::Undisturbed undisturbed;
   Engine* engine = Engine::running();
   if (engine == nullptr) return 0;  // in a child of fork: nothing is in progress
   int saved_errno = errno;
@@ -323,6 +356,7 @@ int suspend(const aiocb* const list[], int count, const timespec* timeout) {
 
 int cancel(int fd, aiocb* control_block) {
   if (kernel::status_flags(fd) == -EBADF) return fail(EBADF);
+  engine::Undisturbed undisturbed;
   Engine* engine = Engine::running();
   Token token = 0;
   if (control_block != nullptr) {
@@ -341,37 +375,19 @@ int cancel(int fd, aiocb* control_block) {
 
 int submit_list(int mode, aiocb* const list[], int count, sigevent* event) {
   if ((mode != LIO_WAIT && mode != LIO_NOWAIT) || count < 0) return fail(EINVAL);
+  engine::Undisturbed undisturbed;
   Engine* engine = Engine::get();
   if (engine == nullptr) return fail(EAGAIN);
   Notification notification;
   if (mode == LIO_NOWAIT && event != nullptr && !copy_notification(*event, &notification)) return -1;
-  ListGroup* group = engine->make_group(&notification, mode == LIO_WAIT);
+  int saved_errno = errno;
+  bool is_all_accepted = true;
+  ListGroup* group = start_list(engine, mode == LIO_WAIT, list, count, &notification, &is_all_accepted);
   if (group == nullptr) {
     drop_notification(&notification);
     return fail(EAGAIN);
   }
-
-  int saved_errno = errno;
-  engine::DirectBatch batch;
-  bool is_all_accepted = true;
-  for (int i = 0; i < count; i++) {
-    aiocb* control_block = list[i];
-    if (control_block == nullptr || control_block->aio_lio_opcode == LIO_NOP) continue;
-    int error = EINVAL;
-    if (control_block->aio_lio_opcode == LIO_READ) {
-      error = submit(Opcode::kRead, control_block, group, &batch);
-    } else if (control_block->aio_lio_opcode == LIO_WRITE) {
-      error = submit(Opcode::kWrite, control_block, group, &batch);
-    } else {
-      answer_block(control_block, -EINVAL);
-    }
-    if (error != 0) is_all_accepted = false;
-  }
-  engine->submit_batch(&batch);
   errno = saved_errno;
-
-  // The call's own share of `remaining`: only now can the list end. Not notified on this thread, see Notifier::deliver.
-  engine->group_child_done(group, false);
   if (mode == LIO_WAIT) {
     GroupWaiter waiter(engine, group);
     int error = waiter.wait(kernel::kNoTimeout);

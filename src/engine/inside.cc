@@ -1,0 +1,87 @@
+#include "engine/inside.h"
+
+#include <ucontext.h>
+
+#include "kernel/raw_syscall.h"
+#include "kernel/signal_hold.h"
+
+namespace aiox::engine {
+
+namespace {
+
+using kernel::as_argument;
+using kernel::raw_syscall;
+using kernel::signal_bit;
+
+constexpr uint64_t kByInstruction = signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGILL) | signal_bit(SIGFPE) |
+                                    signal_bit(SIGTRAP) | signal_bit(SIGSYS);
+constexpr uint64_t kCancellation = signal_bit(32);  // glibc's SIGCANCEL
+
+thread_local uint64_t t_put_off = 0;  // signals that are blocked until the thread goes out
+thread_local bool t_is_cancellable_anywhere = false;
+thread_local bool t_holds_cancellation = false;
+
+void change_mask(int how, uint64_t signals, uint64_t* previous = nullptr) {
+  raw_syscall(SYS_rt_sigprocmask, how, as_argument(&signals), as_argument(previous), sizeof signals);
+}
+
+// What is blocked because the thread is inside: the caller sees to it that it comes.
+uint64_t take_blocked() {
+  uint64_t signals = t_put_off;
+  t_put_off = 0;
+  if (t_holds_cancellation) signals |= kCancellation;
+  t_holds_cancellation = false;
+  if (!t_is_cancellable_anywhere) keep_inside_bits(~kInsideCare);
+  return signals;
+}
+
+}  // namespace
+
+void enter_with_care() {
+  if (!t_is_cancellable_anywhere || t_holds_cancellation || inside_depth() == 0) return;
+  // A thread that is cancelled before it is held off has not been inside.
+  const uint32_t depth = inside_depth();
+  keep_inside_bits(kInsideCare);
+  uint64_t previous = 0;
+  change_mask(SIG_BLOCK, kCancellation, &previous);
+  t_holds_cancellation = (previous & kCancellation) == 0;
+  add_inside_bits(depth);
+}
+
+uint64_t leave_with_care() {
+  if (inside_depth() != 0) return 0;
+  const uint64_t put_off = t_put_off;
+  const uint64_t signals = take_blocked();
+  if (signals != 0) change_mask(SIG_UNBLOCK, signals);
+  return put_off;
+}
+
+uint64_t Hold::take_put_off() { return take_blocked(); }
+
+bool put_off(int signo, siginfo_t* info, void* context) {
+  const uint64_t bit = signal_bit(signo);
+  if ((bit & kByInstruction) != 0 && info->si_code > 0) return false;
+  // It may not be blocked here (SA_NODEFER), and would come again at once.
+  uint64_t previous = 0;
+  change_mask(SIG_BLOCK, bit, &previous);
+  if (raw_syscall(SYS_rt_tgsigqueueinfo, raw_syscall(SYS_getpid), raw_syscall(SYS_gettid), signo, as_argument(info)) != 0) {
+    raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, as_argument(&previous), 0, sizeof previous);
+    return false;
+  }
+  // The mask to which the handler returns.
+  sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, signo);
+  t_put_off |= bit;
+  add_inside_bits(kInsideCare);
+  return true;
+}
+
+void set_cancellable_anywhere(bool is_cancellable) {
+  t_is_cancellable_anywhere = is_cancellable;
+  if (is_cancellable) {
+    add_inside_bits(kInsideCare);
+  } else if (t_put_off == 0 && !t_holds_cancellation) {
+    keep_inside_bits(~kInsideCare);
+  }
+}
+
+}  // namespace aiox::engine

@@ -54,6 +54,8 @@ class FileGate {
   bool is_file(const kernel::FileIdentity& identity) const {
     return is_firm_ ? identity == identity_ : identity.type == identity_.type;
   }
+  // Whether both are of one file.
+  bool is_same_file(const FileGate& other) const { return identity_ == other.identity_; }
 
  private:
   // Also where that cannot be told: then the number's own call says what is wrong.

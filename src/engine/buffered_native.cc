@@ -5,6 +5,7 @@
 // AIOX_NATIVE_SYNC=1 so are all buffered transfers.
 // Thread: the submitting one. Blocks: as long as the transfer, and what must come before it, takes.
 #include <cerrno>
+#include <climits>
 
 #include "engine/engine.h"
 #include "kernel/file_io.h"
@@ -18,6 +19,39 @@ constexpr int64_t kFirstLookNs = 20'000;
 constexpr int64_t kLongestLookNs = 500'000;
 }  // namespace
 
+// The last buffered write of a context that is outstanding: those before it end before it does. nullptr: none.
+Request* last_context_write(FileQueue* file, uint32_t* generation) {
+  kernel::MutexLock lock(file->mu_);
+  Request* last = nullptr;
+  if (file->opened_direct_) return nullptr;  // the kernel would not have done them, either
+  for (Request* request = file->order_.front(); request != nullptr; request = file->order_.next(request)) {
+    if (request->context != nullptr && request->io.opcode == Opcode::kWrite) last = request;
+  }
+  if (last != nullptr) *generation = last->generation.load(std::memory_order_relaxed);  // relaxed: it cannot end under the lock
+  return last;
+}
+
+void meet_siblings(Engine* engine, FileQueue* file, int fd) {
+  FileTable& files = engine->files;
+  if (!kernel::is_seekable(file->kind()) || !file->try_hold(fd)) return;
+  for (int other = files.next_attached(0, INT_MAX); other >= 0; other = files.next_attached(other + 1, INT_MAX)) {
+    FileQueue* sibling = files.find(other);
+    if (sibling == nullptr || sibling == file || !sibling->try_hold(other)) continue;
+    if (file->gate.is_same_file(sibling->gate)) {
+      // E-sibling: it is marked, then looked at under its lock; who submits there queues under that lock, then looks.
+      file->siblings.note();
+      sibling->siblings.note();
+      engine->schedule(sibling, sibling->release_withheld());
+      uint32_t generation = 0;
+      Request* last = last_context_write(sibling, &generation);
+      if (last != nullptr) engine->end_in_call(last, sibling, generation);
+    }
+    files.let_go(sibling);
+  }
+  file->siblings.have_met();
+  files.let_go(file);
+}
+
 // Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that is enough.
 // A read that was not tried stands behind a write, which the kernel would have done: then it is in the page cache.
 bool Engine::must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
@@ -26,6 +60,7 @@ bool Engine::must_end_in_call(Request* request, FileQueue* file, InlineOutcome i
   if (!kernel::is_seekable(file->kind()) || file->opened_direct() || bypasses_cache(file, io)) return false;
   if (config.is_native_sync) return true;
   if (io.opcode == Opcode::kRead) return inline_outcome == InlineOutcome::kNotTried;
+  if (file->siblings.has_any()) return true;
   VectorStore* copy = vector_stores.copies.copy(io.vectors, io.vector_count, io.left_bytes, config.native_copy_bytes);
   if (copy == nullptr) return true;
   if (request->vectors != nullptr) vector_stores.free(request->vectors);
@@ -39,7 +74,15 @@ bool Engine::must_end_in_call(Request* request, FileQueue* file, InlineOutcome i
 bool Engine::try_end_in_call(Request* request, FileQueue* file) {
   if (file->has_outstanding()) return false;
   request->io.file_kind = file->kind();
-  const int64_t result = backend::total_result(request->io, backend::perform(request->io));
+  const backend::Io& io = request->io;
+  int64_t result = backend::perform(io);
+  if (result == -ESPIPE) {  // most of what can be written in /proc knows write(2) only
+    auto* plain = io.opcode == Opcode::kRead ? kernel::read_stream : kernel::write_stream;
+    auto* flagged = io.opcode == Opcode::kRead ? kernel::read_flagged : kernel::write_flagged;
+    result = io.rw_flags == 0 ? plain(io.fd, io.vectors, io.vector_count)
+                              : flagged(io.fd, io.vectors, io.vector_count, -1, io.rw_flags);
+  }
+  result = backend::total_result(io, result);
   change_state(request, RequestState::kPrepared, RequestState::kDone);
   publish(request, result, false);
   release_hold(request);

@@ -245,6 +245,7 @@ class Engine {
   BlockDevices block_devices;
 
  private:
+  friend void meet_siblings(Engine* engine, FileQueue* file, int fd);
   enum class RingState : uint32_t { kUnknown, kUsable, kRefused };
   enum class InlineOutcome : uint8_t {
     kNotForIt,

@@ -85,6 +85,7 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   is_eventfd_ = traits.is_eventfd;
   is_file_stream_ = traits.is_file_stream;
   is_instant_ = traits.is_instant;
+  siblings.open();
   life_.fetch_add(1, std::memory_order_release);  // E-signal: before it is not detached any more
   syncs_writes_ = (traits.status_flags & (O_SYNC | O_DSYNC)) != 0;
   file_figures.store(0, std::memory_order_relaxed);  // relaxed: not reachable yet

@@ -21,6 +21,7 @@
 #include "engine/lane_memory.h"
 #include "engine/pool.h"
 #include "engine/request.h"
+#include "engine/siblings.h"
 #include "engine/worker_share.h"
 #include "kernel/mutex.h"
 
@@ -138,6 +139,7 @@ class FileQueue {
 
   // Requests accepted and not yet ended.
   bool has_outstanding() const { return outstanding_.load(std::memory_order_acquire) != 0; }
+  Siblings siblings;
   // Opened with O_SYNC or O_DSYNC: a write waits for the disk, RWF_NOWAIT or not.
   bool syncs_writes() const { return syncs_writes_; }
   // Whether it pays to try buffered writes inside the call.
@@ -275,6 +277,7 @@ class FileQueue {
   bool has_ready_nodes = false;        // the ready queues have a node for this queue (set once, by its creator)
 
  private:
+  friend Request* last_context_write(FileQueue* file, uint32_t* generation);
   struct SerialRun {
     RequestList waiting;
     uint32_t started = 0;  // runnable or in flight; the next one starts when it is back at zero

@@ -17,6 +17,7 @@
 #include "kernel/eventfd.h"
 #include "kernel/file_io.h"
 #include "kernel/program_memory.h"
+#include "kernel/stream_options.h"
 
 namespace aiox::engine {
 
@@ -54,6 +55,15 @@ uint64_t extension_of(const Request& request, bool is_append, int64_t size_bytes
   const uint64_t file_end = size_bytes > 0 ? static_cast<uint64_t>(size_bytes) : 0;
   const bool lies_within = !is_append && request.range_begin + request.range_bytes <= file_end;
   return lies_within ? Request::kNoExtension : file_end;
+}
+
+// Of a transfer that is longer than any address space. What the descriptor was opened for is looked at first.
+int refusal_of_length(const FileQueue* file, const Submission& submission) {
+  const bool is_read = submission.opcode == Opcode::kRead;
+  if (!(is_read ? file->can_read() : file->can_write())) return -EBADF;
+  if (file->kind() != kernel::FileKind::kOther) return -EFAULT;
+  const int error = kernel::transfer_refusal(submission.fd, is_read);
+  return error != 0 ? error : -EFAULT;
 }
 
 // The notification gives back what it lives in.
@@ -101,10 +111,13 @@ int Engine::submit(const Submission& submission) {
   }
   if (recorder.is_on()) [[unlikely]] record_begin(file);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
+  if (submission.context != nullptr && file->siblings.may_be_unmet()) [[unlikely]] meet_siblings(this, file, submission.fd);
   bool is_transfer = backend::is_transfer(submission.opcode);
   if (is_transfer && submission.offset < 0) return complete_at_once(submission, -EINVAL);
   // What no address space can hold is refused before it is clamped, as access_ok does in the kernel.
-  if (is_transfer && is_beyond_addresses(submission)) return complete_at_once(submission, -EFAULT);
+  if (is_transfer && is_beyond_addresses(submission)) {
+    return complete_at_once(submission, refusal_of_length(file, submission));
+  }
   int64_t result;
   if ((submission.rw_flags & kernel::kRwfNowait) != 0 && is_nowait_answered(file, submission, &result)) {
     return complete_at_once(submission, result);
@@ -174,7 +187,8 @@ int Engine::submit(const Submission& submission) {
       return 0;
     }
     if (outcome != FileQueue::Enqueued::kStale) {
-      if (is_in_call) {
+      const bool is_write_of_context = submission.context != nullptr && submission.opcode == Opcode::kWrite;
+      if (is_in_call || (is_write_of_context && !file->opened_direct() && file->siblings.has_any())) {  // E-sibling
         if (submission.batch != nullptr) submit_batch(submission.batch);  // it may wait for one of those
         end_in_call(request, file, generation);
       }

@@ -99,6 +99,13 @@ AIOX_CASE("a length that no signed count can hold is refused as the plain call r
     const int file = open_temp_file();
     aiocb read = make_read(file, &byte, bytes);
     expect_same(read, plain_read(file, &byte, bytes, 0));
+    // What the file was opened for comes first.
+    const int write_only = open("/dev/null", O_WRONLY | O_CLOEXEC), read_only = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    aiocb wrong_read = make_read(write_only, &byte, bytes), wrong_write = make_write(read_only, &byte, bytes);
+    expect_same(wrong_read, Plain{-1, EBADF});
+    expect_same(wrong_write, Plain{-1, EBADF});
+    close(write_only);
+    close(read_only);
   }
 }
 

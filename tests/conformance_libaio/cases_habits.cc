@@ -99,6 +99,39 @@ AIOX_CASE("a buffered read of what has just been written is done when io_submit 
   close(fd);
 }
 
+AIOX_CASE("what is submitted through several numbers of one file is done in call order") {
+  for (int round = 0; round < 20; ++round) {
+    Context context;
+    const int fd = open_temp_file();
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    const std::string first(65536, static_cast<char>('a' + round)), second(4096, static_cast<char>('A' + round));
+    std::vector<char> in(65536);
+    int numbers[] = {dup(fd), open(path.c_str(), O_RDWR), open(path.c_str(), O_RDONLY)};
+    for (const int number : numbers) {  // its first use, and not its first
+      for (int use = 0; use < 2; ++use) {
+        iocb write = pwrite_block(fd, first.data(), first.size()), over = pwrite_block(fd, second.data(), second.size());
+        iocb read = pread_block(number, in.data(), in.size());
+        EXPECT_EQ(submit(context, write), 1);
+        EXPECT_EQ(submit(context, over), 1);
+        EXPECT_EQ(submit(context, read), 1);
+        for (const io_event& event : reap(context, 3)) EXPECT_EQ(result_in(event), event.obj == &over ? 4096L : 65536L);
+        EXPECT(std::string(in.data(), in.size()) == second + first.substr(4096));
+        EXPECT_EQ(ftruncate(fd, 0), 0);
+      }
+    }
+    const int appends[] = {open(path.c_str(), O_WRONLY | O_APPEND), open(path.c_str(), O_WRONLY | O_APPEND)};
+    const std::string letters = "abcdefghijkl";
+    std::vector<iocb> blocks;
+    for (size_t i = 0; i < letters.size(); ++i) blocks.push_back(pwrite_block(appends[i % 2], &letters[i], 1));
+    EXPECT_EQ(submit(context, blocks), static_cast<long>(letters.size()));
+    reap(context, letters.size());
+    EXPECT(contents(fd) == letters);
+    for (const int number : numbers) close(number);
+    for (const int number : appends) close(number);
+    close(fd);
+  }
+}
+
 AIOX_CASE("a buffered write from memory that is not all there writes what is, or answers EFAULT") {
   Context context;
   const int fd = open_temp_file();

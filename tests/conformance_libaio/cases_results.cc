@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <climits>
 #include <cstring>
 #include <string>
 
@@ -250,6 +251,18 @@ AIOX_CASE(
   block = pread_block(open_channel(Kind::kDirect).read_fd, gone, 4096);
   const long direct = run(context, block);  // of an empty file
   EXPECT(direct == -EFAULT || direct == 0);
+}
+
+AIOX_CASE("a length beyond any address space is the longest transfer's, as long as its sign is right") {
+  Context context;
+  const int fd = open_temp_file(), null = open("/dev/null", O_WRONLY);
+  EXPECT_EQ(pwrite(fd, "0123456789", 10, 0), 10);
+  std::vector<char> memory(4096);
+  iocb read = pread_block(fd, memory.data(), SSIZE_MAX), write = pwrite_block(null, memory.data(), SSIZE_MAX);
+  EXPECT_EQ(run(context, read), 10);
+  EXPECT_EQ(run(context, write), 0x7ffff000L);
+  iocb negative = pread_block(fd, memory.data(), size_t{SSIZE_MAX} + 1);
+  expect_refused(context, negative, EINVAL);
 }
 
 AIOX_CASE("a read-only buffer to read into is EFAULT, one to write from is good") {

@@ -10,8 +10,8 @@ namespace aiox::engine {
 
 class FileTable {
  public:
-  static constexpr unsigned kLeafBits = 13;
-  static constexpr unsigned kLeafCount = 1u << 17;  // up to the kernel's own ceiling of 2^30 descriptors
+  static constexpr unsigned kLeafBits = 15;
+  static constexpr unsigned kLeafCount = 1u << 15;  // up to the kernel's own ceiling of 2^30 descriptors
   static constexpr uint32_t kQueuesMax = 1u << 17;
 
   // False: no address space.

@@ -35,7 +35,10 @@ void drop_memory(void* address, size_t size_bytes) {
   const uintptr_t mask = page_size_bytes() - 1;
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(address) + mask) & ~mask;
   const uintptr_t end = (reinterpret_cast<uintptr_t>(address) + size_bytes) & ~mask;
-  if (begin < end) advise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  if (begin >= end) return;
+  constexpr int kDontneedLocked = 24;  // MADV_DONTNEED_LOCKED, Linux 5.18: where the program has locked all its memory
+  if (advise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED) == 0) return;
+  advise(reinterpret_cast<void*>(begin), end - begin, kDontneedLocked);
 }
 
 bool can_read_memory(const void* address, size_t size_bytes) {

@@ -1,10 +1,13 @@
 // resources.cc - what aiox takes of what others need, too: fs.aio-max-nr, address space, locked memory. In proportion
 // to what is in flight, and given back.
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "guest.h"
+#include "native.h"
 #include "slow_device.h"
 
 using namespace guest;
@@ -115,4 +118,66 @@ GUEST_PROPERTY(many_direct_requests_get_a_larger_context_and_give_it_back) {
       sleep_ms(20);
     }
   }
+}
+
+// ---- Address space, locked memory ----
+
+namespace {
+
+// POSIX and native requests, buffered and O_DIRECT, on files that were made before.
+void use_each_interface(int buffered, int direct) {
+  for (int fd : {buffered, direct}) {
+    if (fd < 0) continue;
+    Request request;
+    request.read(fd, 0);
+    request.wait_for_all();
+    request.check_pattern();
+    request.write(fd, 0);
+    request.wait_for_all();
+    NativeContext context;
+    NativeRequests native = native_requests(2);
+    native[0]->read(fd, 4096);
+    native[1]->read(fd, 0);
+    context.submit(native);
+    for (unsigned reaped = 0; reaped < 2;) reaped += context.reap();
+    for (auto& one : native) {
+      one->expect_all();
+      one->check_pattern();
+    }
+  }
+}
+
+long status_kb(const char* what) {
+  char text[8192];
+  read_whole("/proc/self/status", text, sizeof text);
+  const char* at = strstr(text, what);
+  CHECK(at != nullptr);
+  return strtol(at + strlen(what), nullptr, 10);
+}
+
+}  // namespace
+
+GUEST_PROPERTY(locked_memory_costs_little) {
+  if (is_sanitized()) skip("a sanitizer has gigabytes of address space");
+  int buffered = pattern_file(8192), direct = pattern_file(8192, O_DIRECT);
+  if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) skip("memory cannot be locked here");
+  const long before = status_kb("VmLck:");
+  use_each_interface(buffered, direct);
+  const long taken = status_kb("VmLck:") - before;
+  printf("%ld KiB locked for it\n", taken);
+  if (is_answered_by_aiox() && taken > 4096) FAIL("%ld KiB are locked for a few requests", taken);
+}
+
+GUEST_PROPERTY(a_little_address_space_is_enough) {
+  if (is_sanitized()) skip("a sanitizer has gigabytes of address space");
+  int buffered = pattern_file(8192), direct = pattern_file(8192, O_DIRECT);
+  const rlim_t bytes = static_cast<rlim_t>(status_kb("VmSize:")) << 10;
+  rlimit limit{};
+  CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+  limit.rlim_cur = bytes + (32 << 20);
+  CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+  use_each_interface(buffered, direct);
+  // Most of it is the program's still.
+  void* rest = mmap(nullptr, 24 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (is_answered_by_aiox()) CHECK(rest != MAP_FAILED);
 }

@@ -38,6 +38,31 @@ TEST_CASE("an index leads back to its object, and a number never handed out to n
   CHECK(pool.at(UINT32_MAX) == nullptr);
 }
 
+TEST_CASE("objects of all chunks keep their numbers, and are made anew when all have been given back") {
+  aiox::engine::Pool<Thing> pool;
+  REQUIRE(pool.open(5000));
+  std::vector<Thing*> things;
+  for (uint32_t i = 0; i < 5000; i++) {
+    things.push_back(pool.allocate());
+    REQUIRE(things[i] != nullptr);
+    things[i]->owner = i + 1;
+  }
+  CHECK(pool.allocate() == nullptr);
+  for (uint32_t i = 0; i < 5000; i++) {
+    REQUIRE(pool.at(i) == things[i]);
+    REQUIRE(pool.index_of(things[i]) == i);
+    REQUIRE(things[i]->owner == i + 1);
+  }
+  for (Thing* thing : things) pool.free(thing);
+  pool.trim();
+  CHECK(pool.at(4999) == nullptr);
+  std::set<Thing*> again;
+  for (int i = 0; i < 5000; i++) again.insert(pool.allocate());
+  CHECK(again.size() == 5000);
+  CHECK(again == std::set<Thing*>(things.begin(), things.end()));
+  CHECK(pool.at(4999)->owner == 0);
+}
+
 TEST_CASE("no object is in two hands at once") {
   aiox::engine::Pool<Thing> pool;
   REQUIRE(pool.open(8));

@@ -1,3 +1,7 @@
+// inside.cc - signals and cancellation that are put off while a thread is in the middle of a call: blocking them,
+// sending them once more, and letting them in.
+//
+// Thread: the one that is concerned. Signal-safe: yes: system calls and this thread's own variables, nothing else.
 #include "engine/inside.h"
 
 #include <ucontext.h>
@@ -25,7 +29,7 @@ void change_mask(int how, uint64_t signals, uint64_t* previous = nullptr) {
   raw_syscall(SYS_rt_sigprocmask, how, as_argument(&signals), as_argument(previous), sizeof signals);
 }
 
-// What is blocked because the thread is inside: the caller sees to it that it comes.
+// The signals that are blocked because of the call: the caller sees to it that they come.
 uint64_t take_blocked() {
   uint64_t signals = t_put_off;
   t_put_off = 0;
@@ -64,7 +68,8 @@ bool put_off(int signo, siginfo_t* info, void* context) {
   // It may not be blocked here (SA_NODEFER), and would come again at once.
   uint64_t previous = 0;
   change_mask(SIG_BLOCK, bit, &previous);
-  if (raw_syscall(SYS_rt_tgsigqueueinfo, raw_syscall(SYS_getpid), raw_syscall(SYS_gettid), signo, as_argument(info)) != 0) {
+  if (raw_syscall(SYS_rt_tgsigqueueinfo, raw_syscall(SYS_getpid), raw_syscall(SYS_gettid), signo, as_argument(info)) !=
+      0) {
     raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, as_argument(&previous), 0, sizeof previous);
     return false;
   }

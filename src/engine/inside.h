@@ -1,10 +1,11 @@
 // inside.h - whether this thread is in the middle of the engine.
 //
-// From the first to the last look at the engine a call of the program's is Undisturbed: a handler that the program installed by
-// libc's names is put off until the call is over, or sleeps (shim/signal_exports.cc), and so is cancellation where it may strike
-// anywhere. So nothing that a handler does (siglongjmp, fork, exit, another call) finds the engine in the middle of something.
-// What comes all the same (a handler installed by a system call of the program's own, one for what an instruction causes) must
-// not wait for a lock where the thread may hold one, which is where it is Inside.
+// From the first to the last look at the engine a call of the program's is Undisturbed: a handler that the program
+// installed by libc's names is put off until the call is over, or sleeps (shim/signal_exports.cc), and so is
+// cancellation where it may strike anywhere. So nothing that a handler does (siglongjmp, fork, exit, another call)
+// finds the engine in the middle of something. What comes all the same (a handler installed by a system call of the
+// program's own, one for what an instruction causes) must not wait for a lock where the thread may hold one, which is
+// where it is Inside.
 //
 // The program's own memory is looked at before that where it can be: a fault there may end in a siglongjmp.
 //
@@ -18,8 +19,8 @@
 
 namespace aiox::engine {
 
-// How often Inside, how often Undisturbed, and in the highest bit whether coming in and going out take more than counting.
-// Changed by one instruction each, since a handler may set that bit at any moment.
+// How often Inside, how often Undisturbed, and in the highest bit whether coming in and going out take more than
+// counting. Changed by one instruction each, since a handler may set that bit at any moment.
 inline thread_local uint32_t t_inside = 0;
 inline constexpr uint32_t kInsideCare = uint32_t{1} << 31;
 inline constexpr uint32_t kInsideOnce = 1;
@@ -32,7 +33,7 @@ inline bool is_inside() { return lock_depth() != 0; }
 
 // Cancellation that may strike anywhere is held off from here on.
 void enter_with_care();
-// What has been put off comes now, if the thread is outside: these signals.
+// Signals that have been put off come now, if the thread is outside. Returns them.
 uint64_t leave_with_care();
 
 #if defined(__x86_64__)
@@ -59,8 +60,12 @@ inline bool add_inside_bits(uint32_t bits) {
 }
 #else
 // seq_cst: what is done inside stays there, as a handler on this thread sees it.
-inline bool count_in(uint32_t once) { return (__atomic_add_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0; }
-inline bool count_out(uint32_t once) { return (__atomic_sub_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0; }
+inline bool count_in(uint32_t once) {
+  return (__atomic_add_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
+}
+inline bool count_out(uint32_t once) {
+  return (__atomic_sub_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
+}
 inline bool keep_inside_bits(uint32_t bits) {
   return (__atomic_and_fetch(&t_inside, bits, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
 }
@@ -72,10 +77,12 @@ inline bool add_inside_bits(uint32_t bits) {
 template <uint32_t kOnce>
 struct Counted {
   Counted() {
-    if (count_in(kOnce)) [[unlikely]] enter_with_care();
+    if (count_in(kOnce)) [[unlikely]]
+      enter_with_care();
   }
   ~Counted() {
-    if (count_out(kOnce)) [[unlikely]] leave_with_care();
+    if (count_out(kOnce)) [[unlikely]]
+      leave_with_care();
   }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
@@ -83,8 +90,9 @@ struct Counted {
 using Inside = Counted<kInsideOnce>;
 using Undisturbed = Counted<kUndisturbedOnce>;
 
-// Out for the length of a scope: the thread sleeps there, holds no lock, and may be left for good, or be in the child of a fork
-// from then on, where nothing of the engine is there. outer: how deep the interrupted code was, if a handler made this call.
+// Out for the length of a scope: the thread sleeps there, holds no lock, and may be left for good, or be in the child
+// of a fork from then on, where nothing of the engine is there. outer: how deep the interrupted code was, if a handler
+// made this call.
 class Outside {
  public:
   explicit Outside(uint32_t outer = 0) : depth_(inside_depth()) {
@@ -111,8 +119,8 @@ inline void return_to_depth(uint32_t depth) {
   if (add_inside_bits(depth)) leave_with_care();
 }
 
-// All signals are held off, but for sleeps with previous(), by a thread that sleeps Outside meanwhile. What has been put off
-// counts among what is held off.
+// All signals are held off, but for sleeps with previous(), by a thread that sleeps Outside meanwhile. Signals that
+// have been put off count among those that are held off.
 class Hold {
  public:
   explicit Hold(bool is_wanted = true) : hold_(is_wanted) {
@@ -131,8 +139,8 @@ class Hold {
   kernel::SignalHold hold_;
 };
 
-// A signal has come while the thread is inside: it is sent again, and comes when the thread goes out. context: the handler's.
-// False: it cannot be put off. Signal-safe: yes, inside that signal's handler only.
+// A signal has come while the thread is inside: it is sent again, and comes when the thread goes out. context: the
+// handler's. False: it cannot be put off. Signal-safe: yes, inside that signal's handler only.
 bool put_off(int signo, siginfo_t* info, void* context);
 // Whether cancellation may strike this thread anywhere (PTHREAD_CANCEL_ASYNCHRONOUS).
 void set_cancellable_anywhere(bool is_cancellable);

@@ -1,13 +1,14 @@
-// signal_exports.cc - the calls by which a program says what is to happen to its threads at any moment: handlers, and
-// cancellation. Both may take a thread away for good (siglongjmp, fork, exit), and must not do so from the middle of the engine.
+// signal_exports.cc - the calls by which a program sets handlers and asynchronous cancellation. Both may take a thread
+// away for good (siglongjmp, fork, exit), and must not do so from the middle of the engine.
 //
-// So the kernel is given `deliver` in place of a handler. It goes on to the program's, or, where it finds the thread inside
-// (engine/inside.h), has the signal sent once more when it goes out. Asking tells the program's own values. What is set by other
-// ways (a system call of the program's own, a library that binds to libc's definitions) is as it was, and so are handlers that
-// were there before this library.
+// So the kernel is given `deliver` in place of a handler. It goes on to the program's, or, where it finds the thread
+// inside (engine/inside.h), has the signal sent once more when it goes out. Asking tells the program's own values. A
+// handler that is set in another way (a system call of the program's own, a library that binds to libc's definitions)
+// is as it was, and so is one that was there before this library.
 //
-// sigaction(2)'s definition that comes next is asked for once, by its first caller, and called from then on: others watch it too
-// (sanitizers, libjsig). Thread: any. Signal-safe: all but the first call, which no handler makes: it has been installed by one.
+// sigaction(2)'s definition that comes next is asked for once, by its first caller, and called from then on: others
+// watch it too (sanitizers, libjsig). Thread: any. Signal-safe: all but the first call, which no handler makes: it has
+// been installed by one.
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -44,8 +45,9 @@ constinit std::atomic<uint64_t> g_interrupting{0};  // siginterrupt's
 
 template <class Function>
 Function* next_definition(std::atomic<Function*>& known, const char* name, Function* otherwise) {
-  Function* function = known.load(std::memory_order_relaxed);  // relaxed: whoever asks first gets the same answer
-  if (function != nullptr) [[likely]] return function;
+  Function* function = known.load(std::memory_order_relaxed);  // relaxed: every thread gets the same answer
+  if (function != nullptr) [[likely]]
+    return function;
   function = reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
   if (function == nullptr) function = otherwise;
   known.store(function, std::memory_order_relaxed);  // relaxed: as above
@@ -85,17 +87,19 @@ void deliver(int signo, siginfo_t* info, void* context) {
   if (engine::inside_depth() != 0 && engine::put_off(signo, info, context)) return;
   ProgramAction& action = g_actions[signo];
   struct sigaction program;
-  program.sa_handler = action.handler.load(std::memory_order_relaxed);     // relaxed: any that was set is right
-  const int flags = action.flags.load(std::memory_order_relaxed);          // relaxed: as above
-  if ((flags & static_cast<int>(SA_RESETHAND)) != 0) [[unlikely]] forget_handler(signo, flags);
+  program.sa_handler = action.handler.load(std::memory_order_relaxed);  // relaxed: any that was set is right
+  const int flags = action.flags.load(std::memory_order_relaxed);       // relaxed: as above
+  if ((flags & static_cast<int>(SA_RESETHAND)) != 0) [[unlikely]]
+    forget_handler(signo, flags);
   program.sa_sigaction(signo, info, context);  // more than a plain handler asks for does no harm
 }
 
 int set_action(int signo, const struct sigaction* action, struct sigaction* previous) {
   if (signo <= 0 || signo >= kSignals) return next_sigaction(signo, action, previous);
   ProgramAction& program = g_actions[signo];
-  const Handler handler_before = program.handler.load(std::memory_order_relaxed);  // relaxed: calls at once get any order
-  const int flags_before = program.flags.load(std::memory_order_relaxed);          // relaxed: as above
+  const Handler handler_before =
+      program.handler.load(std::memory_order_relaxed);                     // relaxed: calls at once get any order
+  const int flags_before = program.flags.load(std::memory_order_relaxed);  // relaxed: as above
   struct sigaction given, was;
   const bool is_wrapped = action != nullptr && is_function(action->sa_handler) && !is_ours(*action);
   if (is_wrapped) {
@@ -134,7 +138,8 @@ uint64_t bit_of(int signo) { return uint64_t{1} << (signo - 1); }
 
 Handler set_bsd_handler(int signo, Handler handler) {
   const bool is_known = signo > 0 && signo < kSignals;
-  const bool is_interrupting = is_known && (g_interrupting.load(std::memory_order_relaxed) & bit_of(signo)) != 0;  // relaxed: a flag
+  const bool is_interrupting =
+      is_known && (g_interrupting.load(std::memory_order_relaxed) & bit_of(signo)) != 0;  // relaxed: a flag
   return set_handler(signo, handler, is_interrupting ? 0 : SA_RESTART, true);
 }
 
@@ -184,7 +189,8 @@ AIOX_EXPORT Handler sigset(int signo, Handler handler) noexcept {
   return sigismember(&masked, signo) == 1 ? hold : previous.sa_handler;
 }
 
-// Aiox's own waits switch it on as well, for their sleeps (engine/waiter.cc): what a handler does there is inside again.
+// Aiox's own waits switch it on as well, for their sleeps (engine/waiter.cc): what a handler does there is inside
+// again.
 AIOX_EXPORT int pthread_setcanceltype(int type, int* previous) {
   static constinit std::atomic<CancelTypeFunction*> next{nullptr};
   auto* function = next_definition<CancelTypeFunction>(next, "pthread_setcanceltype", nullptr);

@@ -1,6 +1,6 @@
-// leaving_calls.cc - a handler, or another thread's pthread_cancel, may take a thread away from any call at any moment: by
-// siglongjmp, by a fork whose child returns from the handler, by exit, by cancellation. What the thread held is given back, or
-// was never held: everything works as before, for this thread and the others.
+// leaving_calls.cc - a handler, or another thread's pthread_cancel, may take a thread away from any call at any moment:
+// by siglongjmp, by a fork whose child returns from the handler, by exit, by cancellation. What the thread held is
+// given back, or was never held: everything works as before, for this thread and the others.
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -83,8 +83,7 @@ struct Calls {
     io_event events[64];
     timespec now = {0, 0};
     sleep_ms(1);
-    while (native_events(context, 0, 64, events, &now) > 0) {
-    }
+    while (native_events(context, 0, 64, events, &now) > 0) {}
     cached.wait();
     listed.wait();
     cached.read(file, 0);
@@ -178,8 +177,8 @@ GUEST_PROPERTY(any_call_may_be_left_by_asynchronous_cancellation) {
 
 // A handler that ends the program loses nothing that io_submit has taken, wherever it strikes.
 GUEST_PROPERTY(exit_in_a_handler_waits_for_the_writes_that_were_taken) {
-  auto* taken = static_cast<volatile uint64_t*>(
-      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* taken =
+      static_cast<volatile uint64_t*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   constexpr uint64_t kBlocks = 512;
   for (unsigned round = 0; round < trials(40); ++round) {
     const int fd = pattern_file(kBlocks * 4096);
@@ -213,7 +212,8 @@ GUEST_PROPERTY(exit_in_a_handler_waits_for_the_writes_that_were_taken) {
     for (uint64_t at = end > kBlocks - 1 ? end - (kBlocks - 1) : 0; at < end; ++at) {
       unsigned char seen[4096];
       CHECK(pread(fd, seen, sizeof seen, off_t(at % kBlocks * 4096)) == ssize_t(sizeof seen));
-      if (seen[0] != 1 + at % 251 || seen[4095] != seen[0]) FAIL("write %lu of %lu is not in the file", long(at), long(end));
+      if (seen[0] != 1 + at % 251 || seen[4095] != seen[0])
+        FAIL("write %lu of %lu is not in the file", long(at), long(end));
     }
     close(fd);
   }
@@ -247,7 +247,8 @@ GUEST_PROPERTY(handlers_are_the_programs_own_to_ask_for) {
   CHECK(sigaction(SIGUSR1, &action, &was) == 0 && was.sa_handler == SIG_DFL);
   was = action_of(SIGUSR1);
   constexpr int kFlags = SA_SIGINFO | SA_RESTART | SA_NODEFER | SA_RESETHAND | SA_ONSTACK;
-  CHECK(was.sa_sigaction == note && (was.sa_flags & kFlags) == action.sa_flags && sigismember(&was.sa_mask, SIGUSR2) == 1);
+  CHECK(was.sa_sigaction == note && (was.sa_flags & kFlags) == action.sa_flags &&
+        sigismember(&was.sa_mask, SIGUSR2) == 1);
   CHECK(sigqueue(getpid(), SIGUSR1, sigval{.sival_int = 42}) == 0);
   CHECK(g_strikes == 1 && g_info.si_code == SI_QUEUE && g_info.si_value.sival_int == 42);
   CHECK(signal(SIGUSR1, count) == was.sa_handler);
@@ -262,7 +263,8 @@ GUEST_PROPERTY(handlers_are_the_programs_own_to_ask_for) {
   CHECK((action_of(SIGUSR1).sa_flags & kFlags) == int(SA_RESETHAND | SA_NODEFER));
   CHECK(raise(SIGUSR1) == 0 && g_strikes == 2 && action_of(SIGUSR1).sa_handler == SIG_DFL);
   CHECK(signal(SIGUSR1, SIG_IGN) == SIG_DFL && raise(SIGUSR1) == 0 && signal(SIGUSR1, SIG_DFL) == SIG_IGN);
-  CHECK(signal(SIGKILL, count) == SIG_ERR && errno == EINVAL && signal(0, count) == SIG_ERR && signal(65, count) == SIG_ERR);
+  CHECK(signal(SIGKILL, count) == SIG_ERR && errno == EINVAL && signal(0, count) == SIG_ERR &&
+        signal(65, count) == SIG_ERR);
   CHECK(sigaction(SIGSTOP, &action, nullptr) == -1 && errno == EINVAL);
   CHECK(g_strikes == 2);
 }

@@ -24,12 +24,12 @@ int64_t perform(const Io& io) {
       case Opcode::kRead:
         result = io.rw_flags == 0
                      ? kernel::read_at(io.fd, io.vectors, io.vector_count, io.offset)
-                     : kernel::read_flagged(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
+                     : kernel::read_as_asked(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
         break;
       case Opcode::kWrite:
         result = io.rw_flags == 0
                      ? kernel::write_at(io.fd, io.vectors, io.vector_count, io.offset)
-                     : kernel::write_flagged(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
+                     : kernel::write_as_asked(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
         break;
       case Opcode::kSync: result = kernel::sync_file(io.fd, false); break;
       case Opcode::kDataSync: result = kernel::sync_file(io.fd, true); break;

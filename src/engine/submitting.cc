@@ -42,7 +42,7 @@ bool is_beyond_addresses(const Submission& submission) {
 // The plain call, with the program's flags, on this thread. The offset first: a number that meanwhile stands for a file must
 // not be read at its position.
 int64_t transfer_here(const Submission& submission) {
-  auto* call = submission.opcode == Opcode::kRead ? kernel::read_flagged : kernel::write_flagged;
+  auto* call = submission.opcode == Opcode::kRead ? kernel::read_as_asked : kernel::write_as_asked;
   const iovec* vectors = vectors_of(submission);
   int64_t result = call(submission.fd, vectors, submission.vector_count, submission.offset, submission.rw_flags);
   if (result == -ESPIPE) result = call(submission.fd, vectors, submission.vector_count, -1, submission.rw_flags);
@@ -419,7 +419,7 @@ bool Engine::is_instant_done(const Submission& submission, int64_t* result) cons
   const bool is_read = submission.opcode == Opcode::kRead;
   if (!backend::is_transfer(submission.opcode) || !config.is_inline_enabled) return false;
   if (is_read && submission.length_bytes > backend::kInlineBytesMax) return false;
-  auto* call = is_read ? kernel::read_flagged : kernel::write_flagged;
+  auto* call = is_read ? kernel::read_as_asked : kernel::write_as_asked;
   *result = call(submission.fd, vectors_of(submission), submission.vector_count, submission.offset, submission.rw_flags);
   return *result >= 0 || *result == -EFAULT;
 }

@@ -2,6 +2,7 @@
 // policies refuse together: each request ends by another way, with its bytes, and nothing hangs or dies. A call that
 // nobody can do without gives the kernel's answer.
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -39,6 +40,7 @@ const Call kCalls[] = {
     {"io_uring_enter", SYS_io_uring_enter},
     {"io_setup", SYS_io_setup},
     {"io_submit", SYS_io_submit},
+    {"io_cancel", SYS_io_cancel},
     {"io_destroy", SYS_io_destroy},
     {"io_getevents", SYS_io_getevents},
     {"io_pgetevents", SYS_io_pgetevents},
@@ -227,6 +229,7 @@ void use_native(const Everything& all, int allowed_error) {
     requests[i]->fill('n');
     if (i % 3 == 0) requests[i]->write(all.written, i * 4096 + 2 * kWrittenAt);
     else requests[i]->read(i % 3 == 1 && all.direct >= 0 ? all.direct : all.buffered, i * 4096);
+    if (i == 3) requests[i]->block.aio_rw_flags = RWF_DSYNC;
     requests[i]->block.aio_data = i;
     iocb* list[] = {&requests[i]->block};
     const long count = native_submit(context, 1, list);

@@ -16,7 +16,9 @@
 #include "kernel/descriptor.h"
 #include "kernel/eventfd.h"
 #include "kernel/file_io.h"
+#include "kernel/memory.h"
 #include "kernel/program_memory.h"
+#include "kernel/served_faults.h"
 #include "kernel/stream_options.h"
 
 namespace aiox::engine {
@@ -37,6 +39,12 @@ const iovec* vectors_of(const Submission& submission) {
 bool is_beyond_addresses(const Submission& submission) {
   if (submission.length_bytes <= kernel::kTransferBytesMax) [[likely]] return false;
   return kernel::is_beyond_addresses(reinterpret_cast<uintptr_t>(submission.buffer.iov_base), submission.length_bytes);
+}
+
+// The program provides pages of its memory itself, and some of the buffer's are missing: this thread must touch none of them.
+bool is_left_alone(const Submission& submission) {
+  return kernel::are_faults_served() && backend::is_transfer(submission.opcode) &&
+         !kernel::is_resident(vectors_of(submission), submission.vector_count, submission.length_bytes);
 }
 
 // The plain call, with the program's flags, on this thread. The offset first: a number that meanwhile stands for a file must
@@ -127,7 +135,7 @@ int Engine::submit(const Submission& submission) {
     if (result != 0) return complete_at_once(submission, result);
     if (start_poll(submission)) return 0;
   }
-  if (file->is_instant() && is_instant_done(submission, &result)) return complete_at_once(submission, result);
+  if (file->is_instant() && !is_left_alone(submission) && is_instant_done(submission, &result)) return complete_at_once(submission, result);
   if (submission.context != nullptr &&
       (is_carried_out_here(file, submission, &result) || takes_own_signals(file, submission, &result))) {
     return complete_at_once(submission, result);
@@ -339,6 +347,8 @@ bool Engine::bypasses_cache(FileQueue* file, const backend::Io& io) {
 bool Engine::may_go_direct(const Request* request, FileQueue* file) {
   if (!file->can_go_direct() || !config.is_direct_enabled || !backend::is_transfer(request->io.opcode)) return false;
   if (request->serial != SerialId::kNone) return false;
+  // The kernel takes hold of the buffer's pages in io_submit; native AIO's callers know that.
+  if (request->context == nullptr && kernel::are_faults_served() && backend::may_fault(request->io)) [[unlikely]] return false;
   bool is_read = request->io.opcode == Opcode::kRead;
   if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !is_direct_usable()) return false;
   if (file->bypasses_cache()) {
@@ -372,6 +382,9 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
   }
   // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
   if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) {
+    return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
+  }
+  if (is_left_alone(submission)) [[unlikely]] {
     return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
   }
   const backend::InlineTransfer transfer = {vectors_of(submission), submission.vector_count, submission.length_bytes,

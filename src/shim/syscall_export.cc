@@ -1,7 +1,7 @@
 // syscall_export.cc - libc's syscall(2), for the programs that make a few calls by their numbers: those of native AIO
 // (nginx, MariaDB, stress-ng, Seastar) and those that close descriptors. Every other number passes through.
 //
-// What passes through does so in `syscall` itself, which is libc's own sequence of instructions behind seven comparisons: the
+// What passes through does so in `syscall` itself, which is libc's own sequence of instructions behind eight comparisons: the
 // same registers, no stack, no libc, so it holds in signal handlers, in children of a raw clone, and before libc is ready. C
 // is entered for the numbers that are answered here, and to set errno. The number is compared as the kernel takes it, by its
 // lower half.
@@ -14,6 +14,7 @@
 
 #include "kernel/program_memory.h"
 #include "kernel/raw_syscall.h"
+#include "kernel/served_faults.h"
 #include "shim/descriptors.h"
 #include "shim/libaio.h"
 
@@ -51,6 +52,7 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
       return shim::get_events(context_of(a), b, c, pointer<io_event>(d), pointer<const timespec>(e),
                               set != nullptr ? set->mask : nullptr, set != nullptr ? set->mask_bytes : 0);
     }
+    case SYS_userfaultfd: kernel::note_faults_served(); break;
     case SYS_close: shim::before_close(static_cast<int>(a)); break;
 #if defined(SYS_dup2)
     case SYS_dup2: shim::before_dup(static_cast<int>(a), static_cast<int>(b)); break;
@@ -117,6 +119,8 @@ asm(".pushsection .text.syscall, \"ax\", @progbits\n"
     "  je 1f\n"
     "  cmpl $" AIOX_TEXT(SYS_unshare) ", %edi\n"
     "  je 1f\n"
+    "  cmpl $" AIOX_TEXT(SYS_userfaultfd) ", %edi\n"
+    "  je 1f\n"
     "  movq %rdi, %rax\n"
     "  movq %rsi, %rdi\n"
     "  movq %rdx, %rsi\n"
@@ -157,6 +161,8 @@ asm(".pushsection .text.syscall, \"ax\", %progbits\n"
     "  cmp w0, #" AIOX_TEXT(SYS_close_range) "\n"
     "  b.eq 1f\n"
     "  cmp w0, #" AIOX_TEXT(SYS_unshare) "\n"
+    "  b.eq 1f\n"
+    "  cmp w0, #" AIOX_TEXT(SYS_userfaultfd) "\n"
     "  b.eq 1f\n"
     "  uxtw x8, w0\n"
     "  mov x0, x1\n"

@@ -251,6 +251,30 @@ GUEST_PROPERTY(a_buffer_that_is_not_there_keeps_no_other_waiting) {
   CHECK(memcmp(page.address, "slow", 4) == 0 && memcmp(page.address + 8, "slow", 4) == 0);
 }
 
+// The thread that submits is the one that provides the page: of a buffered file, a device, or past the cache.
+GUEST_PROPERTY(the_submitter_may_be_who_provides_the_buffer) {
+  if (!is_answered_by_aiox()) skip("as the C library does, whose threads make the copy");
+  const int buffered = pattern_file(1 << 20), zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+  const int direct = supports_direct() ? pattern_file(1 << 20, O_DIRECT) : buffered;
+  for (const int fd : {buffered, zero, direct}) {
+    for (const bool is_write : {false, true}) {
+      MissingPage page;
+      aiocb block{};
+      block.aio_fildes = fd;
+      block.aio_buf = page.address;
+      block.aio_nbytes = MissingPage::kBytes;
+      CHECK((is_write ? aio_write : aio_read)(&block) == 0);
+      for (unsigned i = 0; i < 20; ++i) {
+        CHECK(aio_error(&block) == EINPROGRESS || (fd == zero && is_write));  // which reads nothing
+        suspend(&block, 1'000'000);
+      }
+      page.provide();
+      while (aio_error(&block) == EINPROGRESS) suspend(&block, 100'000'000);
+      CHECK(aio_return(&block) == ssize_t(MissingPage::kBytes));
+    }
+  }
+}
+
 GUEST_PROPERTY(a_thousand_idle_streams_cost_a_few_threads) {
   constexpr unsigned kCount = 1000;
   rlimit files = {4 * kCount, 4 * kCount};

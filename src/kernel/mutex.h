@@ -8,12 +8,13 @@
 //   Root::start_mu
 //   Engine::probe_mu_ Engine::node_mu_
 //   Contexts::mu_ Context::poll_mu_
-//   Reaper::start_mu_ BlockDevices::start_mu_ StreamPoller::start_mu_
+//   Reaper::start_mu_ BlockDevices::start_mu_ StreamPoller::start_mu_ RingKeeper::start_mu_
 //   FileQueue::mu_
 //   Service::mu_
 //   Worker::cancel_mu_
 //   Threads::mutex_ StreamPoller::Group::mu
 //   Notifier::mu_ Recorder::files_mu_ CompletionRing::post_mu_ CompletionRing::take_mu_ CopyStores::mu_
+//     LaneRings::mu_
 #pragma once
 
 #include "base/thread_annotations.h"

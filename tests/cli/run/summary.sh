@@ -76,7 +76,10 @@ cat >"$work/count.c" <<'END'
 #include <stdio.h>
 #include <unistd.h>
 static volatile sig_atomic_t count;
-static void add(int signal) { count += signal == SIGINT; }
+static void add(int signal) {
+  count += signal == SIGINT;
+  if (write(1, "interrupted\n", 12) != 12) _exit(99);
+}
 static void tell(int signal) {
   (void)signal;
   for (int i = 0; i < 30; i++) usleep(10000);  // a second one may be on its way
@@ -134,6 +137,7 @@ expect status=130
 type '$aiox' run --summary -- ./count\x0d
 expect counting
 type \x03
+expect interrupted
 type \x1c
 expect exit status 1 in
 type exit 5\x0d

@@ -20,8 +20,10 @@ using kernel::signal_bit;
 constexpr uint64_t kByInstruction = signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGILL) | signal_bit(SIGFPE) |
                                     signal_bit(SIGTRAP) | signal_bit(SIGSYS);
 constexpr uint64_t kCancellation = signal_bit(32);  // glibc's SIGCANCEL
+constexpr uint32_t kReturnsMax = 100;
 
 thread_local uint64_t t_put_off = 0;  // signals that are blocked until the thread goes out
+thread_local uint32_t t_returns = 0;   // how often such a signal has come
 thread_local bool t_is_cancellable_anywhere = false;
 thread_local bool t_holds_cancellation = false;
 
@@ -33,6 +35,7 @@ void change_mask(int how, uint64_t signals, uint64_t* previous = nullptr) {
 uint64_t take_blocked() {
   uint64_t signals = t_put_off;
   t_put_off = 0;
+  t_returns = 0;
   if (t_holds_cancellation) signals |= kCancellation;
   t_holds_cancellation = false;
   if (!t_is_cancellable_anywhere) keep_inside_bits(~kInsideCare);
@@ -65,6 +68,9 @@ uint64_t Hold::take_put_off() { return take_blocked(); }
 bool put_off(int signo, siginfo_t* info, void* context) {
   const uint64_t bit = signal_bit(signo);
   if ((bit & kByInstruction) != 0 && info->si_code > 0) return false;
+  // It has been put off, and comes all the same, again and again: where a handler returns to another mask than it leaves
+  // (valgrind), none can be.
+  if ((t_put_off & bit) != 0 && ++t_returns > kReturnsMax) return false;
   // It may not be blocked here (SA_NODEFER), and would come again at once.
   uint64_t previous = 0;
   change_mask(SIG_BLOCK, bit, &previous);
@@ -73,9 +79,11 @@ bool put_off(int signo, siginfo_t* info, void* context) {
     raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, as_argument(&previous), 0, sizeof previous);
     return false;
   }
-  // The mask to which the handler returns.
-  sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, signo);
   t_put_off |= bit;
+  // The mask to which the handler returns: of all that have been put off, since another's handler may have been struck by it.
+  for (int other = 1; other <= 64; other++) {
+    if ((t_put_off & signal_bit(other)) != 0) sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, other);
+  }
   add_inside_bits(kInsideCare);
   return true;
 }

@@ -4,8 +4,8 @@
 // queued requests reach the wrong file. Here each of these calls first lets the engine deal with what was submitted on
 // the number (descriptors.h), then does what it always did.
 //
-// close, dup2 and dup3 stay async-signal-safe, and close a cancellation point: libc's own entry is called under the other
-// name that libc exports for it, never looked up with dlsym.
+// close, dup2 and dup3 stay async-signal-safe, and close a cancellation point: what is called is the next definition of
+// the name (next_definition.h), another interposer's or libc's.
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -17,6 +17,7 @@
 #include "kernel/raw_syscall.h"
 #include "shim/closes_seen.h"
 #include "shim/descriptors.h"
+#include "shim/next_definition.h"
 
 extern "C" {
 int __close(int fd);           // libc's close
@@ -31,10 +32,29 @@ constinit thread_local uint32_t t_closes_seen = 0;
 
 }  // namespace aiox::shim
 
+namespace {
+
+// Where nothing is behind this library, and libc has no other name for it: as libc's.
+int plain_dup3(int from, int to, int flags) {
+  return static_cast<int>(shim::as_libc(kernel::raw_syscall(SYS_dup3, from, to, flags)));
+}
+int plain_close_range(unsigned first, unsigned last, int flags) {
+  return static_cast<int>(shim::as_libc(kernel::raw_syscall(SYS_close_range, first, last, flags)));
+}
+int plain_unshare(int flags) { return static_cast<int>(shim::as_libc(kernel::raw_syscall(SYS_unshare, flags))); }
+
+constinit shim::NextDefinition<int(int)> g_close{"close", __close};
+constinit shim::NextDefinition<int(int, int)> g_dup2{"dup2", __dup2};
+constinit shim::NextDefinition<int(int, int, int)> g_dup3{"dup3", plain_dup3};
+constinit shim::NextDefinition<int(unsigned, unsigned, int)> g_close_range{"close_range", plain_close_range};
+constinit shim::NextDefinition<int(int)> g_unshare{"unshare", plain_unshare};
+
+}  // namespace
+
 AIOX_EXPORT int close(int fd) {
   shim::t_closes_seen++;
   shim::before_close(fd);
-  const int result = __close(fd);
+  const int result = g_close.get()(fd);
   shim::after_close(fd);
   return result;
 }
@@ -64,39 +84,39 @@ bool shim::are_closes_seen() {
 
 AIOX_EXPORT int dup2(int from, int to) noexcept {
   shim::before_dup(from, to);
-  const int result = __dup2(from, to);
+  const int result = g_dup2.get()(from, to);
   shim::after_close(result);
   return result;
 }
 
 AIOX_EXPORT int dup3(int from, int to, int flags) noexcept {
   shim::before_dup(from, to, flags);
-  const long result = kernel::raw_syscall(SYS_dup3, from, to, flags);
-  shim::after_close(static_cast<int>(result));
-  return static_cast<int>(shim::as_libc(result));
+  const int result = g_dup3.get()(from, to, flags);
+  shim::after_close(result);
+  return result;
 }
 
 AIOX_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
   shim::before_close_range(first, last, static_cast<unsigned>(flags));
-  const long result = kernel::raw_syscall(SYS_close_range, first, last, flags);
+  const int result = g_close_range.get()(first, last, flags);
   shim::after_unsharing(result, (static_cast<unsigned>(flags) & shim::kCloseRangeUnshare) != 0);
   shim::after_close_range(result, first, last);
-  return static_cast<int>(shim::as_libc(result));
+  return result;
 }
 
 AIOX_EXPORT int unshare(int flags) noexcept {
-  const long result = kernel::raw_syscall(SYS_unshare, flags);
+  const int result = g_unshare.get()(flags);
   shim::after_unsharing(result, (flags & CLONE_FILES) != 0);
-  return static_cast<int>(shim::as_libc(result));
+  return result;
 }
 
 AIOX_EXPORT void closefrom(int first) noexcept {
   if (first < 0) first = 0;
   shim::before_closing(first, INT_MAX);
-  if (kernel::raw_syscall(SYS_close_range, first, UINT_MAX, 0) != 0) {
+  if (g_close_range.get()(static_cast<unsigned>(first), UINT_MAX, 0) != 0) {
     // A kernel before 5.9, or a sandbox: one by one, up to the limit.
     const long limit = sysconf(_SC_OPEN_MAX);
-    for (long fd = first; fd < limit; fd++) kernel::raw_syscall(SYS_close, fd);
+    for (long fd = first; fd < limit; fd++) g_close.get()(static_cast<int>(fd));
   }
   shim::after_closing(first, INT_MAX);
 }

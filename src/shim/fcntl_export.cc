@@ -5,20 +5,35 @@
 // a queue would be done as the file is by then; so before O_DIRECT or O_APPEND changes, what was submitted on the
 // number is seen to its end (Engine::status_flags_changing).
 //
-// Every other command passes through by a jump to libc's own entry, under the other name that libc exports for it, so
-// it is the cancellation point that it was. Thread: any. Signal-safe: yes. Blocks: F_SETFL, as said.
+// Every other command passes through by a jump to the next definition (next_definition.h), libc's as a rule, so it is the
+// cancellation point that it was. Thread: any. Signal-safe: yes. Blocks: F_SETFL, as said.
 
 #include <fcntl.h>
 
 #include "shim/descriptors.h"
+#include "shim/next_definition.h"
 
 #if defined(__x86_64__) || defined(__aarch64__)
 
 extern "C" int __fcntl(int fd, int command, ...);  // libc's fcntl
 
-extern "C" __attribute__((used, visibility("hidden"))) int aiox_fcntl_set_flags(int fd, int command, int flags) {
+extern "C" {
+
+// A command has at most one more argument, which fits a register.
+__attribute__((used, visibility("hidden"))) int aiox_fcntl_first(int fd, int command, long argument);
+__attribute__((used, visibility("hidden"))) int (*aiox_fcntl_next)(int fd, int command, long argument) = aiox_fcntl_first;
+
+int aiox_fcntl_first(int fd, int command, long argument) {
+  static constinit aiox::shim::NextDefinition<int(int, int, ...)> next{"fcntl", __fcntl};
+  auto* function = reinterpret_cast<int (*)(int, int, long)>(next.get());
+  __atomic_store_n(&aiox_fcntl_next, function, __ATOMIC_RELAXED);  // relaxed: an address of code, the same for all
+  return function(fd, command, argument);
+}
+
+__attribute__((used, visibility("hidden"))) int aiox_fcntl_set_flags(int fd, int command, int flags) {
   aiox::shim::before_status_flags(fd, flags);
-  return __fcntl(fd, command, flags);
+  return __atomic_load_n(&aiox_fcntl_next, __ATOMIC_RELAXED)(fd, command, flags);  // relaxed: as above
+}
 }
 
 static_assert(F_SETFL == 4, "as it stands below");
@@ -36,7 +51,7 @@ asm(".pushsection .text.fcntl, \"ax\", @progbits\n"
     "  endbr64\n"
     "  cmpl $4, %esi\n"
     "  je aiox_fcntl_set_flags\n"
-    "  jmp *__fcntl@GOTPCREL(%rip)\n"
+    "  jmp *aiox_fcntl_next(%rip)\n"
     ".cfi_endproc\n"
     ".size fcntl, . - fcntl\n"
     ".size fcntl64, . - fcntl64\n"
@@ -53,8 +68,8 @@ asm(".pushsection .text.fcntl, \"ax\", %progbits\n"
     "  hint #34\n"  // bti c
     "  cmp w1, #4\n"
     "  b.eq 1f\n"
-    "  adrp x16, :got:__fcntl\n"
-    "  ldr x16, [x16, :got_lo12:__fcntl]\n"
+    "  adrp x16, aiox_fcntl_next\n"
+    "  ldr x16, [x16, :lo12:aiox_fcntl_next]\n"
     "  br x16\n"
     "1: b aiox_fcntl_set_flags\n"
     ".cfi_endproc\n"

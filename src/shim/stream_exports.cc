@@ -1,22 +1,21 @@
 // stream_exports.cc - the calls of stdio, opendir and message queues that end a descriptor inside libc, where no close of this
 // library's is called: watched as those of descriptor_exports.cc are.
 //
-// They go on to the next definition of their name, another interposer's or libc's, which is looked up at the first call. No
-// handler may call them (mq_close excepted, which is a plain close), so a look-up may take the loader's lock.
+// They go on to the next definition of their name (next_definition.h), another interposer's or libc's.
 //
 // Thread: any. Signal-safe: mq_close. Blocks: as descriptors.h says.
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <mqueue.h>
 
-#include <atomic>
+#include <cerrno>
 #include <cstdio>
 
 #include "kernel/raw_syscall.h"
 #include "shim/descriptors.h"
+#include "shim/next_definition.h"
 
 extern "C" int _IO_fclose(FILE* stream);  // libc's fclose, and its pclose
 
@@ -24,38 +23,16 @@ using namespace aiox;
 
 namespace {
 
-// The definition behind this library's of a name. Where this library was brought by a plugin there is none behind it, and
-// libc's own is asked for.
-template <class Function>
-class NextDefinition {
- public:
-  constexpr explicit NextDefinition(const char* name) : name_(name) {}
-  Function* get() {
-    void* found = found_.load(std::memory_order_relaxed);  // relaxed: an address of code, the same for all
-    if (found == nullptr) {
-      const int saved_errno = errno;
-      found = dlsym(RTLD_NEXT, name_);
-      if (found == nullptr) {
-        // Stays loaded, as it was, so its handle is given back by nobody.
-        void* libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-        if (libc != nullptr) found = dlsym(libc, name_);
-      }
-      found_.store(found, std::memory_order_relaxed);  // relaxed: as above
-      errno = saved_errno;
-    }
-    return reinterpret_cast<Function*>(found);
-  }
+using shim::NextDefinition;
 
- private:
-  const char* const name_;
-  std::atomic<void*> found_{nullptr};
-};
+int plain_mq_close(mqd_t queue) { return static_cast<int>(shim::as_libc(kernel::raw_syscall(SYS_close, queue))); }
 
-constinit NextDefinition<int(FILE*)> g_fclose{"fclose"};
-constinit NextDefinition<int(FILE*)> g_pclose{"pclose"};
-constinit NextDefinition<FILE*(const char*, const char*, FILE*)> g_freopen{"freopen"};
-constinit NextDefinition<FILE*(const char*, const char*, FILE*)> g_freopen64{"freopen64"};
-constinit NextDefinition<int(DIR*)> g_closedir{"closedir"};
+constinit NextDefinition<int(FILE*)> g_fclose{"fclose", _IO_fclose};
+constinit NextDefinition<int(FILE*)> g_pclose{"pclose", _IO_fclose};
+constinit NextDefinition<FILE*(const char*, const char*, FILE*)> g_freopen{"freopen", nullptr};
+constinit NextDefinition<FILE*(const char*, const char*, FILE*)> g_freopen64{"freopen64", nullptr};
+constinit NextDefinition<int(DIR*)> g_closedir{"closedir", nullptr};
+constinit NextDefinition<int(mqd_t)> g_mq_close{"mq_close", plain_mq_close};
 
 // -1: it has none (a stream of memory).
 int number_of(FILE* stream) {
@@ -68,8 +45,7 @@ int number_of(FILE* stream) {
 int end_stream(NextDefinition<int(FILE*)>& next, FILE* stream) {
   const int fd = number_of(stream);
   shim::before_close(fd);
-  auto* end = next.get();
-  const int result = end != nullptr ? end(stream) : _IO_fclose(stream);
+  const int result = next.get()(stream);
   shim::after_close(fd);
   return result;
 }
@@ -104,7 +80,8 @@ AIOX_EXPORT int closedir(DIR* directory) {
     errno = ENOSYS;
     return -1;
   }
-  const int fd = directory != nullptr ? dirfd(directory) : -1;
+  DIR* const volatile given = directory;  // libc takes nullptr, whatever its declaration says
+  const int fd = given != nullptr ? dirfd(directory) : -1;
   shim::before_close(fd);
   const int result = end(directory);
   shim::after_close(fd);
@@ -113,7 +90,7 @@ AIOX_EXPORT int closedir(DIR* directory) {
 
 AIOX_EXPORT int mq_close(mqd_t queue) noexcept {
   shim::before_close(queue);
-  const long result = kernel::raw_syscall(SYS_close, queue);
+  const int result = g_mq_close.get()(queue);
   shim::after_close(queue);
-  return static_cast<int>(shim::as_libc(result));
+  return result;
 }

@@ -1,10 +1,10 @@
 // syscall_export.cc - libc's syscall(2), for the programs that make a few calls by their numbers: those of native AIO
 // (nginx, MariaDB, stress-ng, Seastar) and those that close descriptors. Every other number passes through.
 //
-// What passes through does so in `syscall` itself, which is libc's own sequence of instructions behind eight comparisons: the
-// same registers, no stack, no libc, so it holds in signal handlers, in children of a raw clone, and before libc is ready. C
-// is entered for the numbers that are answered here, and to set errno. The number is compared as the kernel takes it, by its
-// lower half.
+// What passes through is a jump to the next definition (next_definition.h), libc's as a rule, behind eight comparisons: the
+// same registers, no stack, so it holds in signal handlers, in children of a raw clone, and before libc is ready. C is
+// entered for the numbers that are answered here, and by the first call, which looks the next definition up; where there is
+// none, libc's own sequence of instructions stands below. The number is compared as the kernel takes it, by its lower half.
 //
 // Thread: any. Signal-safe: as the call that is made. x86-64 and aarch64: elsewhere the name is left to libc, whose own entry
 // could only be reached by a look-up, and native AIO by number is the kernel's.
@@ -12,17 +12,39 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
+
 #include "kernel/program_memory.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/served_faults.h"
 #include "shim/descriptors.h"
 #include "shim/libaio.h"
+#include "shim/next_definition.h"
 
 #if defined(__x86_64__) || defined(__aarch64__)
 
 using namespace aiox;
 
+using SyscallFunction = long(long number, long a, long b, long c, long d, long e, long f);
+
+extern "C" {
+SyscallFunction aiox_syscall_plain __attribute__((visibility("hidden")));  // below
+SyscallFunction aiox_syscall_first __attribute__((used, visibility("hidden")));
+__attribute__((used, visibility("hidden"))) SyscallFunction* aiox_syscall_next = aiox_syscall_first;
+}
+
 namespace {
+
+// As raw_syscall, by the next definition.
+long pass_on(int number, long a, long b, long c, long d, long e, long f) {
+  const int saved_errno = errno;
+  // relaxed: an address of code, the same for all
+  const long result = __atomic_load_n(&aiox_syscall_next, __ATOMIC_RELAXED)(number, a, b, c, d, e, f);
+  if (result != -1) return result;
+  const int error = errno;
+  errno = saved_errno;
+  return -error;
+}
 
 // The sixth argument of SYS_io_pgetevents.
 struct MaskArgument {
@@ -62,7 +84,7 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
       shim::before_close_range(static_cast<unsigned>(a), static_cast<unsigned>(b), static_cast<unsigned>(c));
       break;
   }
-  const long result = kernel::raw_syscall(number, a, b, c, d, e, f);
+  const long result = pass_on(number, a, b, c, d, e, f);
   switch (number) {
     case SYS_close: shim::after_close(static_cast<int>(a)); break;
 #if defined(SYS_dup2)
@@ -85,6 +107,13 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
 extern "C" __attribute__((used, visibility("hidden"))) long aiox_syscall_answer(long number, long a, long b, long c, long d,
                                                                                 long e, long f) {
   return shim::as_libc(answer(static_cast<int>(number), a, b, c, d, e, f));
+}
+
+extern "C" long aiox_syscall_first(long number, long a, long b, long c, long d, long e, long f) {
+  static constinit shim::NextDefinition<SyscallFunction> next{"syscall", aiox_syscall_plain};
+  SyscallFunction* function = next.get();
+  __atomic_store_n(&aiox_syscall_next, function, __ATOMIC_RELAXED);  // relaxed: an address of code, the same for all
+  return function(number, a, b, c, d, e, f);
 }
 
 // Likewise, with the kernel's answer, which is an error.
@@ -121,6 +150,17 @@ asm(".pushsection .text.syscall, \"ax\", @progbits\n"
     "  je 1f\n"
     "  cmpl $" AIOX_TEXT(SYS_userfaultfd) ", %edi\n"
     "  je 1f\n"
+    "  jmp *aiox_syscall_next(%rip)\n"
+    "1: jmp aiox_syscall_answer\n"
+    ".cfi_endproc\n"
+    ".size syscall, . - syscall\n"
+    ".balign 16\n"
+    ".globl aiox_syscall_plain\n"
+    ".hidden aiox_syscall_plain\n"
+    ".type aiox_syscall_plain, @function\n"
+    "aiox_syscall_plain:\n"
+    ".cfi_startproc\n"
+    "  endbr64\n"
     "  movq %rdi, %rax\n"
     "  movq %rsi, %rdi\n"
     "  movq %rdx, %rsi\n"
@@ -132,11 +172,10 @@ asm(".pushsection .text.syscall, \"ax\", @progbits\n"
     "  cmpq $-4095, %rax\n"
     "  jae 2f\n"
     "  ret\n"
-    "1: jmp aiox_syscall_answer\n"
     "2: movq %rax, %rdi\n"
     "  jmp aiox_syscall_fail\n"
     ".cfi_endproc\n"
-    ".size syscall, . - syscall\n"
+    ".size aiox_syscall_plain, . - aiox_syscall_plain\n"
     ".popsection\n");
 // clang-format on
 #else
@@ -164,6 +203,19 @@ asm(".pushsection .text.syscall, \"ax\", %progbits\n"
     "  b.eq 1f\n"
     "  cmp w0, #" AIOX_TEXT(SYS_userfaultfd) "\n"
     "  b.eq 1f\n"
+    "  adrp x16, aiox_syscall_next\n"
+    "  ldr x16, [x16, :lo12:aiox_syscall_next]\n"
+    "  br x16\n"
+    "1: b aiox_syscall_answer\n"
+    ".cfi_endproc\n"
+    ".size syscall, . - syscall\n"
+    ".balign 16\n"
+    ".globl aiox_syscall_plain\n"
+    ".hidden aiox_syscall_plain\n"
+    ".type aiox_syscall_plain, %function\n"
+    "aiox_syscall_plain:\n"
+    ".cfi_startproc\n"
+    "  hint #34\n"  // bti c
     "  uxtw x8, w0\n"
     "  mov x0, x1\n"
     "  mov x1, x2\n"
@@ -175,10 +227,9 @@ asm(".pushsection .text.syscall, \"ax\", %progbits\n"
     "  cmn x0, #4095\n"
     "  b.hs 2f\n"
     "  ret\n"
-    "1: b aiox_syscall_answer\n"
     "2: b aiox_syscall_fail\n"
     ".cfi_endproc\n"
-    ".size syscall, . - syscall\n"
+    ".size aiox_syscall_plain, . - aiox_syscall_plain\n"
     ".popsection\n");
 #endif
 // clang-format on

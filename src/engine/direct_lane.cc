@@ -438,6 +438,9 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
     }
     return fd;
   }
+  if (split != nullptr && error == 0 && static_cast<size_t>(bytes) == request->io.left_bytes) {
+    request->file.load(std::memory_order_relaxed)->note_whole_split();  // relaxed: set before the request was queued
+  }
   if (request->io.opcode == Opcode::kPoll) polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
   Context* context = request->context;
   if (is_looking && context != nullptr) context->note_unattended();

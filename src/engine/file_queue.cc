@@ -75,6 +75,9 @@ void FileQueue::attach(int fd, const kernel::FileTraits& traits, bool may_bypass
   uint32_t chunk_bytes = kDirectChunkMax;
   if (traits.transfer_bytes_max != 0 && traits.transfer_bytes_max < chunk_bytes) chunk_bytes = traits.transfer_bytes_max;
   direct_chunk_bytes_.store(chunk_bytes, std::memory_order_relaxed);  // relaxed: not reachable yet
+  direct_chunk_max_ = chunk_bytes;
+  whole_splits_.store(0, std::memory_order_relaxed);                       // relaxed: as above
+  splits_to_grow_.store(kSplitsToGrowMin, std::memory_order_relaxed);      // relaxed: as above
   mean_duration_ns_.store(UINT32_MAX, std::memory_order_relaxed);     // relaxed: as above
   status_flags_ = traits.status_flags;
   const int access = traits.status_flags & O_ACCMODE;
@@ -159,6 +162,19 @@ void FileQueue::shrink_direct_chunk(uint64_t length_bytes) {
   uint64_t half = tried_bytes / 2 & ~uint64_t{4095};
   uint32_t smaller = static_cast<uint32_t>(half > kDirectChunkMin ? half : kDirectChunkMin);
   direct_chunk_bytes_.store(smaller, std::memory_order_relaxed);  // relaxed: a figure
+  whole_splits_.store(0, std::memory_order_relaxed);              // relaxed: figures, the next two as well
+  const uint32_t splits = splits_to_grow_.load(std::memory_order_relaxed);
+  if (splits < kSplitsToGrowMax) splits_to_grow_.store(2 * splits, std::memory_order_relaxed);
+}
+
+void FileQueue::note_whole_split() {
+  const uint32_t chunk_bytes = direct_chunk_bytes();
+  if (chunk_bytes >= direct_chunk_max_) [[likely]] return;
+  // relaxed: figures all of them; one that is lost counts for nothing
+  if (whole_splits_.fetch_add(1, std::memory_order_relaxed) + 1 < splits_to_grow_.load(std::memory_order_relaxed)) return;
+  whole_splits_.store(0, std::memory_order_relaxed);
+  const uint32_t larger = chunk_bytes < direct_chunk_max_ / 2 ? 2 * chunk_bytes : direct_chunk_max_;
+  direct_chunk_bytes_.store(larger, std::memory_order_relaxed);
 }
 
 bool FileQueue::is_admissible(const Request* request) const {

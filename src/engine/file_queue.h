@@ -97,6 +97,8 @@ class FileQueue {
 
   static constexpr uint32_t kDirectChunkMax = 1 << 20;   // bytes; 256 pages are what one bio holds (BIO_MAX_VECS)
   static constexpr uint32_t kDirectChunkMin = 64 << 10;
+  static constexpr uint32_t kSplitsToGrowMin = 16;
+  static constexpr uint32_t kSplitsToGrowMax = 4096;
 
   // Prepares the queue for `fd`; it must be idle and detached.
   // may_bypass: aligned I/O on a block device opened without O_DIRECT goes past the page cache (block_devices.h).
@@ -187,6 +189,9 @@ class FileQueue {
   uint32_t direct_chunk_bytes() const { return direct_chunk_bytes_.load(std::memory_order_relaxed); }  // relaxed: a figure
   // A request of that length was refused: perhaps for its length.
   void shrink_direct_chunk(uint64_t length_bytes);
+  // One that was cut into pieces of direct_chunk_bytes moved whole. After some of them the pieces are tried larger again,
+  // since what was short (the device's tags, memory) need not stay so; after the more, the more often that was in vain.
+  void note_whole_split();
   LaneMemory direct_reads;
   LaneMemory direct_writes;
   // Whether BlockDevices has the device open.
@@ -334,6 +339,9 @@ class FileQueue {
   std::atomic<uint32_t> signalling_{0};                        // (@) E-signal; futex word
   std::atomic<uint32_t> to_add_{0};                            // (@) E-signal: what the eventfd is yet to be told
   std::atomic<uint32_t> direct_chunk_bytes_{kDirectChunkMax};  // (@) a figure
+  uint32_t direct_chunk_max_ = kDirectChunkMax;                // set by attach
+  std::atomic<uint32_t> whole_splits_{0};                      // (@) a figure: since the last change
+  std::atomic<uint32_t> splits_to_grow_{kSplitsToGrowMin};     // (@) a figure
   std::atomic<uint32_t> mean_duration_ns_{UINT32_MAX};         // (@) a figure
 
   std::atomic<bool> is_detached_{false};         // (@) a hint, set under mu_: try_retire decides

@@ -578,6 +578,31 @@ TEST_CASE("direct requests are cut smaller when one was refused for its length, 
   CHECK(bench.queue().direct_chunk_bytes() == FileQueue::kDirectChunkMin);
 }
 
+TEST_CASE("the pieces of direct requests grow back while whole requests move, the later the more often that was in vain") {
+  Bench bench;
+  const uint32_t most = bench.queue().direct_chunk_bytes();
+  auto wholes_to_grow = [&] {
+    const uint32_t before = bench.queue().direct_chunk_bytes();
+    uint32_t count = 0;
+    for (; bench.queue().direct_chunk_bytes() == before && count < 100'000; count++) bench.queue().note_whole_split();
+    CHECK(bench.queue().direct_chunk_bytes() == 2 * before);
+    return count;
+  };
+  bench.queue().shrink_direct_chunk(most);
+  const uint32_t first = wholes_to_grow();
+  CHECK(bench.queue().direct_chunk_bytes() == most);
+  for (int i = 0; i < 10'000; i++) bench.queue().note_whole_split();
+  CHECK(bench.queue().direct_chunk_bytes() == most);  // not beyond what the device takes
+  bench.queue().shrink_direct_chunk(most);
+  CHECK(wholes_to_grow() == 2 * first);
+  uint32_t last = 0;
+  for (int i = 0; i < 12; i++) {
+    bench.queue().shrink_direct_chunk(most);
+    last = wholes_to_grow();
+  }
+  CHECK(last == FileQueue::kSplitsToGrowMax);
+}
+
 TEST_CASE("has_outstanding_writes is true from the submission of a write to its end") {
   Bench bench;
   CHECK_FALSE(bench.queue().has_outstanding_writes());

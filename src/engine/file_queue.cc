@@ -171,10 +171,11 @@ void FileQueue::note_whole_split() {
   const uint32_t chunk_bytes = direct_chunk_bytes();
   if (chunk_bytes >= direct_chunk_max_) [[likely]] return;
   // relaxed: figures all of them; one that is lost counts for nothing
-  if (whole_splits_.fetch_add(1, std::memory_order_relaxed) + 1 < splits_to_grow_.load(std::memory_order_relaxed)) return;
+  const uint32_t wholes = whole_splits_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (wholes < splits_to_grow_.load(std::memory_order_relaxed)) return;
   whole_splits_.store(0, std::memory_order_relaxed);
   const uint32_t larger = chunk_bytes < direct_chunk_max_ / 2 ? 2 * chunk_bytes : direct_chunk_max_;
-  direct_chunk_bytes_.store(larger, std::memory_order_relaxed);
+  direct_chunk_bytes_.store(larger, std::memory_order_relaxed);  // relaxed: a figure
 }
 
 bool FileQueue::is_admissible(const Request* request) const {

@@ -189,8 +189,8 @@ class FileQueue {
   uint32_t direct_chunk_bytes() const { return direct_chunk_bytes_.load(std::memory_order_relaxed); }  // relaxed: a figure
   // A request of that length was refused: perhaps for its length.
   void shrink_direct_chunk(uint64_t length_bytes);
-  // One that was cut into pieces of direct_chunk_bytes moved whole. After some of them the pieces are tried larger again,
-  // since what was short (the device's tags, memory) need not stay so; after the more, the more often that was in vain.
+  // One that was cut into pieces of direct_chunk_bytes moved whole. After some of them the pieces are tried larger
+  // again, since what was short (the device's tags, memory) need not stay so; after the more, the more often in vain.
   void note_whole_split();
   LaneMemory direct_reads;
   LaneMemory direct_writes;

@@ -578,7 +578,7 @@ TEST_CASE("direct requests are cut smaller when one was refused for its length, 
   CHECK(bench.queue().direct_chunk_bytes() == FileQueue::kDirectChunkMin);
 }
 
-TEST_CASE("the pieces of direct requests grow back while whole requests move, the later the more often that was in vain") {
+TEST_CASE("the pieces of direct requests grow back while whole ones move, the later the more often in vain") {
   Bench bench;
   const uint32_t most = bench.queue().direct_chunk_bytes();
   auto wholes_to_grow = [&] {

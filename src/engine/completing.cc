@@ -105,6 +105,7 @@ void Engine::announce(Request* request, int64_t result, bool may_send_here, Wake
   }
   if (request->is_due) reaper.remove_due();
   remove_foreign(request);
+  if (counts_until_signalled(request)) group = nullptr;  // release_request
   if (request->notification.kind != NotificationKind::kNone) {
     AIOX_PROBE2(notify, request->control_block, static_cast<int>(request->notification.kind));
     notifier.deliver(&request->notification, may_send_here);

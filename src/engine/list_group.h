@@ -1,9 +1,10 @@
 // list_group.h - the requests of one lio_listio call that end together.
 //
-// remaining: accepted requests not yet published, plus one while the call is still submitting. The thread that takes it
-// to zero wakes the LIO_WAIT caller or sends the list's notification, once. refs keeps the group while a thread may
-// still look: one for the requests together, one for a LIO_WAIT caller. So a caller that leaves early (EINTR) leaves
-// nothing behind.
+// remaining: accepted requests not yet published, plus one while the call is still submitting. Where the list notifies,
+// one that notifies by a signal counts until that has been sent: the list's comes after those of its entries. The
+// thread that takes it to zero wakes the LIO_WAIT caller or sends the list's notification, once. refs keeps the group
+// while a thread may still look: one for the requests together, one for a LIO_WAIT caller. So a caller that leaves
+// early (EINTR) leaves nothing behind.
 #pragma once
 
 #include <atomic>

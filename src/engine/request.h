@@ -17,6 +17,7 @@
 
 #include "backend/io.h"
 #include "base/intrusive_list.h"
+#include "engine/list_group.h"
 #include "engine/notification.h"
 #include "stats/segment.h"
 
@@ -146,6 +147,13 @@ struct Request {
 // E-state: release by the thread that hands the request on, acquire by the one that takes it; this is also what makes
 // the request's fields visible across the kernel, which sanitizers cannot see through.
 void change_state(Request* request, RequestState from, RequestState to);
+
+// Whether its share of the list is given up where its signal has been sent, not where it is published.
+inline bool counts_until_signalled(const Request* request) {
+  const NotificationKind kind = request->notification.kind;
+  const bool is_signal = kind == NotificationKind::kSignal || kind == NotificationKind::kThreadSignal;
+  return is_signal && request->group != nullptr && request->group->notification.kind != NotificationKind::kNone;
+}
 
 // Moves a request in flight to kDone. It may be there already: a signal handler ends what the thread it interrupted had
 // begun to end (DirectLane::publish_for_interrupted).

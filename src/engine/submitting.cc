@@ -74,9 +74,14 @@ int refusal_of_length(const FileQueue* file, const Submission& submission) {
   return error != 0 ? error : -EFAULT;
 }
 
-// The notification gives back what it lives in.
+// The notification gives back what it lives in. Thread: one that may send signals.
 void release_request(Notification* notification) {
-  if (Engine* engine = Engine::running()) engine->release_hold(owner_of(notification, &Request::notification));
+  Engine* engine = Engine::running();
+  if (engine == nullptr) return;
+  Request* request = owner_of(notification, &Request::notification);
+  ListGroup* group = counts_until_signalled(request) ? request->group : nullptr;
+  engine->release_hold(request);
+  if (group != nullptr) engine->group_child_done(group, true);
 }
 
 }  // namespace

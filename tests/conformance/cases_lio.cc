@@ -201,6 +201,31 @@ AIOX_CASE("entries of a list notify for themselves, besides the list") {
   EXPECT(!take_signal(kEntrySignal, 5));
 }
 
+AIOX_CASE("a list's signal comes after those of its entries, also of one that is refused in the call") {
+  constexpr int kEntries = 10;
+  constexpr int kRounds = aiox_test::kSanitized ? 300 : 2000;
+  block_signal(kListSignal);
+  block_signal(kEntrySignal);
+  const int fd = open_temp_file();
+  std::vector<char> buffer(1024, 'x');
+  for (int round = 0; round < kRounds; round++) {
+    std::vector<aiocb> blocks;
+    for (int i = 0; i < kEntries; i++) {
+      blocks.push_back(make_write(i == 2 ? -1 : fd, buffer.data(), buffer.size(), i * 65536));
+      blocks.back().aio_sigevent = signal_event(kEntrySignal, i);
+    }
+    std::vector<aiocb*> list;
+    for (aiocb& block : blocks) list.push_back(&block);
+    sigevent event = signal_event(kListSignal, round);
+    lio_listio(LIO_NOWAIT, list.data(), kEntries, &event);
+    siginfo_t info{};
+    EXPECT(take_signal(kListSignal, 10000, &info));
+    int entries = 0;
+    while (take_signal(kEntrySignal, 0, &info)) entries++;
+    EXPECT_EQ(entries, kEntries);
+  }
+}
+
 AIOX_CASE("LIO_WAIT entries notify for themselves, and the list's sigevent is ignored") {
   block_signal(kListSignal);
   block_signal(kEntrySignal);

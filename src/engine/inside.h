@@ -40,12 +40,12 @@ uint64_t leave_with_care();
 // True: with care.
 inline bool count_in(uint32_t once) {
   bool has_care;
-  asm volatile("addl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "i"(once) : "memory");
+  asm volatile("addl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "ri"(once) : "memory");
   return has_care;
 }
 inline bool count_out(uint32_t once) {
   bool has_care;
-  asm volatile("subl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "i"(once) : "memory");
+  asm volatile("subl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "ri"(once) : "memory");
   return has_care;
 }
 inline bool keep_inside_bits(uint32_t bits) {

@@ -225,7 +225,8 @@ GUEST_PROPERTY(worker_in_a_call_has_the_io_priority_of_whom_it_serves) {
     file.wait_for_arrival(aiox_test::SlowOp::kRead, ++served);
     unsigned found = 0;
     for (const std::string& thread : other_threads()) {
-      found += syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, std::stoi(thread)) == IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, level);
+      const long priority = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, std::stoi(thread));
+      found += priority == static_cast<long>(IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, level));
     }
     file.release(aiox_test::SlowOp::kRead);
     CHECK(request.wait() == 0);

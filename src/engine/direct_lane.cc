@@ -117,6 +117,7 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
   iocb blocks[kBatchMax];
   iocb* list[kBatchMax];
   unsigned listed = 0;
+  unsigned counted_in = 0;
   for (unsigned i = 0; i < count; i++) {
     Request* request = requests[i];
     const backend::Io& io = request->io;
@@ -136,9 +137,10 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
     fill(&blocks[listed], io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(request), 0, io.left_bytes);
     list[listed] = &blocks[listed];
     listed++;
+    counted_in = request->lane_ring;
     request->is_handed_over.store(1, std::memory_order_release);  // E-event: it may end, and be another, from the submit on
   }
-  if (listed > 0) submit(list, listed, reinterpret_cast<Request*>(list[0]->aio_data)->lane_ring, from);
+  if (listed > 0) submit(list, listed, counted_in, from);
 }
 
 void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, From from) {
@@ -151,6 +153,7 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, Fro
     refuse_request(request, 0, -EAGAIN, from);
     return;
   }
+  const unsigned counted_in = request->lane_ring;
   split->request = request;
   split->count = static_cast<unsigned>(count);
   for (unsigned i = 0; i < split->count; i++) {
@@ -164,7 +167,7 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, Fro
   }
   split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
   engine_->counters.direct_split.add();
-  submit(list, static_cast<unsigned>(count), request->lane_ring, from);
+  submit(list, static_cast<unsigned>(count), counted_in, from);
 }
 
 // counted_in: the ring, of one of them.
@@ -255,16 +258,17 @@ bool DirectLane::start_poll(Request* request) {
   block->aio_fildes = static_cast<uint32_t>(request->io.fd);
   block->aio_buf = request->io.poll_events;
   count_in(&request, 1);
-  if (request->lane_ring >= LaneRings::kCount) return false;
+  const unsigned counted_in = request->lane_ring;
+  if (counted_in >= LaneRings::kCount) return false;
   polls_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a figure
   request->is_handed_over.store(1, std::memory_order_release);  // E-event
   for (;;) {
-    kernel::AioRing* ring = rings_.front(request->lane_ring);
+    kernel::AioRing* ring = rings_.front(counted_in);
     const long accepted = ring->submit(&block, 1);
     if (accepted == 1) break;
     if (accepted == -EAGAIN && engine_->ring_keeper.grow(ring)) continue;
     polls_.fetch_sub(1, std::memory_order_relaxed);
-    rings_.count_out(request->lane_ring);
+    rings_.count_out(counted_in);
     return false;
   }
   poll(ReapBy::kSubmitter);

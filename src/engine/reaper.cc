@@ -137,6 +137,7 @@ void Reaper::run() {
   DirectLane& lane = engine_->direct;
   WaitSlots& slots = engine_->wait_slots;
   const int64_t idle_ns = idle_sleep_ns();
+  uint64_t lane_seen = 0;
   for (;;) {
     uint32_t seen = slots.value(slot_);
     serve_summons();
@@ -145,6 +146,7 @@ void Reaper::run() {
     if (is_stranded) engine_->notifier.retry_stranded();
     bool is_ticking = tick();
     bool is_watching = is_lane_active();
+    lane_seen = lane_seen_;  // the next thread's, once this one has retired
     if (is_watching) lane.look();
     bool is_due = due_.load(std::memory_order_seq_cst) > 0;
     if (is_due) {
@@ -180,7 +182,7 @@ void Reaper::run() {
     if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !engine_->is_mixed() && retire()) break;
   }
   engine_->give_back_memory();
-  if (lane.consumed() == lane_seen_) engine_->give_back_direct_ring();
+  if (lane.consumed() == lane_seen) engine_->give_back_direct_ring();
   engine_->counters.thread_ends();
 }
 

@@ -10,6 +10,9 @@
 // watch it too (sanitizers, libjsig). Thread: any. Signal-safe: all but the first call, which no handler makes: it has
 // been installed by one.
 
+// Not under ThreadSanitizer, which has definitions of its own for the same end, and calls these before it has started.
+#if !defined(__SANITIZE_THREAD__)
+
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 
 #include <dlfcn.h>
@@ -200,3 +203,5 @@ AIOX_EXPORT int pthread_setcanceltype(int type, int* previous) {
   if (type == PTHREAD_CANCEL_DEFERRED) engine::set_cancellable_anywhere(false);
   return error;
 }
+
+#endif

@@ -230,14 +230,14 @@ GUEST_PROPERTY(requests_have_ended_when_a_call_of_libc_has_closed_their_descript
   CHECK(from_program.is_done() && from_program.wait() == ECANCELED);
 
   const std::string path = scratch_path("closed-by-libc");
-  static std::vector<FILE*> left;  // libc keeps what could not be opened again
+  static auto* const left = new std::vector<FILE*>;  // libc keeps what could not be opened again
   close(pattern_file_at(path, 1 << 20, 0));
   for (unsigned round = 0; round < trials(200); ++round) {
     FILE* stream = fopen(path.c_str(), "r+e");
     CHECK(stream != nullptr);
     Request write(512 * 1024);
     write.write(fileno(stream), 0);
-    if (round % 2 != 0) left.push_back(stream);
+    if (round % 2 != 0) left->push_back(stream);
     stream = round % 2 == 0 ? freopen("/dev/null", "w", stream) : freopen(path.c_str(), "no mode", stream);
     CHECK(write.is_done() && (stream != nullptr) == (round % 2 == 0));  // closed, also where nothing is opened
     write.wait_for_all();

@@ -223,6 +223,7 @@ AIOX_CASE("a list's signal comes after those of its entries, also of one that is
     int entries = 0;
     while (take_signal(kEntrySignal, 0, &info)) entries++;
     EXPECT_EQ(entries, kEntries);
+    for (const aiocb& block : blocks) EXPECT(aio_error(&block) != EINPROGRESS);
   }
 }
 

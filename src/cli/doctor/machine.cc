@@ -22,6 +22,7 @@
 #include <sstream>
 
 #include "aiox/aiox.h"
+#include "cli/text/proc_status.h"
 
 namespace aiox::cli::doctor {
 namespace {
@@ -111,17 +112,6 @@ std::optional<std::uint64_t> to_number(const std::string& text) {
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || stop == text.data()) return std::nullopt;
   return value;
-}
-
-// The value of "Name:\tvalue" in a status file.
-std::string status_field(const std::string& path, const std::string& name) {
-  std::ifstream in(path);
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind(name + ":", 0) != 0) continue;
-    const std::size_t at = line.find_first_not_of(" \t", name.size() + 1);
-    return at == std::string::npos ? std::string() : line.substr(at);
-  }
-  return {};
 }
 
 bool has_capability(unsigned capability) {

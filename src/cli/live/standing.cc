@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "cli/live/watch.h"
+#include "cli/text/proc_status.h"
 
 namespace aiox::cli {
 namespace {
@@ -23,20 +24,11 @@ namespace {
 constexpr std::size_t kChildrenShown = 3;
 constexpr int kGenerationsMax = 64;  // a circle of parents, read while they change, ends here
 
-// A field of /proc/PID/status.
-std::string status_field(pid_t pid, const std::string& name) {
-  std::ifstream in(fmt::format("/proc/{}/status", pid));
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind(name + ":", 0) != 0) continue;
-    const std::size_t at = line.find_first_not_of(" \t", name.size() + 1);
-    return at == std::string::npos ? std::string() : line.substr(at);
-  }
-  return {};
-}
+std::string status_path(pid_t pid) { return fmt::format("/proc/{}/status", pid); }
 
 // The id that a process has in its own container.
 pid_t inner_id(pid_t pid) {
-  const std::string ids = status_field(pid, "NSpid");
+  const std::string ids = status_field(status_path(pid), "NSpid");
   const std::size_t last = ids.find_last_of("\t ");
   return last != std::string::npos ? static_cast<pid_t>(std::atoi(ids.c_str() + last)) : pid;
 }
@@ -89,7 +81,7 @@ std::optional<bool> is_asked(pid_t pid) {
 
 bool is_below(pid_t pid, pid_t ancestor) {
   for (int i = 0; i < kGenerationsMax && pid > 1; ++i) {
-    pid = static_cast<pid_t>(std::atoi(status_field(pid, "PPid").c_str()));
+    pid = static_cast<pid_t>(std::atoi(status_field(status_path(pid), "PPid").c_str()));
     if (pid == ancestor) return true;
   }
   return false;
@@ -110,7 +102,7 @@ std::string children_text(const Found& found, pid_t pid) {
 
 StatisticsOf absence_of(pid_t pid, const Found& found, bool is_forbidden) {
   if (::kill(pid, 0) != 0 && errno == ESRCH) return {Standing::kNoProcess, {}, "is not there", ""};
-  if (status_field(pid, "State").rfind('Z', 0) == 0)
+  if (status_field(status_path(pid), "State").rfind('Z', 0) == 0)
     return {Standing::kEnded, {}, "has ended, and its figures with it", ""};
   struct stat status {};
   const auto is_loaded = has_library(pid);

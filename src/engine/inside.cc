@@ -6,6 +6,8 @@
 
 #include <ucontext.h>
 
+#include <cstring>
+
 #include "kernel/raw_syscall.h"
 #include "kernel/signal_hold.h"
 
@@ -81,9 +83,11 @@ bool put_off(int signo, siginfo_t* info, void* context) {
   }
   t_put_off |= bit;
   // The mask to which the handler returns: of all that have been put off, since another's handler may have been struck by it.
-  for (int other = 1; other <= 64; other++) {
-    if ((t_put_off & signal_bit(other)) != 0) sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, other);
-  }
+  sigset_t& mask = static_cast<ucontext_t*>(context)->uc_sigmask;
+  uint64_t signals;  // of the kernel's size: the first of libc's words
+  memcpy(&signals, &mask, sizeof signals);
+  signals |= t_put_off;
+  memcpy(&mask, &signals, sizeof signals);
   add_inside_bits(kInsideCare);
   return true;
 }

@@ -6,16 +6,14 @@
 // handler that is set in another way (a system call of the program's own, a library that binds to libc's definitions)
 // is as it was, and so is one that was there before this library.
 //
-// sigaction(2)'s definition that comes next is asked for once, by its first caller, and called from then on: others
-// watch it too (sanitizers, libjsig). Thread: any. Signal-safe: all but the first call, which no handler makes: it has
-// been installed by one.
+// What they do for the program goes on to the next definition (next_definition.h): others watch sigaction too
+// (sanitizers, libjsig). Thread: any. Signal-safe: yes.
 
 // Not under ThreadSanitizer, which has definitions of its own for the same end, and calls these before it has started.
 #if !defined(__SANITIZE_THREAD__)
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 
-#include <dlfcn.h>
 #include <pthread.h>
 
 #include <atomic>
@@ -24,6 +22,7 @@
 #include <cstdint>
 
 #include "engine/inside.h"
+#include "shim/next_definition.h"
 
 extern "C" int __sigaction(int signo, const struct sigaction* action, struct sigaction* previous);  // libc's sigaction
 
@@ -46,20 +45,11 @@ struct ProgramAction {
 constinit ProgramAction g_actions[kSignals] = {};
 constinit std::atomic<uint64_t> g_interrupting{0};  // siginterrupt's
 
-template <class Function>
-Function* next_definition(std::atomic<Function*>& known, const char* name, Function* otherwise) {
-  Function* function = known.load(std::memory_order_relaxed);  // relaxed: every thread gets the same answer
-  if (function != nullptr) [[likely]]
-    return function;
-  function = reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
-  if (function == nullptr) function = otherwise;
-  known.store(function, std::memory_order_relaxed);  // relaxed: as above
-  return function;
-}
+constinit shim::NextDefinition<SigactionFunction> g_sigaction{"sigaction", __sigaction};
+constinit shim::NextDefinition<CancelTypeFunction> g_setcanceltype{"pthread_setcanceltype", nullptr};
 
 int next_sigaction(int signo, const struct sigaction* action, struct sigaction* previous) {
-  static constinit std::atomic<SigactionFunction*> next{nullptr};
-  return next_definition<SigactionFunction>(next, "sigaction", __sigaction)(signo, action, previous);
+  return g_sigaction.get()(signo, action, previous);
 }
 
 bool is_function(Handler handler) { return handler != SIG_DFL && handler != SIG_IGN; }
@@ -195,8 +185,7 @@ AIOX_EXPORT Handler sigset(int signo, Handler handler) noexcept {
 // Aiox's own waits switch it on as well, for their sleeps (engine/waiter.cc): what a handler does there is inside
 // again.
 AIOX_EXPORT int pthread_setcanceltype(int type, int* previous) {
-  static constinit std::atomic<CancelTypeFunction*> next{nullptr};
-  auto* function = next_definition<CancelTypeFunction>(next, "pthread_setcanceltype", nullptr);
+  auto* function = g_setcanceltype.get();
   if (function == nullptr) return ENOSYS;
   if (type == PTHREAD_CANCEL_ASYNCHRONOUS) engine::set_cancellable_anywhere(true);
   const int error = function(type, previous);

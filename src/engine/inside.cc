@@ -6,8 +6,6 @@
 
 #include <ucontext.h>
 
-#include <cstring>
-
 #include "kernel/raw_syscall.h"
 #include "kernel/signal_hold.h"
 
@@ -83,11 +81,7 @@ bool put_off(int signo, siginfo_t* info, void* context) {
   }
   t_put_off |= bit;
   // The mask to which the handler returns: of all that have been put off, since another's handler may have been struck by it.
-  sigset_t& mask = static_cast<ucontext_t*>(context)->uc_sigmask;
-  uint64_t signals;  // of the kernel's size: the first of libc's words
-  memcpy(&signals, &mask, sizeof signals);
-  signals |= t_put_off;
-  memcpy(&mask, &signals, sizeof signals);
+  static_cast<ucontext_t*>(context)->uc_sigmask.__val[0] |= t_put_off;  // the kernel's 64 signals
   add_inside_bits(kInsideCare);
   return true;
 }

@@ -1,6 +1,10 @@
 #!/bin/sh
 # symbols.sh LIBRARY - its visible names and their versions are those of docs/symbols.txt, all of them and no others.
 set -eu
+if [ "${AIOX_TEST_SANITIZE:-}" = thread ]; then
+  echo "SKIP: the thread sanitizer has the names that set handlers, so that the library defines none of them"
+  exit 77
+fi
 list=$AIOX_TEST_SOURCE/docs/symbols.txt
 case ${1##*/} in
 *preload*) kind='preload' ;;

@@ -1,3 +1,7 @@
+// inline_io.cc - tries a transfer with RWF_NOWAIT and says how far it got.
+//
+// Owns nothing. Thread: any that has a transfer to try; the submitting thread above all. Blocks: no.
+// Never waits for a device, and never tries a write twice, since its error may have raised a signal.
 #include "backend/inline_io.h"
 
 #include <cerrno>

@@ -1,3 +1,9 @@
+// io_uring.cc - carries out units in a private ring, and hands out those that a forbidden ring has left over.
+//
+// Owns the units between start and the reap that returns them. Thread: the worker that opened the ring; for what a
+// forbidden ring has left, the worker that takes over once that thread is gone. Blocks: reap where it may, and the
+// takeover.
+// Never ends a unit while the kernel may still use its buffer, and is never entered by a thread of the program.
 #include "backend/io_uring.h"
 
 #include <poll.h>

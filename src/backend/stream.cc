@@ -1,3 +1,7 @@
+// stream.cc - the steps of one transfer on a stream, by kind of file: sockets, pipes, terminals, the kernel's objects.
+//
+// Owns how far the transfer has got. Thread: the one that carries the unit out. Blocks: call() alone.
+// Never sleeps between steps: step() says what to wait for, and its caller waits.
 #include "backend/stream.h"
 
 #include <fcntl.h>

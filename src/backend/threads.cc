@@ -1,3 +1,8 @@
+// threads.cc - carries out one unit at a time by plain calls, and waits for streams in a way that cancel() can end.
+//
+// Owns the unit under way, and the poll that it waits in. Thread: the worker it belongs to; cancel and plain_call: any.
+// Blocks: start alone; try_stream and start_without_blocking answer at once.
+// Never reads from or writes to a descriptor without holding its file's gate (file_gate.h).
 #include "backend/threads.h"
 
 #include <poll.h>

@@ -1,3 +1,8 @@
+// aio_poll.cc - waits for a stream in a poll of the kernel's AIO, which io_cancel ends; or in slices of ppoll.
+//
+// Owns one context of the kernel's AIO, made at the first wait, with at most one poll in it. Thread: wait and close,
+// the owner's; cancel, any that holds the owner's lock. Blocks: wait alone.
+// Never sleeps while it holds that lock, sends no signal and opens no descriptor.
 #include "kernel/aio_poll.h"
 
 #include <poll.h>

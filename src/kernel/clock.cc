@@ -1,3 +1,7 @@
+// clock.cc - finds the kernel's clock function in the vDSO by its ELF tables, once, and calls it from then on.
+//
+// Owns that function's address. Thread: any; threads that search at the same time find the same. Blocks: no.
+// Never calls libc's clock_gettime, which the program may have replaced, and takes no lock.
 #include "kernel/clock.h"
 
 #include <elf.h>

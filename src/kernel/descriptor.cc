@@ -1,3 +1,8 @@
+// descriptor.cc - asks the kernel what a descriptor stands for: statx, fcntl, ioctl, /proc, a read of nothing.
+//
+// Owns nothing and remembers nothing between calls. Thread: any. Blocks: as long as a file's server takes to answer.
+// Never moves data or a file position. What it opens it closes again, but for what open_again returns and the three
+// numbers that leave_descriptor_table takes.
 #include "kernel/descriptor.h"
 
 #include <fcntl.h>

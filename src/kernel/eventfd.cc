@@ -1,3 +1,7 @@
+// eventfd.cc - adds one to an eventfd; where its count has no room, has the kernel's AIO fill it up.
+//
+// Owns nothing: the context that fills up a count is destroyed at once. Thread: any, one at a time for each eventfd.
+// Never writes where poll says that the write would wait.
 #include "kernel/eventfd.h"
 
 #include <linux/aio_abi.h>

@@ -1,3 +1,7 @@
+// memory.cc - maps the engine's memory, and asks the kernel which pages can be read and which are there.
+//
+// Owns nothing: a mapping belongs to its caller. Thread: any. Blocks: can_read_memory alone, while it brings pages in.
+// Never calls malloc, which is the program's, and never changes errno.
 #include "kernel/memory.h"
 
 #include <sys/mman.h>

@@ -1,3 +1,8 @@
+// own_table.cc - finds out, once for each thread, whether its descriptor table is the process's.
+//
+// Owns what each thread has found out about itself, in thread-local variables, and whether the first thread has left.
+// Thread: any, about itself. Blocks: no.
+// Never asks the kernel for has_own_table() until some thread is known to have left the common table.
 #include "kernel/own_table.h"
 
 #include <fcntl.h>

@@ -1,3 +1,8 @@
+// program_memory.cc - asks the kernel whether memory of the program can be read and written, and where addresses end.
+//
+// Owns the end of the address space, once it is known; what was found out about pages is its ProgramPages'. Thread:
+// any. Blocks: while the kernel brings a page in.
+// Never touches an address before the kernel has called it readable.
 #include "kernel/program_memory.h"
 
 #include <csignal>

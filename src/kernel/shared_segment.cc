@@ -1,3 +1,7 @@
+// shared_segment.cc - makes, attaches and detaches System V shared memory.
+//
+// Owns nothing: a segment belongs to its caller. Thread: any. Blocks: no.
+// Never makes a segment unless it may mark one for removal, and attaches only those of its own user or of root.
 #include "kernel/shared_segment.h"
 
 #include <sys/ipc.h>

@@ -1,3 +1,7 @@
+// signal_actions.cc - reads from the kernel how signal handlers were installed, and which signals are pending.
+//
+// Owns nothing. Thread: any. Blocks: no. Signal-safe: yes.
+// Never calls libc's sigaction, which this library itself interposes, and changes no action and no mask.
 #include "kernel/signal_actions.h"
 
 #include <csignal>

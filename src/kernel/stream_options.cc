@@ -1,3 +1,7 @@
+// stream_options.cc - asks a stream's file how its reads and writes wait: getsockopt, ioctl, its name in /proc.
+//
+// Owns nothing and remembers nothing, since the program may change these settings at any time. Thread: any. Blocks: no.
+// Never moves data: transfer_refusal reads and writes no vectors at all.
 #include "kernel/stream_options.h"
 
 #include <asm/ioctls.h>

@@ -1,3 +1,7 @@
+// thread.cc - starts detached threads with the program's signals blocked, names them, and counts processors.
+//
+// Owns nothing: a thread that it starts ends by itself. Thread: any; one with a descriptor table of its own is refused.
+// Never joins a thread, and leaves errno and the caller's signal mask as they were.
 #include "kernel/thread.h"
 
 #include <pthread.h>

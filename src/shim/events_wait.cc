@@ -1,3 +1,9 @@
+// events_wait.cc - the wait of io_getevents: its condition, what the caller carries out meanwhile, and the signal mask.
+//
+// Owns the state of one call, on the caller's stack. Thread: the one that calls io_getevents or io_pgetevents. Blocks:
+// as long as the call asks for; wait_for_quick_events for Context::kQuickNs at most.
+// Never sleeps in a handler that has interrupted aiox on its thread, and never looks at the engine after a handler has
+// forked in its sleep and it is the child that returns.
 #include "shim/events_wait.h"
 
 #include <algorithm>

@@ -1,3 +1,8 @@
+// iocb_checks.cc - checks an iocb as fs/aio.c does, in its order, and makes a Submission of it.
+//
+// Owns the copied vectors until it returns; then they are the submission's, also where it answers an error. Thread: the
+// submitting one, inside aiox. Blocks: no.
+// Never submits, and writes nothing of the program's but aio_key.
 #include "shim/iocb_checks.h"
 
 #include <linux/fs.h>

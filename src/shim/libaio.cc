@@ -1,3 +1,8 @@
+// libaio.cc - io_setup, io_destroy, io_submit, io_cancel and io_getevents over the engine's contexts.
+//
+// Owns a caller's share of a context, for the length of a call. Thread: the program's; publish(), on the thread that
+// completes the request. Blocks: destroy_context, and get_events as it is asked to.
+// Never answers for a context that the engine has not made: that call goes to the kernel.
 #include "shim/libaio.h"
 
 #include <atomic>

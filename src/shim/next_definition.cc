@@ -1,5 +1,8 @@
-// next_definition.cc - reads the loader's list of what is loaded (r_debug, as debuggers do) and the hash tables of
-// shared objects (System V gABI, and DT_GNU_HASH of glibc's elf/dl-lookup.c). Owns nothing; see the header.
+// next_definition.cc - reads the loader's list of loaded objects (r_debug, as debuggers do) and the hash tables of
+// shared objects (System V gABI, and DT_GNU_HASH of glibc's elf/dl-lookup.c).
+//
+// Owns nothing. Thread: any, in a signal handler and in a vfork'ed child too. Blocks: no.
+// Never takes a lock, allocates, or calls a function of the loader's.
 #include "shim/next_definition.h"
 
 #include <elf.h>

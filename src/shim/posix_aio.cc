@@ -1,3 +1,8 @@
+// posix_aio.cc - aio_read, aio_write, aio_fsync, aio_error, aio_return, aio_suspend, aio_cancel and lio_listio.
+//
+// Owns the state word of each control block that is in progress. Thread: the program's; publish(), on the thread that
+// completes the request. Waits for completions in suspend and in submit_list with LIO_WAIT alone.
+// Never touches a control block once its result is published.
 #include "shim/posix_aio.h"
 
 #include <fcntl.h>

@@ -1,3 +1,8 @@
+// recorder.cc - adds up what the engine does, in shared memory, in a set of figures for each thread.
+//
+// Owns this process's place in the segment. Thread: any that submits, completes or closes. Locks: files_mu_, for the
+// places of files alone.
+// Never decides anything for the engine, and never uses an index from the segment unchecked: others may write there.
 #include "stats/recorder.h"
 
 #include <fcntl.h>

@@ -29,6 +29,7 @@ void release_group(Notification* notification) {
 }  // namespace
 
 void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads, Worker* by) {
+  if (mask == 0 && file->is_detached()) [[unlikely]] files.retire(file);
   for (unsigned id = 0; mask != 0; id++, mask = static_cast<ServiceMask>(mask >> 1)) {
     if ((mask & 1) == 0) continue;
     if (by != nullptr && by->service() == &services[id]) {
@@ -131,11 +132,7 @@ void Engine::conclude(Request* request, int64_t result, bool may_send_here, bool
   ServiceMask wake = file->finish(request, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, result);
   release_hold(request);
-  if (wake != 0) {
-    schedule(file, wake, may_start_threads, by);
-  } else if (file->is_detached()) {
-    files.retire(file);
-  }
+  schedule(file, wake, may_start_threads, by);
 }
 
 void Engine::publish_in_flight(Request* request, int64_t result, WakeBatch* wakes) {
@@ -148,11 +145,7 @@ void Engine::settle_all(FileQueue* file, Request* const* ended, unsigned count, 
   if (count == 0) return;
   ServiceMask wake = file->finish_all(ended, count);
   for (unsigned i = 0; i < count; i++) release_hold(ended[i]);
-  if (wake != 0) {
-    schedule(file, wake, true, by);
-  } else if (file->is_detached()) {
-    files.retire(file);
-  }
+  schedule(file, wake, true, by);
 }
 
 void Engine::leave_direct_lane(Request* request, bool may_start_threads) {

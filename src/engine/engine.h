@@ -199,6 +199,8 @@ class Engine {
   bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
   // Sends a request in flight to another service.
   void reroute(Request* request, ServiceId service, bool may_start_threads);
+  // Workers take what has work now (`mask`, of FileQueue::finish and its kin). Where nothing has, a queue that is
+  // detached and done with is given back.
   void schedule(FileQueue* file, ServiceMask mask, bool may_start_threads = true, Worker* by = nullptr);
   // Sees to it that a worker looks at the ready queue of the service; looks itself if none can be had. Thread: the reaper.
   void serve_ready(unsigned service);

@@ -44,11 +44,7 @@ bool Reaper::tick() {
       if (first_kept == nullptr) first_kept = file;
       ticking_->push(file);
     }
-    if (wake != 0) {
-      engine_->schedule(file, wake);
-    } else if (!is_kept && file->is_detached()) {
-      engine_->files.retire(file);
-    }
+    if (wake != 0 || !is_kept) engine_->schedule(file, wake);
   }
   return true;
 }

@@ -550,3 +550,78 @@ TEST_CASE("a wait gives back its place among those that are woken") {
   if (slot != aiox::engine::WaitSlots::kNone) slots.give_back(slot);
   REQUIRE(destroy_context(context) == 0);
 }
+
+namespace {
+
+using namespace aiox::engine;
+
+// Two writes of the same byte, the first of which is in flight. While the second is cancelled the first ends, and their
+// number is closed unseen.
+struct EndsMeanwhile {
+  Engine* engine;
+  FileQueue* queue;
+  Request* first = nullptr;
+  unsigned answer_count = 0;
+};
+
+bool end_first_then_answer(Request* request, int64_t) {
+  auto* meanwhile = static_cast<EndsMeanwhile*>(request->control_block);
+  meanwhile->answer_count++;
+  meanwhile->queue->hold();
+  meanwhile->engine->files.remove(meanwhile->queue);
+  meanwhile->queue->detach();
+  change_state(meanwhile->first, RequestState::kInFlight, RequestState::kDone);
+  meanwhile->first->is_published.store(1);
+  CancelTicket* ticket = nullptr;
+  CHECK(meanwhile->queue->finish(meanwhile->first, &ticket) == 0);
+  meanwhile->engine->files.let_go(meanwhile->queue);
+  return true;
+}
+
+constexpr ControlBlockOps kEndsMeanwhile = {nullptr, end_first_then_answer, nullptr};
+
+Request* queue_write(EndsMeanwhile* meanwhile, int fd, FileQueue::Start start, FileQueue::Enqueued expected) {
+  static char byte;
+  Request* request = meanwhile->engine->requests.allocate();
+  REQUIRE(request != nullptr);
+  request->io.opcode = aiox::backend::Opcode::kWrite;
+  request->io.file_kind = meanwhile->queue->kind();
+  request->io.fd = fd;
+  request->io.single = {&byte, 1};
+  request->io.vectors = &request->io.single;
+  request->io.vector_count = 1;
+  request->io.left_bytes = 1;
+  request->serial = SerialId::kNone;
+  request->has_range = true;
+  request->range_begin = 0;
+  request->range_bytes = 1;
+  request->extends_from = Request::kNoExtension;
+  request->waiter.store(WaitSlots::kNone);
+  request->control_block = meanwhile;
+  request->ops = &kEndsMeanwhile;
+  request->file.store(meanwhile->queue);
+  request->holds.store(1);
+  change_state(request, RequestState::kFree, RequestState::kPrepared);
+  ServiceMask wake = 0;
+  REQUIRE(meanwhile->queue->enqueue(request, start, &wake) == expected);
+  meanwhile->engine->counters.submitted.add();
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("a queue whose number is gone is given back also where its last request is cancelled") {
+  ScratchFile file(1);
+  Engine* engine = Engine::get();
+  REQUIRE(engine != nullptr);
+  int error = 0;
+  EndsMeanwhile meanwhile = {engine, engine->file_of(file.fd(), &error)};
+  REQUIRE(meanwhile.queue != nullptr);
+  meanwhile.first = queue_write(&meanwhile, file.fd(), FileQueue::Start::kDirect, FileQueue::Enqueued::kDirect);
+  queue_write(&meanwhile, file.fd(), FileQueue::Start::kWorker, FileQueue::Enqueued::kDependent);
+  CHECK(engine->cancel(file.fd(), 0) == CancelOutcome::kNotCanceled);  // the first was in flight
+  CHECK(meanwhile.answer_count == 1);
+  CHECK(meanwhile.queue->fd() == -1);
+  engine->counters.completed.add();
+  engine->release_hold(meanwhile.first);
+}

@@ -239,7 +239,7 @@ WITHIN = 3
 
 @figure("orders-without-edge", f"memory orders with no edge named within {WITHIN} lines",
         "a load or store whose partner is not named cannot be checked, nor changed",
-        'name the edge ("E-wait", docs/architecture.md) or say why none is needed ("relaxed: a figure")')
+        'name the edge ("E-wait", docs/architecture/concurrency.md) or say why none is needed ("relaxed: a figure")')
 def orders_without_edge(tree):
     places = []
     for source in tree.library:
@@ -251,10 +251,10 @@ def orders_without_edge(tree):
     return counted(places)
 
 
-@figure("unknown-edges", "edges named in the code and missing from docs/architecture.md, or the other way round",
+@figure("unknown-edges", "edges named in the code and not in docs/architecture/concurrency.md, or the other way round",
         "an edge has two ends: the table names both", "add the row to the table, or mend the name")
 def unknown_edges(tree):
-    page = "docs/architecture.md"
+    page = "docs/architecture/concurrency.md"
     listed = {match.group(1): number for number, line in enumerate(tree.read(page).splitlines(), 1)
               if (match := re.match(r"\| (E-[a-z]+) \|", line))}
     used, places = set(), []

@@ -77,8 +77,8 @@ class Engine {
   // Differs between this process and the one it was forked from; 0: no engine. Signal-safe.
   static uint32_t current_epoch();
 
-  // Accepts the operation: 0, also when it has already ended; -EAGAIN: queue_max reached, or no memory. Nothing is kept
-  // of a submission that was not accepted. Thread: any, Inside. Blocks: no (see docs/architecture.md for the one last resort).
+  // Accepts the operation: 0, also when it has already ended; -EAGAIN: queue_max reached, or no memory (nothing is kept
+  // of it then). Thread: any, Inside. Blocks: only where no thread can be had (docs/architecture/threads.md).
   int submit(const Submission& submission);
 
   // Hands over what submit has put into the batch, and empties it.

@@ -169,7 +169,7 @@ void Recorder::begin_process(ProcessFigures* figures) {
   figures->begin_ticks = read_ticks(is_counter_);
   copy_program_name(figures->name, sizeof figures->name);
   life_ = figures->begin_ns | 1;
-  figures->is_live.store(1, std::memory_order_release);
+  figures->is_live.store(1, std::memory_order_release);  // E-stats
   figures_ = figures;
 }
 
@@ -297,7 +297,7 @@ void Recorder::count_alike(ThreadFigures* figures, const Asked& asked, int64_t r
   add(figures->alike_bytes, static_cast<uint64_t>(result));
 }
 
-// acq_rel, twice: who reads sees from the sequence that cells were moved meanwhile.
+// E-stats: acq_rel, twice: who reads sees from the sequence that cells were moved meanwhile.
 void Recorder::settle_alike(ThreadFigures* figures) {
   const uint32_t packed = figures->alike.load(kFigure);
   const uint64_t operations = figures->alike_operations.load(kFigure);
@@ -380,14 +380,14 @@ uint32_t Recorder::enter_file(int fd) {
   const uint32_t place = free_file(own);
   if (place == kNoFile) return kNoFile;
   FileFigures& file = figures_->files[place];
-  file.sequence.fetch_add(1, std::memory_order_acq_rel);
+  file.sequence.fetch_add(1, std::memory_order_acq_rel);  // E-stats
   file.device.store(device, kFigure);
   file.inode.store(status.stx_ino, kFigure);
   file.attached.store(1, kFigure);
   char link[32];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   copy_link(link, file.name, sizeof file.name);
-  file.sequence.fetch_add(1, std::memory_order_release);
+  file.sequence.fetch_add(1, std::memory_order_release);  // E-stats
   return place;
 }
 

@@ -149,7 +149,7 @@ inline const ProcessFigures* figures_of(const SegmentHeader* header, uint32_t in
   return reinterpret_cast<const ProcessFigures*>(header + 1) + index;
 }
 
-// Makes a header in fresh, zeroed memory. Whoever finds the magic number finds the rest.
+// Makes a header in fresh, zeroed memory. E-stats: a reader that finds the magic number finds the rest.
 inline void begin_segment(SegmentHeader* header, uint32_t process_count, uint64_t key) {
   header->version = SegmentHeader::kVersion;
   header->process_count = process_count;
@@ -158,7 +158,7 @@ inline void begin_segment(SegmentHeader* header, uint32_t process_count, uint64_
   std::atomic_ref<uint64_t>(header->magic).store(SegmentHeader::kMagic, std::memory_order_release);
 }
 
-// Whether a segment of that size is one of ours that this code can read.
+// Whether a segment of that size is one of ours that this code can read. E-stats: acquire of the magic number.
 inline bool is_segment(SegmentHeader* header, size_t size_bytes) {
   if (size_bytes < sizeof(SegmentHeader)) return false;
   if (std::atomic_ref<uint64_t>(header->magic).load(std::memory_order_acquire) != SegmentHeader::kMagic) return false;

@@ -165,7 +165,7 @@ def check_command():
     failures = []
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place)
-        parts = ("src/", "scripts/tidy", "tests/tidy/", "tests/unit/", "tests/abi/layers.sh", "docs/architecture.md")
+        parts = ("src/", "scripts/tidy", "tests/tidy/", "tests/unit/", "tests/abi/layers.sh", "docs/architecture/")
         for name in [name for name in Tree(ROOT).paths if name.startswith(parts)]:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)

@@ -78,7 +78,8 @@ for variable in $variables; do
 done
 # Those that are for people, also where they look first.
 for variable in $("$aiox" run --help | grep -oE '\(AIOX_[A-Z_]+\)' | tr -d '()'); do
-  grep -q "$variable" "$source/README.md" "$source"/docs/*.md "$source"/docs/architecture/*.md || complain "neither README nor docs/ have $variable"
+  grep -q "$variable" "$source/README.md" "$source"/docs/*.md "$source"/docs/architecture/*.md ||
+    complain "neither README nor docs/ have $variable"
 done
 while read -r default range; do
   case $default in

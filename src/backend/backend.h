@@ -3,7 +3,7 @@
 // A backend belongs to one worker thread: start, reap and close are called by it alone. Two implementations:
 //   threads.h   one blocking call at a time, on the worker itself; always works
 //   io_uring.h  a private ring, up to room_max() units in flight
-// What a unit ends with is what the plain call (pread, pwrite, read, write, fsync) would have returned, as -errno; a
+// A unit ends with the value that the plain call (pread, pwrite, read, write, fsync) would have returned, as -errno; a
 // backend that cannot tell says -EAGAIN for a file that is not O_NONBLOCK, and the engine tries the next one.
 #pragma once
 

@@ -1,10 +1,11 @@
 // file_gate.h - whether a descriptor's number may still be looked up for the requests of a file.
 //
-// Who carries out a request holds the gate for the length of the system call that names the number. A close that cannot wait
-// for the requests to end (a signal handler's, which struck the engine) shuts the gate and waits until it is held no more: what
-// has not begun then ends with ECANCELED, and does not reach the file that has the number next. A close that can wait needs
-// no gate: there is nothing left when it returns. A close that was not seen (by a plugin that has libc's own, by an instruction
-// of the program's) is noticed by who enters: the number stands for another file, and the gate shuts.
+// A thread that carries out a request holds the gate for the length of the system call that names the number. A close
+// that cannot wait for the requests to end (in a signal handler that interrupted the engine) shuts the gate and waits
+// until no thread holds it: requests that have not begun then end with ECANCELED, and do not reach the file that has
+// the number next. A close that can wait needs no gate: no request is left when it returns. A close that was not
+// watched (by a plugin that has libc's own, by an instruction of the program's) is noticed by the next thread to enter:
+// the number stands for another file, and that thread shuts the gate.
 //
 // Thread: any. Signal-safe: yes. Blocks: no.
 #pragma once
@@ -18,7 +19,7 @@ namespace aiox::backend {
 
 class FileGate;
 
-// What this thread holds: a handler on it must not wait for that.
+// The gate that this thread holds: a signal handler on the thread must not wait for that one.
 inline thread_local const FileGate* t_held_gate = nullptr;
 
 class FileGate {
@@ -33,7 +34,7 @@ class FileGate {
   }
   // To use another descriptor of the file. False: it is shut.
   bool enter_by_other_number() {
-    // E-gate: one word, so that either we see that it is shut, or whoever shuts it sees us.
+    // E-gate: one word, so that either we see that it is shut, or the thread that shuts it sees us.
     if ((word_.fetch_add(1, std::memory_order_acq_rel) & kShut) == 0) [[likely]] return true;
     leave();
     return false;
@@ -44,7 +45,8 @@ class FileGate {
   bool is_held_by_others() const {
     return (word_.load(std::memory_order_acquire) & ~kShut) > (t_held_gate == this ? 1u : 0u);  // E-gate
   }
-  // For another file; nobody holds it. is_firm: the file keeps that identity (kernel::has_firm_identity).
+  // Opens it for another file, while no thread holds it. is_firm: the file keeps that identity
+  // (kernel::has_firm_identity).
   void open(const kernel::FileIdentity& identity, bool is_firm) {
     identity_ = identity;
     is_firm_ = is_firm;
@@ -58,7 +60,7 @@ class FileGate {
   bool is_same_file(const FileGate& other) const { return identity_ == other.identity_; }
 
  private:
-  // Also where that cannot be told: then the number's own call says what is wrong.
+  // True also where that cannot be told: the call on the number then reports the error.
   bool is_number_of_file(int fd) const {
     kernel::FileStatus status;
     return kernel::file_status(fd, &status) != 0 || is_file(status.identity);

@@ -17,7 +17,7 @@ InlineAnswer read_inline(int fd, const InlineTransfer& transfer, int64_t* result
   if (*result == length || *result == 0) return InlineAnswer::kDone;
   if (*result < 0) return InlineAnswer::kWouldBlock;
   if (transfer.count > 1) return InlineAnswer::kPartly;
-  // A short count may be the end of the file or the end of what is cached. The next byte tells.
+  // A short count may mean the end of the file or the end of the cached pages. A try at the next byte tells.
   int64_t count = *result;
   iovec rest = {static_cast<char*>(transfer.vectors->iov_base) + count, static_cast<size_t>(length - count)};
   int64_t more = kernel::try_read(fd, &rest, 1, transfer.offset + count, transfer.rw_flags);
@@ -29,7 +29,7 @@ InlineAnswer read_inline(int fd, const InlineTransfer& transfer, int64_t* result
 InlineAnswer write_inline(int fd, const InlineTransfer& transfer, int64_t* result) {
   *result = kernel::try_write(fd, transfer.vectors, transfer.count, transfer.offset, transfer.rw_flags);
   if (*result == -EAGAIN || *result == -EINTR) return InlineAnswer::kWouldBlock;
-  // -ESPIPE: it knows write(2) only, as most of what can be written in /proc does, and that is not to be done here.
+  // -ESPIPE: the file knows write(2) only, like most writable files in /proc: left to a worker.
   if (*result == -EOPNOTSUPP || *result == -ESPIPE) return InlineAnswer::kUnsupported;
   if (*result <= 0 || *result == static_cast<int64_t>(transfer.length_bytes)) return InlineAnswer::kDone;
   return InlineAnswer::kPartly;

@@ -1,7 +1,7 @@
 // io.h - one unit of work for a backend: a request's own, or one that several requests share.
 //
 // The engine fills it, a backend carries it out and stores the result; nothing else crosses the line between the two.
-// Ownership: the engine's, except between Backend::start and the Backend::reap that returns it, when it is the backend's.
+// Ownership: the engine's; the backend's from Backend::start to the Backend::reap that returns it.
 #pragma once
 
 #include <sys/uio.h>
@@ -23,7 +23,7 @@ enum class Opcode : uint8_t {
   kWrite,
   kSync,
   kDataSync,
-  kPoll,  // once; the answer is the mask of what is ready
+  kPoll,  // once; the answer is the mask of the events that are ready
 };
 
 inline bool is_sync(Opcode opcode) { return opcode == Opcode::kSync || opcode == Opcode::kDataSync; }
@@ -36,7 +36,7 @@ struct Io {
   bool is_poll_first = false;       // in a ring: it only waits there until it can be carried out
   bool is_shared = false;           // several requests answer to this unit (engine::SharedIo)
   int fd = -1;
-  int priority = kernel::kNoIoPriority;  // kernel::io_priority() of who submitted it
+  int priority = kernel::kNoIoPriority;  // kernel::io_priority() of the submitting thread
   int rw_flags = 0;                 // RWF_*, as the program asked
   uint32_t poll_events = 0;         // of kPoll
   uint32_t vector_count = 0;        // of a transfer: at least 1
@@ -52,9 +52,9 @@ struct Io {
   base::ListLink<Io> flight_link;   // backend: its units in flight
 };
 
-// A unit whose cancellation was asked for begins no further round, whatever the answer was: the asker may be a close, and the
-// number another file's by then. Written before the asker leaves the lock under which the unit is its worker's; a plain
-// member, since units are copied before anybody can ask.
+// A unit whose cancellation was asked for begins no further round, whatever the answer was: the asker may be a close,
+// and the number another file's by then. The asker writes it under the lock that keeps the unit with its worker. It is
+// a plain member because units are copied, which happens before any thread can ask.
 inline bool is_cancel_wanted(Io& io) {
   return std::atomic_ref<uint32_t>(io.cancel_wish).load(std::memory_order_acquire) != 0;  // E-ticket
 }
@@ -104,13 +104,13 @@ inline bool is_stream(const Io& io) {
   return io.opcode == Opcode::kPoll || (is_transfer(io.opcode) && !kernel::is_seekable(io.file_kind));
 }
 
-// Whether carrying it out copies to or from memory that is not there now: that may take as long as a device, or a thread of
-// the program, takes to provide it.
+// Whether carrying it out copies to or from memory that is not there now: that may take as long as a device, or a
+// thread of the program, takes to provide it.
 inline bool may_fault(const Io& io) {
   return is_transfer(io.opcode) && !kernel::is_resident(io.vectors, io.vector_count, io.left_bytes);
 }
 
-// The answer to the whole of a unit whose last round ended with `result`. -EAGAIN stays: that round was not carried out.
+// The answer to the whole of a unit whose last round ended with `result`. -EAGAIN stays: that round did not take place.
 inline int64_t total_result(const Io& io, int64_t result) {
   if (io.done_bytes == 0 || result == -EAGAIN) return result;
   return io.done_bytes + (result > 0 ? result : 0);

@@ -69,8 +69,8 @@ io_uring_sqe* IoUring::next_entry() {
   return entry;
 }
 
-// Enters the kernel with what has been prepared, holding the gates of its files: when it has been taken, their numbers
-// have been looked up. What is shut out has its number taken away.
+// Enters the kernel with the prepared entries while holding their files' gates: once the kernel has taken an entry, it
+// has looked up the number. An entry whose gate is shut loses its number, so that it ends with -EBADF.
 int IoUring::submit(bool may_block, bool may_reap) {
   io_uring* ring = ring_.get();
   FileGate* held[kernel::Ring::kSubmissionEntries];
@@ -99,7 +99,7 @@ int IoUring::submit(bool may_block, bool may_reap) {
 void IoUring::start(Io* io) {
   io_uring_sqe* entry = next_entry();
   uint64_t offset = io->file_kind == kernel::FileKind::kSocket ? 0 : static_cast<uint64_t>(io->offset);
-  // The ring's thread copies, for all that are in the ring: not to where the copy may have to wait.
+  // One thread copies for all units in the ring, so a copy that may have to wait for its memory is not left to it.
   io->is_poll_first = !io->is_shared && io->opcode != Opcode::kPoll && is_stream(*io) && may_fault(*io);
   if (io->opcode == Opcode::kPoll) {
     io_uring_prep_poll_add(entry, io->fd, io->poll_events);
@@ -237,7 +237,7 @@ Io* IoUring::salvage() {
   while (!flight_.empty()) {
     io_uring_cqe* completion;
     if (io_uring_cq_ready(ring_.get()) == 0 || io_uring_peek_cqe(ring_.get(), &completion) != 0) {
-      // More cancelled streams than the ring has room for: the kernel drops what it could not put there.
+      // More cancelled streams than the ring has room for: the kernel drops the completions that did not fit.
       bool is_overflown = io_uring_cq_has_overflow(ring_.get());
       if (is_overflown && kernel::monotonic_now_ns() - since_ns > kSalvageOverflowNs) {
         Io* io = flight_.pop_front();
@@ -254,11 +254,11 @@ Io* IoUring::salvage() {
     if (data == kWakeTag || (data & kCancelBit) != 0) continue;
     Io* io = reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
     flight_.remove(io);
-    // Cancelled by the exit of its thread, not by anybody's wish: as good as never begun. The kernel says -EFAULT of what
-    // was to go on in that thread (io_req_task_submit); a buffer that is really bad will say so again.
+    // Cancelled because its thread exited: treat as not started. The kernel answers -EFAULT for units that were to go
+    // on in that thread (io_req_task_submit); a buffer that is really bad fails again when the unit is started anew.
     bool is_undone = result == -ECANCELED || result == -EINTR || result == -EFAULT;
-    // For the same reason it may have been stopped in the middle: what is left is still to be done, or is behind the end
-    // of the file. Only a stream's reads end with what there was.
+    // For the same reason it may have stopped in the middle: the rest is still to be done, or lies behind the end of
+    // the file. Only a stream's read ends with the bytes that it got.
     bool may_be_cut = is_bounded(io) || io->opcode == Opcode::kWrite;
     if (may_be_cut && !io->is_shared && result > 0 && static_cast<size_t>(result) < io->left_bytes) {
       advance(io, result);

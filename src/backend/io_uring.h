@@ -1,8 +1,8 @@
 // io_uring.h - the backend of a private io_uring per worker.
 //
-// Only the owning worker enters the ring (never a program thread: that would deliver task work to it, and with it EINTR).
-// A worker asleep in the ring is woken through a futex word that the ring itself waits on (IORING_OP_FUTEX_WAIT, 6.7):
-// no eventfd, hence no descriptor.
+// Only the owning worker enters the ring (never a program thread: that would deliver task work to it, and with it
+// EINTR). A worker asleep in the ring is woken through a futex word that the ring itself waits on
+// (IORING_OP_FUTEX_WAIT, 6.7): no eventfd, hence no descriptor.
 #pragma once
 
 #include "backend/backend.h"
@@ -12,8 +12,8 @@ namespace aiox::backend {
 
 class IoUring final : public Backend {
  public:
-  // Files' units in flight. Beyond the ring's entries the kernel keeps completions until there is room (NODROP): what one
-  // file may have in flight is bounded by the engine, so that slow storage leaves room for others.
+  // Files' units in flight. Beyond the ring's entries the kernel keeps completions until there is room (NODROP): what
+  // one file may have in flight is bounded by the engine, so that slow storage leaves room for others.
   static constexpr unsigned kBoundedMax = 4096;
 
   // Sets up the ring on the calling thread. 0, or -errno with *step naming what was refused.
@@ -35,11 +35,11 @@ class IoUring final : public Backend {
   }
 
   // The kernel has begun to refuse the ring (a seccomp filter set since): nothing can be started or reaped any more.
-  // What is in flight ends when the owning thread does: exit cancels it or waits for it, and the completions still land
-  // in the ring's memory. salvage() is for the thread that takes over, after that.
+  // Units in flight end when the owning thread does: its exit cancels them or waits for them, and the completions still
+  // land in the ring's memory. The thread that takes over calls salvage() after that.
   bool is_broken() const { return is_broken_; }
-  // Gives out one unit that was in flight, with its result; -EAGAIN: not carried out. nullptr: no more, the memory is free.
-  // Blocks: until the kernel has let go of what it had begun.
+  // Gives out one unit that was in flight, with its result; -EAGAIN: not carried out. nullptr: there are no more, and
+  // the ring's memory is free. Blocks: until the kernel has ended the units that it had begun.
   Io* salvage();
 
   // Thread: owner. Asks the kernel to cancel cancel->io, which must be in flight; the answer is found by

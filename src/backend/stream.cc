@@ -111,7 +111,7 @@ StreamTransfer::Step StreamTransfer::begin_terminal() {
   const kernel::TerminalRules rules = kernel::terminal_rules(io_->fd);
   limit_ns_ = rules.time_ns;
   if (rules.least_bytes == 0) {
-    if (limit_ns_ == 0) return Step::kCall;  // what there is
+    if (limit_ns_ == 0) return Step::kCall;  // the bytes there are
     restart_clock();
     return wait_for(POLLIN);
   }
@@ -147,8 +147,8 @@ StreamTransfer::Step StreamTransfer::attempt_until_done(Wake wake) {
       if (is_clock_per_part_) restart_clock();
       continue;
     }
-    // Pipes before Linux 6.4, and some others, know no attempt. And a sandbox may refuse its call: the plain one tells whether
-    // the answer is the file's.
+    // Pipes before Linux 6.4, and some others, know no attempt. And a sandbox may refuse its call: the plain one tells
+    // whether the answer is the file's.
     const bool knows_none = moved == -EOPNOTSUPP && io_->file_kind != FileKind::kSocket;
     if (knows_none || kernel::is_refused_call(moved)) {
       has_attempt_ = false;
@@ -173,7 +173,7 @@ bool StreamTransfer::is_at_end_of_socket(Wake wake, Step* step) {
   return true;
 }
 
-// Reads what is there, so that it does not wait.
+// Reads bytes that are queued already, so that it does not wait.
 int64_t StreamTransfer::read_part(uint64_t bytes_max) {
   iovec part = {io_->vectors->iov_base, std::min<uint64_t>(io_->vectors->iov_len, bytes_max)};
   int64_t result;
@@ -183,8 +183,8 @@ int64_t StreamTransfer::read_part(uint64_t bytes_max) {
   return result;
 }
 
-// Reads as a terminal with VMIN above 1 does: at least so many bytes, or what there is when, from the first on, none
-// has come for VTIME.
+// Reads as a terminal with VMIN above 1 does: at least so many bytes, or, once the first is there, those that came
+// before a pause of VTIME.
 StreamTransfer::Step StreamTransfer::gather_from_terminal(Wake wake) {
   // The poll tells of VMIN bytes, of which some may be in the buffer already; with a VTIME it tells of any.
   wait_.is_look_needed = limit_ns_ == 0;

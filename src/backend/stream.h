@@ -1,9 +1,9 @@
-// stream.h - one transfer on a stream (pipe, socket, terminal, eventfd ...): what read(2) or write(2) does, in steps.
+// stream.h - one transfer on a stream (pipe, socket, terminal, eventfd ...): the work of read(2) or write(2), in steps.
 //
-// The plain call sleeps inside the kernel, where only a signal ends it. Here each step moves what can be moved without
-// waiting and says what to wait for; the caller does the waiting, in a way that it can end. The file's own rules
-// (O_NONBLOCK, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVLOWAT, VMIN, VTIME) are asked for when the transfer begins, as the plain
-// call does.
+// The plain call sleeps inside the kernel, where only a signal ends it. Here each step moves the bytes that it can
+// without waiting and names the event to wait for; the caller does the waiting, in a way that it can end. The file's
+// own rules (O_NONBLOCK, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVLOWAT, VMIN, VTIME) are asked for when the transfer begins, as
+// the plain call does.
 // Thread: the one that carries the unit out. Blocks: call() alone. errno kept.
 #pragma once
 
@@ -81,7 +81,7 @@ class StreamTransfer {
   StreamWait wait_;
 };
 
-// Whether the file has rules of its own for how long such a transfer waits, or for how much, which a ring does not know.
+// Whether the file has rules of its own, which a ring does not know, for how long a transfer waits or for how much.
 bool waits_by_own_rules(const Io& io);
 // Whether the poll of this file must be made by a thread of the process (StreamWait::is_own_poll_needed).
 bool needs_own_poll(int fd);

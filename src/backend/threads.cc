@@ -99,9 +99,10 @@ Threads::Tried Threads::step_stream(Io* io, short* events) {
     *events = static_cast<short>(io->poll_events);
     return io->result != 0 ? Tried::kEnded : Tried::kWaits;
   }
-  // The kernel's AIO polls no terminal, and what waits by rules of its own may take a part of its bytes and cannot begin anew.
+  // The kernel's AIO polls no terminal. A transfer with rules of its own may take some of its bytes, and cannot then
+  // begin anew.
   if (io->file_kind == FileKind::kTerminal || waits_by_own_rules(*io)) return Tried::kBlocks;
-  // A copy that may have to wait for its memory takes a thread of its own; before there is something to copy it does not.
+  // A copy that may have to wait for its memory takes a thread of its own, but only once there are bytes to copy.
   const short wanted = io->opcode == Opcode::kRead ? POLLIN : POLLOUT;
   if (may_fault(*io) && kernel::poll_now(io->fd, wanted) != 0) return Tried::kBlocks;
   StreamTransfer transfer(io);
@@ -126,8 +127,8 @@ CancelAnswer Threads::cancel(Io* io) {
   MutexLock lock(mutex_);
   want_cancel(*io);
   if (plain_ == io) return CancelAnswer::kRefused;
-  // Before it begins, and between its end and its being given back, the wish is enough. Between two waits it is, too: wait()
-  // looks at it under this lock before it sleeps and after it, and what is tried in between does not block.
+  // Before the unit begins, and after it has ended, the wish alone is enough. Between two waits it is, too: wait()
+  // looks at it under this lock before and after it sleeps, and the tries in between do not block.
   if (current_ != io) return CancelAnswer::kAccepted;
   cancel_requested_ = true;
   return poll_.cancel(mutex_) ? CancelAnswer::kAccepted : CancelAnswer::kRefused;
@@ -136,7 +137,7 @@ CancelAnswer Threads::cancel(Io* io) {
 Threads::PlainCall Threads::plain_call(const Io* io) {
   MutexLock lock(mutex_);
   if (plain_ == io) return {plain_thread_id_, plain_sequence_, false};
-  // In a wait that nobody can end: that holds its file, and ends the unit when it ends.
+  // In a wait that cannot be ended: the wait holds its file, and the unit ends with it.
   return {0, 0, current_ == io && cancel_requested_};
 }
 
@@ -203,7 +204,7 @@ int64_t Threads::perform_poll(const Io& io) {
   while (result == 0) {
     result = perform(io);
     if (result != 0) break;
-    // A file that knows no polling is always ready for what it can do, and never for anything else.
+    // A file that knows no polling is always ready to read and write, and no other event ever comes.
     if (kernel::is_seekable(io.file_kind)) result = -EINVAL;
     if (result != 0) break;
     const bool is_own = io.file_kind == FileKind::kOther && needs_own_poll(io.fd);

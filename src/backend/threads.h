@@ -19,9 +19,9 @@ class Threads final : public Backend {
   unsigned room() const override { return finished_ == nullptr ? 1 : 0; }
   unsigned in_flight() const override { return finished_ == nullptr ? 0 : 1; }
   void start(Io* io) override;
-  // Carries out what can be done without waiting for a device. False: not, or not wholly, for this unit.
+  // Carries the unit out as far as the page cache allows without waiting for a device. False: not, or not wholly.
   bool start_without_blocking(Io* io);
-  // Carries out of a stream's unit what can be done without waiting.
+  // Carries a stream's unit out as far as is possible without waiting.
   enum class Tried : uint8_t {
     kEnded,   // reap gives it back
     kWaits,   // for *events: try_stream or start when they have come
@@ -31,8 +31,8 @@ class Threads final : public Backend {
   unsigned reap(Io** done, unsigned done_max, bool may_block) override;
   void close() override { poll_.close(); }
 
-  // Thread: any; `io` is a unit that the owner has taken and not given back. kRefused: it is in a plain call that nothing but
-  // its file ends, or its wait cannot be ended; it begins nothing new. Else it ends at once.
+  // Thread: any; `io` is a unit that the owner has taken and not given back. kRefused: it is in a plain call that
+  // nothing but its file ends, or its wait cannot be ended; it begins nothing new. Else it ends at once.
   CancelAnswer cancel(Io* io);
 
   // A plain call on a stream: which thread makes it, and which of its calls it is. thread_id 0: none.
@@ -42,7 +42,7 @@ class Threads final : public Backend {
     bool is_over = false;  // the number will not be looked up any more, whatever happens
     bool operator==(const PlainCall&) const = default;
   };
-  // What a refused cancellation has left of `io`. Thread: as cancel.
+  // The plain call that `io` is in after a refused cancellation. Thread: as cancel.
   PlainCall plain_call(const Io* io);
 
  private:
@@ -62,7 +62,7 @@ class Threads final : public Backend {
   kernel::Mutex mutex_;     // rank: Worker::cancel_mu_
   const Io* current_ AIOX_GUARDED_BY(mutex_) = nullptr;  // the stream unit under way
   const Io* plain_ AIOX_GUARDED_BY(mutex_) = nullptr;    // the same, once it is in a plain call
-  int plain_thread_id_ AIOX_GUARDED_BY(mutex_) = 0;      // who makes it
+  int plain_thread_id_ AIOX_GUARDED_BY(mutex_) = 0;      // the thread that makes it
   uint32_t plain_sequence_ AIOX_GUARDED_BY(mutex_) = 0;  // counts them
   bool cancel_requested_ = false;                        // written under mutex_, reset by the owner between units
   kernel::AioPoll poll_;

@@ -1,5 +1,5 @@
 // histogram_cells.h - the cells of a log-linear histogram of whole numbers: 64 for each power of two, so a value is
-// kept to 1.6 % of itself. Only the arithmetic: who counts in cells, and on which threads, is the user's affair.
+// kept to 1.6 % of itself. Only the arithmetic: the user of the cells decides which threads count in them.
 #pragma once
 
 #include <bit>

@@ -16,7 +16,7 @@
 namespace aiox::kernel {
 
 bool can_polls_be_cancelled(aio_context_t context) {
-  // What is not there to be cancelled is -EINVAL where the call is allowed.
+  // There is no such request: the kernel answers -EINVAL where the call is allowed.
   iocb none = {};
   io_event unused = {};
   return raw_syscall(SYS_io_cancel, static_cast<long>(context), as_argument(&none), as_argument(&unused)) == -EINVAL;
@@ -114,8 +114,8 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
   return wait_in_slices(fd, events, mutex, cancel_requested, deadline_ns);
 }
 
-// 0 or -EINPROGRESS: its event comes, and that ends the wait (fs/aio.c: io_cancel). -EINVAL: it is on its way already; the wait
-// sees under the lock what it is to answer. Other -errno: the call has begun to be refused.
+// 0 or -EINPROGRESS: the poll's event comes now, and ends the wait (fs/aio.c: io_cancel). -EINVAL: the event is on its
+// way already; the wait decides its answer under the lock. Other -errno: the kernel has begun to refuse the call.
 long AioPoll::end_wait() {
   if (!is_waiting_) return -EINVAL;
   io_event unused = {};
@@ -125,7 +125,7 @@ long AioPoll::end_wait() {
 bool AioPoll::cancel(Mutex&) {
   const long error = end_wait();
   if (error == -EINPROGRESS || error == -EINVAL || error == 0) return true;
-  // With its context, then: the wait finds that gone, and looks at the owner's wish.
+  // End the poll with its context instead: the wait finds the context gone, and looks at cancel_requested.
   return raw_syscall(SYS_io_destroy, static_cast<long>(context_)) == 0;
 }
 

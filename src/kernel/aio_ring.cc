@@ -2,7 +2,7 @@
 //
 // Owns the context until close; the ring that the kernel maps for it is read here and never written but for its head.
 // Thread: any. Blocks: wait alone, until an event is there. Never copies events out by a system call, which would move
-// the head under those who read the ring.
+// the head under the threads that read the ring.
 #include "kernel/aio_ring.h"
 
 #include <sys/mman.h>
@@ -51,7 +51,7 @@ int AioRing::open(unsigned entries, const char** step) {
 }
 
 void AioRing::close() {
-  Layout* ring = ring_.exchange(nullptr, std::memory_order_relaxed);  // relaxed: nobody follows it any more
+  Layout* ring = ring_.exchange(nullptr, std::memory_order_relaxed);  // relaxed: no thread follows it any more
   if (ring != nullptr) raw_syscall(SYS_io_destroy, as_argument(ring));
 }
 

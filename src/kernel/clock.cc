@@ -81,7 +81,7 @@ ClockFunction find_in_vdso() {
 
 void read_clock(clockid_t clock, timespec* now) {
   static constinit std::atomic<ClockFunction> function{nullptr};
-  ClockFunction found = function.load(std::memory_order_relaxed);  // relaxed: all who look find the same
+  ClockFunction found = function.load(std::memory_order_relaxed);  // relaxed: all threads find the same
   if (found == nullptr) [[unlikely]] {
     found = find_in_vdso();
     function.store(found, std::memory_order_relaxed);  // relaxed: as above

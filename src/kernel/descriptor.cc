@@ -31,7 +31,7 @@ bool is_terminal(int fd) {
   return raw_syscall(SYS_ioctl, fd, TCGETS, as_argument(settings)) == 0;
 }
 
-// A file without a type: the kernel's own kinds. Without /proc it cannot be told whether it is an eventfd, and is believed.
+// A file without a type: the kernel's own kinds. Without /proc it is taken for an eventfd.
 void name_kernel_file(int fd, FileTraits* traits) {
   char path[64], name[64] = {};
   snprintf(path, sizeof path, "/proc/thread-self/fd/%d", fd);
@@ -58,15 +58,15 @@ bool is_memory_device(uint32_t type, unsigned major, unsigned minor) {
 
 bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
-// What a read with RWF_NOWAIT says, far behind the end of any file: nothing is read, no access time changes. The flag is
-// checked before the offset.
+// Reads with RWF_NOWAIT far behind the end of any file: no byte is read, no access time changes. The kernel checks the
+// flag before the offset.
 int64_t try_nowait(int fd) {
   char byte;
   iovec vector = {&byte, 1};
   return try_read(fd, &vector, 1, INT64_MAX - 4096, 0);
 }
-// statx, and where that is refused fstat, in the two forms that the kernel has it in. statx first: it need not ask a server,
-// and it knows what O_DIRECT wants.
+// statx, and where that is refused fstat, in the two forms that the kernel has it in. statx first: it need not ask a
+// server, and it knows what O_DIRECT wants.
 long status_of(int fd, unsigned wanted, struct statx* status) {
   long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, wanted, as_argument(status));
   if (error == 0 || error == -EBADF) [[likely]] return error;
@@ -134,7 +134,7 @@ int file_status(int fd, FileStatus* status) {
 }
 
 bool has_firm_identity(int fd) {
-  // linux/magic.h; of pipes and sockets fs/pipe.c and net/socket.c. What is not listed may be a union or a server's.
+  // linux/magic.h; of pipes and sockets fs/pipe.c and net/socket.c. Other systems may be unions, or a server's.
   static constexpr uint32_t kFirm[] = {0xef53 /* ext2, 3, 4 */, 0x58465342 /* XFS */, 0x9123683e /* btrfs */,
                                        0x01021994 /* tmpfs */,  0xf2f52010 /* F2FS */, 0x2fc12fc1 /* ZFS */,
                                        0x858458f6 /* ramfs */,  0x50495045 /* pipes */, 0x534f434b /* sockets */,

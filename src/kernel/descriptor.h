@@ -30,7 +30,7 @@ struct FileIdentity {
   bool operator==(const FileIdentity&) const = default;
 };
 
-// What is asked of a descriptor before its number is used later. Alignments: 0, where the kernel does not say.
+// The file behind a descriptor, as compared before its number is used later. Alignments: 0 where the kernel has none.
 struct FileStatus {
   FileIdentity identity;
   int64_t size_bytes = 0;
@@ -41,35 +41,35 @@ struct FileStatus {
 // 0, or -errno. By statx(2), or where that is refused by fstat(2). Never asks a server.
 int file_status(int fd, FileStatus* status);
 
-// Whether the open file keeps its identity as long as it is open. Union and network file systems may give it another one.
+// Whether the open file keeps its identity as long as it is open. Union and network file systems may change it.
 bool has_firm_identity(int fd);
 
-// What is asked once, when a file meets aiox for the first time.
+// The properties of a file, asked for once, when aiox first meets it.
 struct FileTraits {
   FileIdentity identity;
   bool has_firm_identity = false;
   FileKind kind = FileKind::kRegular;
   int status_flags = 0;
-  // Whether reads of this seekable file know RWF_NOWAIT (FMODE_NOWAIT in the kernel). Where they do not (FUSE, some network
-  // file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told: of a file opened for
-  // writing only.
+  // Whether reads of this seekable file know RWF_NOWAIT (FMODE_NOWAIT in the kernel). Where they do not (FUSE, some
+  // network file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told: of a
+  // file opened for writing only.
   bool knows_nowait = false;
   bool is_file_stream = false;  // of FileKind::kOther: a regular file by its type, without offsets
   bool is_directory = false;
   bool is_eventfd = false;
   bool is_instant = false;  // /dev/null and its like: a transfer of it waits for nothing
   uint32_t transfer_bytes_max = 0;   // of one request to a block device (BLKSECTGET); 0: not a device, or it does not say
-  // What O_DIRECT wants offsets and lengths, and addresses, to be multiples of: powers of two (STATX_DIOALIGN, Linux 6.1;
-  // before that the logical block of a device, BLKSSZGET, and 512 of a file).
+  // What O_DIRECT wants offsets and lengths, and addresses, to be multiples of: powers of two (STATX_DIOALIGN, Linux
+  // 6.1; before that the logical block of a device, BLKSSZGET, and 512 of a file).
   uint32_t offset_alignment_bytes = 512;
   uint32_t memory_alignment_bytes = 512;
 };
 // 0, or -EBADF (also fstat's other errors).
 int file_traits(int fd, FileTraits* traits);
 
-// Gives the calling thread a descriptor table of its own, with nothing of the process's in it: 0, or -errno (ENOSYS before
-// Linux 5.9; then nothing has changed). Numbers 0 to 2 are taken, so that nothing opened later is mistaken for stderr.
-// What the thread starts from then on shares that table.
+// Gives the calling thread a descriptor table of its own, with nothing of the process's in it: 0, or -errno (ENOSYS
+// before Linux 5.9; then nothing has changed). Numbers 0 to 2 are taken, so that nothing opened later is mistaken for
+// stderr. What the thread starts from then on shares that table.
 int leave_descriptor_table();
 
 // Opens the process's descriptor `fd` once more, with the access mode and O_SYNC of the first and `extra_flags`, in the
@@ -77,16 +77,16 @@ int leave_descriptor_table();
 int open_again(int fd, int extra_flags);
 void close_descriptor(int fd);
 
-// Whether dup2(2) of `from` to the open descriptor `to`, and close_range(2), would do what they are asked: nothing is closed by
-// a call that fails. Signal-safe: yes.
+// Whether dup2(2) of `from` to the open descriptor `to`, and close_range(2), would do what they are asked: nothing is
+// closed by a call that fails. Signal-safe: yes.
 bool can_be_duplicated(int from, int to);
 bool can_close_ranges();
 
 // Whether a write to it raises SIGPIPE where it answers -EPIPE: of sockets only streams do.
 bool signals_broken_pipe(int fd);
 
-// Whether a thread of this process sleeps in a system call on `fd`: 1; then it has the file, whatever becomes of the number. 0:
-// not, or not yet; -errno: it cannot be told (no /proc). Opens a descriptor for the length of the call.
+// Whether a thread of this process sleeps in a system call on `fd`: 1; then it has the file, whatever becomes of the
+// number. 0: not, or not yet; -errno: it cannot be told (no /proc). Opens a descriptor for the length of the call.
 int sleeps_in_call_on(int thread_id, int fd);
 
 // RLIMIT_FSIZE of the process in bytes; UINT64_MAX: none.

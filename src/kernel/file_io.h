@@ -17,7 +17,7 @@ namespace aiox::kernel {
 // MAX_RW_COUNT of the kernel (include/linux/fs.h: INT_MAX & PAGE_MASK, for 4 KiB pages).
 inline constexpr uint64_t kTransferBytesMax = 0x7ffff000;
 
-// No process has memory from here on, on any 64-bit Linux: what lies there is refused without a look (access_ok).
+// No process has memory from here on, on any 64-bit Linux: the kernel refuses such an address unread (access_ok).
 inline constexpr uint64_t kAddressesEnd = uint64_t{1} << 56;
 
 inline constexpr int kRwfNowait = 0x8;  // RWF_NOWAIT, Linux 4.14
@@ -36,8 +36,8 @@ inline int64_t write_at(int fd, const iovec* vectors, unsigned count, int64_t of
   return raw_syscall(SYS_pwritev, fd, as_argument(vectors), count, offset, 0);
 }
 
-// At the file position: what remains for descriptors without one (pipes, sockets, terminals). One vector is not the same as
-// none of many: writev(2) of nothing never reaches the file, write(2) sends an empty datagram.
+// At the file position: what remains for descriptors without one (pipes, sockets, terminals). One vector is not the
+// same as none of many: writev(2) of nothing never reaches the file, write(2) sends an empty datagram.
 inline int64_t read_stream(int fd, const iovec* vectors, unsigned count) {
   if (count == 1) return raw_syscall(SYS_read, fd, as_argument(vectors->iov_base), static_cast<long>(vectors->iov_len));
   return raw_syscall(SYS_readv, fd, as_argument(vectors), count);
@@ -48,8 +48,8 @@ inline int64_t write_stream(int fd, const iovec* vectors, unsigned count) {
   return raw_syscall(SYS_writev, fd, as_argument(vectors), count);
 }
 
-// With RWF_* flags. offset -1: at the file position. With RWF_NOWAIT, -EAGAIN: would block; -EOPNOTSUPP: the file does not
-// know a flag.
+// With RWF_* flags. offset -1: at the file position. With RWF_NOWAIT, -EAGAIN: would block; -EOPNOTSUPP: the file does
+// not know a flag.
 inline int64_t read_flagged(int fd, const iovec* vectors, unsigned count, int64_t offset, int flags) {
   return raw_syscall(SYS_preadv2, fd, as_argument(vectors), count, offset, offset >> 63, flags);
 }
@@ -58,9 +58,9 @@ inline int64_t write_flagged(int fd, const iovec* vectors, unsigned count, int64
   return raw_syscall(SYS_pwritev2, fd, as_argument(vectors), count, offset, offset >> 63, flags);
 }
 
-// The same as a try that does not wait, of which nothing but bytes, the end of the file and -EAGAIN need be believed: where the
-// call itself is refused (a seccomp filter that does not know it), the answer is that of a file that does not know the flag,
-// and the plain call is asked. It also tells what of these was the file's own answer.
+// The same as a try that does not wait, of which nothing but bytes, the end of the file and -EAGAIN need be believed:
+// where the call itself is refused (a seccomp filter that does not know it), the answer is that of a file that does not
+// know the flag, and the plain call is asked. It also tells what of these was the file's own answer.
 inline bool is_refused_call(int64_t result) { return result == -EPERM || result == -EACCES || result == -ENOSYS; }
 
 inline int64_t try_read(int fd, const iovec* vectors, unsigned count, int64_t offset, int flags) {
@@ -89,8 +89,9 @@ inline int64_t poll_now(int fd, unsigned events) {
 
 inline int64_t sync_file(int fd, bool data_only) { return raw_syscall(data_only ? SYS_fdatasync : SYS_fsync, fd); }
 
-// With the flags that a request asked for. Where the call itself is refused, by the plain one, as far as that can do the same:
-// RWF_DSYNC and RWF_SYNC as a sync behind it, without RWF_DONTCACHE, a hint. Else the refusal is the answer: no flag is lost.
+// With the flags that a request asked for. Where the call itself is refused, by the plain one, as far as that can do
+// the same: RWF_DSYNC and RWF_SYNC as a sync behind it, without RWF_DONTCACHE, a hint. Else the refusal is the answer:
+// no flag is lost.
 inline constexpr int kRwfDsync = 0x2, kRwfSync = 0x4, kRwfDontCache = 0x80;
 inline bool can_do_plainly(int64_t result, int flags) {
   return is_refused_call(result) && (flags & ~(kRwfDsync | kRwfSync | kRwfDontCache)) == 0;

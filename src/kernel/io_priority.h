@@ -25,7 +25,7 @@ inline bool set_io_priority(int priority) {
   return raw_syscall(SYS_ioprio_set, kWhoThread, 0, priority) == 0;
 }
 
-// What a thread of ours works under: the priority of whoever submitted.
+// The priority that a worker works under: that of the thread that submitted the request.
 class AdoptedPriority {
  public:
   // Whether `adopt` would change anything.

@@ -1,5 +1,5 @@
-// leaving.h - what a thread gives back when it leaves a call for good in the middle: by siglongjmp out of a signal handler, by
-// pthread_exit in one, or by cancellation.
+// leaving.h - runs a clean-up when a thread leaves a call for good in the middle: by siglongjmp out of a signal
+// handler, by pthread_exit in one, or by cancellation.
 //
 // glibc calls the routine in all three cases, on the leaving thread, as long as the frame is still there: it is on the
 // thread's list of clean-up buffers, which longjmp runs down to its target as well (nptl/cleanup.c). The macros of

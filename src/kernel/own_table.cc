@@ -18,7 +18,7 @@ namespace {
 std::atomic<bool> g_has_first_left{false};  // (@) a hint, as g_are_tables_split
 thread_local long t_asked_id = 0;  // of whom t_is_own was found out: a vforked child is here too, with its own number
 thread_local bool t_is_own = false;
-thread_local long t_left_id = 0;   // who left
+thread_local long t_left_id = 0;   // the thread that left
 
 }  // namespace
 
@@ -50,7 +50,7 @@ void note_table_left(bool is_engine_running) {
   const long thread_id = raw_syscall(SYS_gettid);
   if (thread_id == raw_syscall(SYS_getpid)) {
     if (!is_engine_running) {
-      // Its table is the common one from now on: what else there is has left it.
+      // The first thread's table counts as the common one from now on: all other threads have left it.
       g_are_tables_split.store(true, std::memory_order_relaxed);  // relaxed: as above
       return;
     }

@@ -1,8 +1,8 @@
-// own_table.h - whether the calling thread has a descriptor table of its own: by unshare(CLONE_FILES), or close_range with
-// CLOSE_RANGE_UNSHARE, where others share the process's. Its numbers say nothing to the engine's threads, nor theirs to it.
+// own_table.h - whether the calling thread has a descriptor table of its own: by unshare(CLONE_FILES), or close_range
+// with CLOSE_RANGE_UNSHARE, where others share the process's. Its numbers mean nothing to the engine's threads.
 //
-// Nothing is asked until a thread has done so. Then each is compared with the first thread (kcmp), once; where the kernel does
-// not compare, only who left itself is known.
+// No system call is made until a thread has left. Then each thread compares itself with the first one (kcmp), once;
+// where the kernel refuses kcmp, only a thread that was seen to leave is known.
 //
 // Thread: any. Signal-safe: yes. Errno: kept. Blocks: no.
 #pragma once
@@ -23,8 +23,8 @@ inline bool has_own_table() {
 // Whether the process has no other thread, as far as can be told.
 bool is_only_thread();
 
-// The calling thread has left the common table, if there are others in it. is_engine_running: there may be service threads,
-// and theirs is the common one, also where the first thread has left it.
+// The calling thread has left the common table, if there are others in it. is_engine_running: there may be service
+// threads, and theirs is the common one, also where the first thread has left it.
 void note_table_left(bool is_engine_running);
 
 }  // namespace aiox::kernel

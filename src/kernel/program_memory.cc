@@ -51,7 +51,7 @@ bool can_write_word(void* address) {
 
 bool is_beyond_addresses(uintptr_t address, uint64_t size_bytes) {
   static std::atomic<uintptr_t> known_end{0};
-  uintptr_t end = known_end.load(std::memory_order_relaxed);  // relaxed: a number, whoever asked for it
+  uintptr_t end = known_end.load(std::memory_order_relaxed);  // relaxed: a constant of the system
   if (end == 0) {
     end = ask_for_end();
     known_end.store(end, std::memory_order_relaxed);
@@ -65,7 +65,7 @@ bool ProgramPages::ask(uintptr_t begin, uintptr_t last, bool is_write) {
   for (uintptr_t page = page_of(begin);; page += kPageBytes) {
     const uintptr_t known = slot_of(page).load(std::memory_order_relaxed);  // relaxed: one word
     if (page_of(known) != page || (known & wanted) != wanted) {
-      // The last eight bytes of what lies on the page: what is next to it may be another thread's.
+      // The last eight bytes of the range on this page: the bytes beside the range may be another thread's.
       const uintptr_t page_last = page + (kPageBytes - 1);
       const uintptr_t word = (last < page_last ? last : page_last) - (kMaskBytes - 1);
       if (!(is_write ? can_write_word(reinterpret_cast<void*>(word)) : can_read_word(reinterpret_cast<void*>(word)))) return false;

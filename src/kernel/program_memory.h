@@ -1,8 +1,8 @@
-// program_memory.h - reading and writing what the program has passed, where a system call would answer EFAULT and not fault.
+// program_memory.h - whether memory that the program has passed can be read and written, as a system call finds out.
 //
-// The kernel is asked by rt_sigprocmask, which copies eight bytes from or to an address and changes nothing: the one call that
-// no filter can refuse a program with threads. A call takes as long as a good part of a submission, so pages that have been
-// found good are remembered; a page that the program takes away afterwards faults as its own access would.
+// The kernel is asked by rt_sigprocmask, which copies eight bytes from or to an address and changes nothing: the one
+// call that no filter can refuse a program with threads. A call takes as long as a good part of a submission, so pages
+// that have been found good are remembered; a page that the program unmaps afterwards faults as on its own access.
 //
 // Thread: any. Blocks: as long as it takes to bring a page in. Signal-safe: yes. errno kept.
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace aiox::kernel {
 
-// Eight bytes each. What is there stays. Yes where it cannot be told (under valgrind).
+// Eight bytes each, which keep their value. True where the kernel cannot be asked (under valgrind).
 bool can_read_word(const void* address);
 bool can_write_word(void* address);
 
@@ -27,7 +27,7 @@ inline bool is_out_of_reach(uintptr_t address, uint64_t size_bytes) {
   return is_beyond_addresses(address, size_bytes);
 }
 
-// Pages of the program's that were found good. What is asked about has at least eight bytes.
+// The program's pages that were found good. A range that is asked about has at least eight bytes.
 class ProgramPages {
  public:
   bool can_read(const void* address, size_t size_bytes) {

@@ -21,7 +21,7 @@ int attach(long id, size_t size_bytes, SharedSegment* segment) {
   if (address < 0 && address > -4096) return static_cast<int>(address);
   segment->address = reinterpret_cast<void*>(address);
   segment->size_bytes = size_bytes;
-  // A child must neither keep it alive nor be found in it. Refused, it does: until the child ends or becomes another program.
+  // A child must neither keep it alive nor be found in it. If the kernel refuses, it does both until it ends or execs.
   raw_syscall(SYS_madvise, address, static_cast<long>(size_bytes), MADV_DONTFORK);
   return 0;
 }
@@ -29,12 +29,12 @@ int attach(long id, size_t size_bytes, SharedSegment* segment) {
 }  // namespace
 
 int make_shared_segment(size_t size_bytes, SharedSegment* segment, const char** step) {
-  // Asked of no segment, the call that must not be refused later says that this is wrong. What could be made and attached,
-  // but not marked, would outlive everybody.
+  // shmctl must not be refused later: a segment that is attached but not marked for removal outlives all its processes.
+  // For an identifier that does not exist an allowed call answers -EINVAL.
   *step = "shmctl";
   const long allowed = raw_syscall(SYS_shmctl, -1, IPC_RMID, 0);
   if (allowed != -EINVAL) return allowed < 0 ? static_cast<int>(allowed) : -EINVAL;
-  // Without SHM_NORESERVE what is never touched would count as committed memory.
+  // Without SHM_NORESERVE pages that are never touched would count as committed memory.
   *step = "shmget";
   const long id = raw_syscall(SYS_shmget, IPC_PRIVATE, static_cast<long>(size_bytes), IPC_CREAT | SHM_NORESERVE | 0600);
   if (id < 0) return static_cast<int>(id);
@@ -49,7 +49,7 @@ int join_shared_segment(int id, size_t size_bytes_min, SharedSegment* segment) {
   const long error = raw_syscall(SYS_shmctl, id, IPC_STAT, as_argument(&status));
   if (error < 0) return static_cast<int>(error);
   if (status.shm_segsz < size_bytes_min) return -EINVAL;
-  // Its number came from outside: what another user has made could be changed by that user at any moment.
+  // Its number came from outside: another user could change a segment of its own at any moment.
   const uid_t maker = status.shm_perm.cuid;
   if (maker != 0 && maker != static_cast<uid_t>(raw_syscall(SYS_geteuid))) return -EPERM;
   return attach(id, status.shm_segsz, segment);

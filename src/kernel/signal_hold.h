@@ -1,6 +1,7 @@
 // signal_hold.h - keeps signal handlers off the calling thread for the length of a scope: two system calls.
 //
-// All signals but SIGSETXID and those that an instruction causes; cancellation too, which is a signal. Thread: any. Signal-safe: yes. errno kept.
+// All signals but SIGSETXID and those that an instruction causes; cancellation too, which is a signal. Thread: any.
+// Signal-safe: yes. errno kept.
 #pragma once
 
 #include <csignal>
@@ -17,8 +18,9 @@ class SignalHold {
  public:
   explicit SignalHold(bool is_wanted = true) : is_wanted_(is_wanted) {
     if (!is_wanted_) return;
-    // SIGSETXID (33) stays open: setuid(2) in glibc waits for every thread to take it, and nothing leaves from its handler.
-    // What an instruction causes (a debugger's step, a page that the program's handler opens) the kernel kills for if it is held.
+    // SIGSETXID (33) stays open: setuid(2) in glibc waits for every thread to take it, and nothing leaves from its
+    // handler. A signal that an instruction causes (a debugger's step, a page that the program's handler opens) kills
+    // when blocked.
     constexpr uint64_t kLeftOpen = signal_bit(33) | signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGILL) |
                                    signal_bit(SIGFPE) | signal_bit(SIGTRAP) | signal_bit(SIGSYS);
     const uint64_t all = ~kLeftOpen;

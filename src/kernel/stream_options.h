@@ -1,6 +1,6 @@
-// stream_options.h - what a stream's file says of how long a plain read or write waits, and for how much.
+// stream_options.h - a stream's own settings for how long a plain read or write waits, and for how many bytes.
 //
-// Thread: any. Blocks: no. errno kept. What cannot be asked counts as not set.
+// Thread: any. Blocks: no. errno kept. A setting that cannot be read counts as not set.
 #pragma once
 
 #include <cstdint>
@@ -27,12 +27,12 @@ enum class ObjectKind : uint8_t {
   kSignals,   // signalfd: its poll and its read look at the signals of the calling thread and its process
   kWatches,   // inotify, fanotify: a read waits before it looks at its length
   kCounters,  // perf: a read never waits, its poll is about something else
-  kNumbers,   // eventfd: what is not of eight bytes is refused at once
+  kNumbers,   // eventfd: a transfer that is not of eight bytes is refused at once
   kAnyOther,  // timerfd, userfaultfd ...
 };
 ObjectKind object_kind(int fd);
 
-// -EINVAL: the file knows no reading, or no writing, at all. -EBADF: it was not opened for it. 0: neither. Moves nothing.
+// -EINVAL: the file cannot be read, or written, at all. -EBADF: it was not opened for it. 0: neither. Moves no bytes.
 int transfer_refusal(int fd, bool is_read);
 
 // Bytes that a read would find now (FIONREAD); 0 also where that is not known.

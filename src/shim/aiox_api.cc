@@ -39,7 +39,7 @@ constexpr struct {
               {"direct", LaneId::kDirect}};
 static_assert(sizeof kLanes / sizeof *kLanes == AIOX_LANE_COUNT);
 
-// For who finds the library in a file or in another process (aiox doctor): which one it is, without running it.
+// For `aiox doctor`, which finds the library in a file or in another process: which one it is, without running it.
 constexpr struct {
   uint32_t name_bytes;
   uint32_t text_bytes;

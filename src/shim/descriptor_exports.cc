@@ -1,11 +1,11 @@
 // descriptor_exports.cc - the calls that end a descriptor, watched so that its number can be given away safely.
 //
-// glibc resolves a request's descriptor number when a helper thread gets to it: after close and an open of another file,
-// queued requests reach the wrong file. Here each of these calls first lets the engine deal with what was submitted on
-// the number (descriptors.h), then does what it always did.
+// glibc resolves a request's descriptor number when a helper thread gets to it: after close and an open of another
+// file, queued requests reach the wrong file. Here each of these calls first lets the engine deal with the requests
+// on the number (descriptors.h), then does its work.
 //
-// close, dup2 and dup3 stay async-signal-safe, and close a cancellation point: what is called is the next definition of
-// the name (next_definition.h), another interposer's or libc's.
+// close, dup2 and dup3 stay async-signal-safe, and close a cancellation point: each calls the next definition of its
+// name (next_definition.h), another interposer's or libc's.
 
 #define AIOX_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -59,13 +59,13 @@ AIOX_EXPORT int close(int fd) {
   return result;
 }
 
-// The above under a name that is certainly this library's: &close is the program's, whoever defines that.
+// The above under a name that is certainly this library's: &close is the definition that the program is bound to.
 extern "C" int aiox_own_close(int fd) __attribute__((alias("close"), visibility("hidden")));
 
 bool shim::are_closes_seen() {
   enum : uint32_t { kUnknown, kSeen, kUnseen };
   static constinit std::atomic<uint32_t> answer{kUnknown};
-  uint32_t known = answer.load(std::memory_order_relaxed);  // relaxed: whoever asks first gets the same answer
+  uint32_t known = answer.load(std::memory_order_relaxed);  // relaxed: every thread that asks finds the same
   if (known == kUnknown) {
     int (*volatile bound)(int) = &close;
     known = bound == &aiox_own_close ? kSeen : kUnseen;

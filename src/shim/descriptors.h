@@ -1,8 +1,8 @@
-// descriptors.h - what has to happen before a descriptor's number is given away, by whichever way a program does it: the
+// descriptors.h - the steps before a descriptor's number is given away, for each way in which a program does it: the
 // names of libc (descriptor_exports.cc) and the numbers of syscall(2) (syscall_export.cc).
 //
-// Each of these lets the engine deal with what was submitted on the number, and closes nothing itself. A number without
-// AIO costs two loads. Thread: any. Signal-safe: yes. Errno: kept. Blocks: until the requests on the number have ended.
+// Each of these lets the engine deal with the requests on the number, and closes nothing itself. A number without AIO
+// costs two loads. Thread: any. Signal-safe: yes. Errno: kept. Blocks: until the requests on the number have ended.
 #pragma once
 
 #include <fcntl.h>
@@ -38,7 +38,7 @@ inline void before_close(int fd) {
   if (fd >= 0) before_closing(fd, fd);
 }
 
-// A call that fails closes nothing, so what it would fail for is asked first; only where a request may be concerned.
+// A call that fails closes nothing, so its callers check first whether it would; only where there may be requests.
 inline bool has_requests(int first, int last) {
   engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
@@ -51,7 +51,7 @@ inline void before_dup(int from, int to, int flags = 0) {
   if ((flags & ~O_CLOEXEC) == 0 && kernel::can_be_duplicated(from, to)) before_close(to);
 }
 
-// CLOSE_RANGE_UNSHARE: what is closed is the thread's own from then on, and nobody else's, unless it is alone.
+// CLOSE_RANGE_UNSHARE closes descriptors of the calling thread alone, unless the process has no other thread.
 inline constexpr unsigned kCloseRangeUnshare = 1u << 1;
 
 // unshare(2), and close_range(2) that says so, have been made.
@@ -80,8 +80,8 @@ inline void before_status_flags(int fd, int flags) {
   if (engine != nullptr && !kernel::has_own_table()) engine->status_flags_changing(fd, flags);
 }
 
-// The kernel's answer in the form of libc: -1 with errno. As syscall(2) sees it, only -4095 to -1 are errors: other negative
-// numbers are addresses.
+// The kernel's answer in the form of libc: -1 with errno. As syscall(2) sees it, only -4095 to -1 are errors: other
+// negative numbers are addresses.
 inline long as_libc(long result) {
   if (static_cast<unsigned long>(result) < -4095ul) return result;
   errno = static_cast<int>(-result);

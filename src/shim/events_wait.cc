@@ -54,7 +54,8 @@ class EventsWaiter final : public engine::Waiter {
     if (is_watching_) context_->remove_waiter();
     is_watching_ = false;
   }
-  // Carries out what was left to it: all that is ready, and, as long as there are too few events, what will be ready first.
+  // Carries out requests that were parked for this thread: all that are ready, and, while there are too few events, the
+  // one that will be ready first.
   bool serve(bool) override {
     FileQueue* file = context_->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
     if (file == nullptr || !file->has_waiting()) return false;
@@ -80,7 +81,7 @@ class EventsWaiter final : public engine::Waiter {
   bool is_watching_ = false;
 };
 
-// As the kernel reckons (timespec64_to_ktime, ktime_add_safe): what is negative never ends, and it may have come round.
+// As the kernel computes it (timespec64_to_ktime, ktime_add_safe): a negative time never ends, also after an overflow.
 int64_t timeout_ns_of(const timespec& timeout) {
   if (timeout.tv_sec > kForeverNs / 1'000'000'000 - 1) return kForeverNs;
   const uint64_t nanoseconds = static_cast<uint64_t>(timeout.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(timeout.tv_nsec);
@@ -124,7 +125,7 @@ void wait_for_quick_events(Engine* engine, Taking* taking) {
 long wait_for_events(Engine* engine, Taking* taking, long min_count, const timespec* timeout, const uint64_t* mask) {
   Context* context = taking->context;
   const int64_t timeout_ns = timeout != nullptr ? timeout_ns_of(*timeout) : kForeverNs;
-  // The caller's mask is that of the sleeps alone: between them, what it lets through must stay pending.
+  // The caller's mask is for the sleeps alone: between them, the signals that it lets through must stay pending.
   engine::Hold hold(mask != nullptr);
   const uint32_t epoch = Engine::current_epoch();
   int error = 0;
@@ -134,11 +135,11 @@ long wait_for_events(Engine* engine, Taking* taking, long min_count, const times
     if (mask != nullptr && let_in(*mask)) error = -EINTR;
     if (Engine::current_epoch() != epoch) return -EINTR;  // a handler has forked, and the child has come back from it
   } else if (engine::is_inside()) {
-    error = -EINTR;  // a handler has interrupted aiox itself: what it waits for may be in the interrupted hands
+    error = -EINTR;  // a handler has interrupted aiox itself: the interrupted frame may hold its events
   } else {
-    // Never without a limit: the kernel lets a handler with SA_RESTART end this wait, and a sleep without one would go on.
+    // Never without a limit: a sleep without one goes on after a handler with SA_RESTART, which ends the kernel's wait.
     const int64_t deadline_ns = timeout_ns < kForeverNs ? kernel::monotonic_now_ns() + timeout_ns : kForeverNs;
-    // Other threads take events too: what it was woken for may be gone by now.
+    // Other threads take events too: the event that it was woken for may be gone by now.
     while (error == 0 && taking->taken < min_count && !taking->is_bad && !context->is_dead()) {
       const long capacity = context->ring.capacity();  // more than that are never there at once
       const long left = min_count - taking->taken;
@@ -150,7 +151,7 @@ long wait_for_events(Engine* engine, Taking* taking, long min_count, const times
   }
   taking->take();
   const bool is_dead = context->is_dead();
-  // It may never have slept: what the mask lets through comes in all the same.
+  // It may never have slept: the signals that the mask lets through come in all the same.
   if (mask != nullptr && error == 0 && let_in(*mask)) error = -EINTR;
   if (taking->taken > 0) return taking->taken;
   if (is_dead) return -EINVAL;

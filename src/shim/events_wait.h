@@ -1,5 +1,5 @@
-// events_wait.h - io_getevents(2) where the events are not there yet: who sleeps, for how long, and what its thread carries
-// out meanwhile.
+// events_wait.h - io_getevents(2) where the events are not there yet: how long the thread sleeps, and which requests it
+// carries out meanwhile.
 //
 // Thread: the caller of io_getevents.
 #pragma once
@@ -24,16 +24,17 @@ struct Taking {
   uint32_t taken = 0;   // are in `events`
   bool is_bad = false;  // `events` cannot be written to, where the next one would come: it stays in the ring, as in the kernel's
 
-  // Takes what is in the ring. Never waits.
+  // Takes the events that are in the ring. Never waits.
   void take();
 };
 
-// The kernel has done buffered transfers when io_submit returns, so whoever asks without a wait finds their events. Here they
-// are waited for, as long as quick ones take (Context::kQuickNs from the last one's submission on), and taken.
+// The kernel has done buffered transfers when io_submit returns, so a program that looks without a wait finds their
+// events. This waits for them as long as quick ones take (Context::kQuickNs from the last one's submission on), and
+// takes them.
 void wait_for_quick_events(engine::Engine* engine, Taking* taking);
 
-// Waits until min_count events have been taken, and returns how many have; with none -EINTR, -EFAULT, -EINVAL (the context is
-// being destroyed) or 0. mask: as io_pgetevents(2), or nullptr.
+// Waits until min_count events have been taken, and returns how many have; with none -EINTR, -EFAULT, -EINVAL (the
+// context is being destroyed) or 0. mask: as io_pgetevents(2), or nullptr.
 long wait_for_events(engine::Engine* engine, Taking* taking, long min_count, const timespec* timeout, const uint64_t* mask);
 
 // Signals that the mask lets through come in. True: one has.

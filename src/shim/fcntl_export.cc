@@ -1,12 +1,12 @@
 // fcntl_export.cc - libc's fcntl(2), for the one command by which a program changes how its open file does I/O.
 //
 // The kernel's AIO does a request as the file was when it was submitted. nginx turns O_DIRECT off for the unaligned
-// ends of what it reads, and on again, on a descriptor that several of its connections share. A request that stands in
-// a queue would be done as the file is by then; so before O_DIRECT or O_APPEND changes, what was submitted on the
-// number is seen to its end (Engine::status_flags_changing).
+// ends of its reads, and on again, on a descriptor that several of its connections share. A queued request would be
+// done as the file is by then; so before O_DIRECT or O_APPEND changes, the call waits until the requests on the number
+// have ended (Engine::status_flags_changing).
 //
-// Every other command passes through by a jump to the next definition (next_definition.h), libc's as a rule, so it is the
-// cancellation point that it was. Thread: any. Signal-safe: yes. Blocks: F_SETFL, as said.
+// Every other command passes through by a jump to the next definition (next_definition.h), libc's as a rule, so it is
+// the cancellation point that it was. Thread: any. Signal-safe: yes. Blocks: F_SETFL, as said.
 
 #include <fcntl.h>
 

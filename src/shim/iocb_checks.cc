@@ -28,7 +28,7 @@ using engine::Submission;
 
 namespace {
 
-// RWF_* of Linux 6.18. What this kernel does not know of them, it says when the request is carried out.
+// RWF_* of Linux 6.18. A kernel that does not know one of them refuses it when the request is carried out.
 constexpr int kRwFlags = 0x1ff;
 
 int check_priority(const iocb& block) {
@@ -78,7 +78,7 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
   submission->opcode = is_read ? Opcode::kRead : Opcode::kWrite;
   if (int error = check_priority(block)) return error;
   if ((block.aio_flags & IOCB_FLAG_IOPRIO) != 0) submission->priority = static_cast<uint16_t>(block.aio_reqprio);
-  submission->rw_flags = static_cast<int>(block.aio_rw_flags) & ~RWF_HIPRI;  // nobody polls for it, as in the kernel
+  submission->rw_flags = static_cast<int>(block.aio_rw_flags) & ~RWF_HIPRI;  // no thread polls, as in fs/aio.c
   if ((submission->rw_flags & ~kRwFlags) != 0) return -EOPNOTSUPP;
   if ((submission->rw_flags & kernel::kRwfNowait) != 0 && kernel::is_seekable(file->kind()) && !file->knows_nowait()) {
     return -EOPNOTSUPP;

@@ -132,8 +132,9 @@ long get_events_of_kernel(aio_context_t context, long min_count, long count, io_
 
 // ---- Leaving ----
 
-// The kernel's io_submit has done a buffered write when it returns, and its exit waits for the others: a program that ends
-// without a look at its events finds all in the file. So libc's exit and quick_exit wait here for what is still queued.
+// The kernel's io_submit has done a buffered write when it returns, and its exit waits for the others: a program that
+// ends without a look at its events finds all in the file. So libc's exit and quick_exit wait here for the queued
+// writes.
 void finish_at_exit(void*) {
   engine::Undisturbed undisturbed;
   Engine* engine = Engine::running();
@@ -149,7 +150,7 @@ void register_exit() {
 
 }  // namespace
 
-// What is no context of the engine's may be one of the kernel's: the program made it in a way that is not watched, or
+// A context that the engine does not know may be the kernel's: the program made it in a way that is not watched, or
 // setup_context left it to the kernel.
 
 long setup_context(unsigned events, aio_context_t* context) {
@@ -190,7 +191,7 @@ long submit_blocks(aio_context_t address, long count, iocb** list) {
   if (count == 0) return 0;
   if (engine::is_inside()) return -EAGAIN;
   context->note_submit();
-  Inside inside;  // to the end: what stands in the batch is in nobody's hands but this call's
+  Inside inside;  // to the end: no other thread can hand over the requests in this call's batch
   engine::DirectBatch batch;
   long accepted = 0;
   int error = 0;
@@ -242,7 +243,7 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
   if (taking.taken < min_count) return wait_for_events(caller.engine(), &taking, min_count, timeout, mask != nullptr ? &bits : nullptr);
   if (taking.taken == 0) caller.engine()->call_workers(context);
   if (taking.taken < count && mask == nullptr) wait_for_quick_events(caller.engine(), &taking);
-  // The kernel lets in what the mask lets through also where it has nothing to wait for.
+  // The kernel lets in the mask's signals also where it has nothing to wait for.
   const bool is_interrupted = mask != nullptr && let_in(bits);
   if (taking.taken > 0) return taking.taken;
   return taking.is_bad ? -EFAULT : is_interrupted ? -EINTR : 0;

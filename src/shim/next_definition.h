@@ -1,9 +1,9 @@
 // next_definition.h - the definition of a name that comes behind this library's: another interposer's, or libc's.
 //
-// What this library defines in libc's place it carries on by that, so that libraries which are preloaded behind it see
-// the calls that they watch. The loader's lists are read as they are, with no lock and no call of libc's (dlsym has
-// both), since close is called in handlers, in the child of a vfork and before libc is ready. What stands there from
-// the program's start stays; where this library was brought later, by dlopen, nothing is behind it.
+// A function that this library defines in libc's place ends by calling it, so that libraries which are preloaded behind
+// this one see the calls that they watch. The loader's lists are read as they are, with no lock and no call of libc's
+// (dlsym has both), since close is called in handlers, in the child of a vfork and before libc is ready. Objects loaded
+// at the program's start stay loaded; where this library came later, by dlopen, nothing is behind it.
 //
 // Thread: any. Signal-safe: yes. Blocks: no.
 #pragma once

@@ -55,8 +55,8 @@ int64_t in_progress(Token token) { return kInProgress | static_cast<int64_t>(tok
 // E-status: seq_cst, for E-wait.
 int64_t load_state(const aiocb* control_block) { return state_word(control_block).load(std::memory_order_seq_cst); }
 
-// A block that a child of fork inherited in progress is nobody's any more: POSIX gives the child no asynchronous I/O, so
-// it reads as cancelled instead of waiting for ever.
+// A block that a child of fork inherited in progress never ends there: POSIX gives the child no asynchronous I/O. So it
+// reads as cancelled, and a wait for it returns.
 bool is_ours(const aiocb* control_block) {
   return control_block->__abs_prio == static_cast<int>(Engine::current_epoch());
 }
@@ -126,7 +126,7 @@ bool copy_notification(const sigevent& event, Notification* notification) {
       if (engine::copy_attributes(event.sigev_notify_attributes, notification)) return true;
       errno = EAGAIN;
       return false;
-    default: return true;  // glibc tells nobody; programs that leave rubbish there see no difference
+    default: return true;  // glibc does not notify either: programs that leave rubbish there see no difference
   }
 }
 
@@ -174,10 +174,11 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engi
   return fail(-error);
 }
 
-// All of a list but the wait. nullptr: too many at once. The call's own share of the group is given up: the list may have ended.
+// All of a list but the wait. nullptr: too many at once. The call's own share of the group is given up: the list may
+// have ended.
 ListGroup* start_list(Engine* engine, bool has_waiter, aiocb* const list[], int count, const Notification* notification,
                       bool* is_all_accepted) {
-  engine::Inside inside;  // to the end: what stands in the batch, and the share, are in nobody's hands but this call's
+  engine::Inside inside;  // to the end: no other thread can hand over this call's batch, or give up its share
   ListGroup* group = engine->make_group(notification, has_waiter);
   if (group == nullptr) return nullptr;
   engine::DirectBatch batch;
@@ -239,7 +240,7 @@ class BlocksWaiter final : public engine::Waiter {
     }
     if (servable == 0) return false;
     kernel::SignalHold hold;
-    // To block in a call for one of them is to wait for that one. What else is waited for must be of its kind.
+    // To block in a call for one of them is to wait for that one, so all the others must be on the same file.
     may_block = may_block && is_one_file;
     if (pending_count == 1) {
       Engine::Serve how = may_block ? Engine::Serve::kBlock : Engine::Serve::kTry;
@@ -263,8 +264,8 @@ class BlocksWaiter final : public engine::Waiter {
     }
   }
 
-  // Carries out the oldest of what stands there, one after the other: all that is ready, and, if none of the list is, the
-  // one that will be ready first. True: one of the list has ended.
+  // Carries out the oldest requests of that place, one after the other: all that are ready, and, if none of the list
+  // is, the one that will be ready first. True: one of the list has ended.
   bool serve_in_order(Engine::Place place, bool may_block) {
     for (int served_count = 0; served_count < kServedMax;) {
       Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
@@ -323,7 +324,7 @@ int status_of(const aiocb* control_block) {
   int64_t state = load_state(control_block);
   if (state < kErrorMin) {
     engine::Undisturbed undisturbed;
-    // Who polls reaps: in the direct lane nobody else may be there to do it.
+    // A thread that polls also reaps: in the direct lane there may be no other thread to do it.
     Engine* engine = Engine::running();
     if (engine != nullptr && is_ours(control_block)) {
       engine->poll_direct();

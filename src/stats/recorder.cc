@@ -47,7 +47,7 @@ void raise_to(Cell& cell, uint64_t value) {
 
 unsigned index_of(Kind kind) { return static_cast<unsigned>(kind); }
 
-// The end of what a link says, for as much as there is room.
+// The end of a link's target, as much as there is room for.
 void copy_link(const char* link, char* to, size_t to_bytes) {
   char text[PATH_MAX];
   text[0] = '\0';
@@ -122,7 +122,8 @@ bool Recorder::join_segment(int segment_id, uint64_t key) {
   kernel::SharedSegment segment;
   if (kernel::join_shared_segment(segment_id, sizeof(SegmentHeader), &segment) != 0) return false;
   auto* header = static_cast<SegmentHeader*>(segment.address);
-  // What others can change is asked once: how many places there are follows from the size, which the kernel knows.
+  // Other processes can change the header, so it is read once: the number of places follows from the size, which the
+  // kernel tells.
   if (is_segment(header, segment.size_bytes) && header->key == key) {
     const size_t places = (segment.size_bytes - sizeof(SegmentHeader)) / sizeof(ProcessFigures);
     const uint32_t place = header->taken.fetch_add(1, kFigure);
@@ -138,7 +139,7 @@ bool Recorder::join_segment(int segment_id, uint64_t key) {
   return false;
 }
 
-// The place of a process that has ended: what it counted stays, as if this one had done it too.
+// Takes the place of a process that has ended: its counts stay, as if this process had made them too.
 ProcessFigures* Recorder::take_over_place(SegmentHeader* header, size_t places, uint32_t first) {
   const auto self = static_cast<int32_t>(raw_syscall(SYS_getpid));
   const uint64_t pid_namespace = own_pid_namespace();
@@ -173,7 +174,7 @@ void Recorder::begin_process(ProcessFigures* figures) {
   figures_ = figures;
 }
 
-// Figures that are nobody's, or whose owner has gone; else those that all others share.
+// Takes figures that no thread has, or whose thread has gone; else those that all other threads share.
 void Recorder::take_place() {
   ThreadPlace& place = t_place;
   const auto self = static_cast<uint32_t>(raw_syscall(SYS_gettid));
@@ -297,12 +298,12 @@ void Recorder::count_alike(ThreadFigures* figures, const Asked& asked, int64_t r
   add(figures->alike_bytes, static_cast<uint64_t>(result));
 }
 
-// E-stats: acq_rel, twice: who reads sees from the sequence that cells were moved meanwhile.
+// E-stats: acq_rel, twice: a reader sees from the sequence that cells were moved meanwhile.
 void Recorder::settle_alike(ThreadFigures* figures) {
   const uint32_t packed = figures->alike.load(kFigure);
   const uint64_t operations = figures->alike_operations.load(kFigure);
   if (packed == 0 || operations == 0) return;
-  // Who may attach the memory may have written here.
+  // Any process that may attach the memory may have written here.
   const Alike alike = Alike::unpack(packed);
   if (alike.kind >= kTransferKinds || alike.size_cell >= kSizeCells || alike.depth_cell >= kDepthCells ||
       alike.file > kOtherFiles) {
@@ -395,8 +396,8 @@ void Recorder::leave_file(uint32_t place) {
   if (place < kFiles) figures_->files[place].attached.fetch_sub(1, kFigure);
 }
 
-// A place that no file has had; else that of the one, not in use any more, with the fewest operations, whose figures go to
-// those of all others.
+// A place that no file has had; else that of the one, not in use any more, with the fewest operations, whose figures go
+// to those of all others.
 uint32_t Recorder::free_file(ThreadFigures* own) {
   uint32_t best = kNoFile;
   uint64_t fewest = UINT64_MAX;

@@ -17,7 +17,7 @@
 
 namespace aiox::stats {
 
-// What an answer in the call was for, as far as it is counted.
+// The request of an answer in the call, as far as it is counted.
 struct Asked {
   uint64_t bytes;
   uint64_t in_flight;
@@ -27,7 +27,7 @@ struct Asked {
   bool operator==(const Asked&) const = default;
 };
 
-// What a thread remembers between the calls below. initial-exec, so it takes no allocation.
+// The state of a thread between the calls below. initial-exec, so it takes no allocation.
 struct ThreadPlace {
   uint64_t life;           // Recorder::life_ of the engine that the rest is of: not the parent's, in a child of fork
   ThreadFigures* figures;
@@ -47,11 +47,10 @@ inline thread_local ThreadPlace t_place = {};
 class Recorder {
  public:
   static constexpr uint32_t kNoFile = kOtherFiles;
-  // Alike answers that are counted together at most: what a process that is killed between two instructions may take
-  // along.
+  // Alike answers that are counted together at most: a process that is killed between two instructions loses so many.
   static constexpr uint64_t kAlikeMax = 1024;
-  // Of operations that are answered in the call one in so many is timed, and stands for the others: to look at the
-  // clock twice would take as long as all the rest here.
+  // Of operations that are answered in the call one in so many is timed, and stands for the others: two readings of the
+  // clock would take as long as all the rest here.
   static constexpr uint32_t kTimedEach = 16;
 
   // segment_id, key: a segment that has a place for this process (0: none); it makes its own where that is not to be
@@ -107,7 +106,7 @@ class Recorder {
   uint64_t life_ = 0;
   uint64_t threads_before_ = 0;  // that predecessors in this place had started
   bool is_counter_ = false;
-  kernel::Mutex files_mu_;  // who gets which place
+  kernel::Mutex files_mu_;  // taking a place for a file
   char reason_[128] = {};
 };
 

@@ -2,14 +2,14 @@
 // command reads, and nothing else.
 //
 // A segment is a System V one that is marked for removal as soon as it is attached: it has no descriptor and no name,
-// and goes with the last process that has it, however that ends; until then who has its number, and the right, can
-// attach it. It holds a header and one ProcessFigures, or, where `aiox run --summary` has made it, one for each of many
-// processes. There a process that finds all of them taken goes on counting in those of one that has ended: as many may
-// have lived as will, and the sums stay what they are.
+// and goes with the last process that has it, however that ends; until then a process with its number, and the right,
+// can attach it. It holds a header and one ProcessFigures, or, where `aiox run --summary` has made it, one for each of
+// many processes. There a process that finds all places taken goes on counting in the place of one that has ended, so
+// any number of processes can follow one another, and the sums stay right.
 //
-// All is zero where nothing has been counted. Every cell is a relaxed atomic: nothing is ordered by one, each is a
-// figure of its own, and a sum over several need not be from one instant. Whoever writes never reads back what it
-// decides by. A change of anything here is a new kVersion: command and library may be of different installations.
+// All is zero where nothing has been counted. Every cell is a relaxed atomic: it orders nothing, is a figure of its
+// own, and a sum over several need not be from one instant. Statistics only: the engine decides nothing by them. A
+// change of anything here is a new kVersion: command and library may be of different installations.
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,7 @@ namespace aiox::stats {
 enum class Kind : uint8_t { kRead, kWrite, kSync, kPoll };
 inline constexpr unsigned kKinds = 4;
 inline constexpr unsigned kTransferKinds = 2;  // kRead and kWrite: those with bytes
-inline constexpr unsigned kTimedKinds = 3;     // all but kPoll, which waits for somebody else
+inline constexpr unsigned kTimedKinds = 3;     // all but kPoll, which waits for another program
 
 // By whom an operation was carried out. kInline: in the submitting call. kWaiter: by the thread that waited for it.
 enum class Lane : uint8_t { kInline, kDirect, kIoUring, kThreads, kWaiter };
@@ -41,7 +41,7 @@ constexpr size_t power_cell_of(uint64_t value, size_t cells) {
 inline constexpr size_t kSizeCells = 33;
 inline constexpr size_t kDepthCells = 26;
 
-// Latencies are in ticks (ProcessFigures::begin_ticks); what is longer than the last cell, two minutes at least, is in it.
+// Latencies are in ticks (ProcessFigures::begin_ticks); the last cell also has those longer than it, of two minutes up.
 inline constexpr uint64_t kLatencyTicksMax = (uint64_t{1} << 39) - 1;
 inline constexpr size_t kLatencyCells = base::cells_up_to(kLatencyTicksMax);
 
@@ -54,9 +54,9 @@ struct Served {
   Cell bytes;  // as they ended, not as they were asked for
 };
 
-// Answers in the call that are all alike, one after the other, are counted here alone: the program has just read something,
-// so the caches hold little else, and each cell that is touched would cost more than all the arithmetic. Who reads adds
-// them to what they are: `asked` of one kind, size, and depth, and `served` inline, of one file, without an error.
+// Answers in the call that are all alike, one after the other, are counted here alone: the program has just read
+// something, so the caches hold little else, and each cell that is touched would cost more than all the arithmetic. A
+// reader of the segment adds them to their cells: of one kind, size, depth and file, `served` inline, without an error.
 struct Alike {
   uint32_t kind;
   uint32_t size_cell;
@@ -69,8 +69,8 @@ struct Alike {
   }
 };
 
-// What one thread counts, so that no two contend for a line; the last one of a process is shared by all who found none.
-// What is used most is in as few lines as may be, and all but the latencies in one page.
+// The figures of one thread, so that no two contend for a cache line; threads that found none free share the last ones.
+// The cells used most lie in as few lines as possible, and all but the latencies in one page.
 struct alignas(4096) ThreadFigures {
   std::atomic<uint32_t> owner;       // thread id; 0: free
   std::atomic<uint32_t> sequence;    // odd while the alike are put where they belong
@@ -80,7 +80,7 @@ struct alignas(4096) ThreadFigures {
   Cell system_calls;
   Cell asked_bytes[kTransferKinds];  // of all, the alike too
   Cell depth_max;
-  alignas(64) Served served[kLanes][kKinds];  // what has ended, well or with an error, but not as cancelled
+  alignas(64) Served served[kLanes][kKinds];  // ended operations, with errors but without cancelled ones
   Cell latency_ticks_max[kTimedKinds];
   Cell first_ticks;                  // when the first of those that are timed was asked for; 0: there was none
   Cell last_ticks;                   // and when the last of them ended

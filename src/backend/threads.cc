@@ -94,7 +94,9 @@ Threads::Tried Threads::step_stream(Io* io, short* events) {
   const NumberUse use(*io);
   if (!use.is_allowed()) return Tried::kBlocks;
   if (io->opcode == Opcode::kPoll) {
-    if (kernel::is_seekable(io->file_kind) || (io->file_kind == FileKind::kOther && needs_own_poll(io->fd))) return Tried::kBlocks;
+    if (kernel::is_seekable(io->file_kind) || (io->file_kind == FileKind::kOther && needs_own_poll(io->fd))) {
+      return Tried::kBlocks;
+    }
     io->result = kernel::poll_now(io->fd, io->poll_events);
     *events = static_cast<short>(io->poll_events);
     return io->result != 0 ? Tried::kEnded : Tried::kWaits;

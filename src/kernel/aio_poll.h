@@ -1,10 +1,10 @@
 // aio_poll.h - waiting for a stream to become ready, in a way that another thread can end.
 //
-// A thread blocked in read(2) can only be interrupted by a signal, and every signal belongs to the program. A thread that
-// waits in io_getevents(2) for an IOCB_CMD_POLL (Linux 4.18) can be ended by io_cancel(2) from anywhere, with no signal
-// and no descriptor; and the containers that forbid io_uring allow these calls. Where kernel AIO is not to be had, or
-// cannot poll the file (terminals: two wait queues), poll(2) for a fraction of a second at a time does the same with a
-// little CPU.
+// A thread blocked in read(2) can only be interrupted by a signal, and every signal belongs to the program. A thread
+// that waits in io_getevents(2) for an IOCB_CMD_POLL (Linux 4.18) can be ended by io_cancel(2) from anywhere, with no
+// signal and no descriptor; and the containers that forbid io_uring allow these calls. Where kernel AIO is not to be
+// had, or cannot poll the file (terminals: two wait queues), poll(2) for a fraction of a second at a time does the same
+// with a little CPU.
 //
 // Thread: wait, close by the owner; cancel by any thread, under the owner's lock that guards is_waiting.
 #pragma once
@@ -29,8 +29,8 @@ class AioPoll {
   int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns = kNoTimeout,
            bool is_own = false) AIOX_EXCLUDES(mutex);
 
-  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED, also where it has just
-  // ended by itself. False: the kernel refuses to end it (seccomp): it answers so when it ends.
+  // Ends a wait in progress: with cancel_requested set under the same lock, it returns -ECANCELED, also where it has
+  // just ended by itself. False: the kernel refuses to end it (seccomp): it answers so when it ends.
   bool cancel(Mutex& mutex) AIOX_REQUIRES(mutex);
 
  private:

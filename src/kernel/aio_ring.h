@@ -43,7 +43,9 @@ class AioRing {
   // Copies event number `index`. False: it has not arrived. The copy is good if the head has not moved past it since.
   bool peek(uint64_t index, io_event* event) const;
   // Gives the kernel the room of all events before number `index`.
-  void set_head(uint64_t index) { head_word().store(static_cast<uint32_t>(index % event_count_), std::memory_order_release); }
+  void set_head(uint64_t index) {
+    head_word().store(static_cast<uint32_t>(index % event_count_), std::memory_order_release);
+  }
 
   // As io_submit(2): how many were taken, or what was wrong with the first. Blocks: no, if all ask for RWF_NOWAIT.
   long submit(iocb** list, unsigned count);

@@ -50,7 +50,9 @@ Names names_of(uintptr_t base, uintptr_t load_offset, const ElfW(Dyn)* dynamic) 
   const auto* header = reinterpret_cast<const ElfW(Ehdr)*>(base);
   const auto* sections = reinterpret_cast<const ElfW(Shdr)*>(base + header->e_shoff);
   for (unsigned i = 0; header->e_shoff != 0 && i < header->e_shnum; i++) {
-    if (sections[i].sh_type == SHT_DYNSYM) names.symbol_count = static_cast<uint32_t>(sections[i].sh_size / sizeof(ElfW(Sym)));
+    if (sections[i].sh_type == SHT_DYNSYM) {
+      names.symbol_count = static_cast<uint32_t>(sections[i].sh_size / sizeof(ElfW(Sym)));
+    }
   }
   return names;
 }

@@ -1,8 +1,8 @@
 // clock.h - the time on CLOCK_MONOTONIC, as the kernel's waits count it.
 //
-// Never by libc's clock_gettime: a program may have another one in front of it (libfaketime), whose time the kernel does not
-// know, and a wait until such a time ends at once or never. The kernel's own function in the vDSO is called, which takes some
-// 20 ns, or the system call where that is not to be found.
+// Never by libc's clock_gettime: a program may have another one in front of it (libfaketime), whose time the kernel
+// does not know, and a wait until such a time ends at once or never. The kernel's own function in the vDSO is called,
+// which takes some 20 ns, or the system call where that is not to be found.
 //
 // Thread: any. Signal-safe: yes. Blocks: no.
 #pragma once

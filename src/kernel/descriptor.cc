@@ -68,7 +68,8 @@ int64_t try_nowait(int fd) {
 // statx, and where that is refused fstat, in the two forms that the kernel has it in. statx first: it need not ask a
 // server, and it knows what O_DIRECT wants.
 long status_of(int fd, unsigned wanted, struct statx* status) {
-  long error = raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, wanted, as_argument(status));
+  long error =
+      raw_syscall(SYS_statx, fd, as_argument(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, wanted, as_argument(status));
   if (error == 0 || error == -EBADF) [[likely]] return error;
   // libc's layout is the kernel's on 64-bit systems.
   struct stat old = {};
@@ -126,7 +127,8 @@ int file_status(int fd, FileStatus* status) {
   status->size_bytes = static_cast<int64_t>(extended.stx_size);
   status->is_memory_device =
       is_memory_device(status->identity.type, extended.stx_rdev_major, extended.stx_rdev_minor);
-  const bool has_alignment = (extended.stx_mask & STATX_DIOALIGN) != 0 && is_power_of_two(extended.stx_dio_offset_align) &&
+  const bool has_alignment = (extended.stx_mask & STATX_DIOALIGN) != 0 &&
+                             is_power_of_two(extended.stx_dio_offset_align) &&
                              is_power_of_two(extended.stx_dio_mem_align);
   status->offset_alignment_bytes = has_alignment ? extended.stx_dio_offset_align : 0;
   status->memory_alignment_bytes = has_alignment ? extended.stx_dio_mem_align : 0;

@@ -58,7 +58,8 @@ struct FileTraits {
   bool is_directory = false;
   bool is_eventfd = false;
   bool is_instant = false;  // /dev/null and its like: a transfer of it waits for nothing
-  uint32_t transfer_bytes_max = 0;   // of one request to a block device (BLKSECTGET); 0: not a device, or it does not say
+  // Of one request to a block device (BLKSECTGET); 0: not a device, or it does not say.
+  uint32_t transfer_bytes_max = 0;
   // What O_DIRECT wants offsets and lengths, and addresses, to be multiples of: powers of two (STATX_DIOALIGN, Linux
   // 6.1; before that the logical block of a device, BLKSSZGET, and 512 of a file).
   uint32_t offset_alignment_bytes = 512;

@@ -44,7 +44,9 @@ inline int64_t read_stream(int fd, const iovec* vectors, unsigned count) {
 }
 
 inline int64_t write_stream(int fd, const iovec* vectors, unsigned count) {
-  if (count == 1) return raw_syscall(SYS_write, fd, as_argument(vectors->iov_base), static_cast<long>(vectors->iov_len));
+  if (count == 1) {
+    return raw_syscall(SYS_write, fd, as_argument(vectors->iov_base), static_cast<long>(vectors->iov_len));
+  }
   return raw_syscall(SYS_writev, fd, as_argument(vectors), count);
 }
 

@@ -39,8 +39,8 @@ inline int futex_wait_until(std::atomic<uint32_t>& word, uint32_t expected, int6
   return error;
 }
 
-// The same, but a handler with SA_RESTART lets it go on though it has a time limit (the kernel's FUTEX_WAIT does that without
-// one only): futex_waitv(2), Linux 5.16. Where that is not to be had, a handler ends it.
+// The same, but a handler with SA_RESTART lets it go on though it has a time limit (the kernel's FUTEX_WAIT does that
+// without one only): futex_waitv(2), Linux 5.16. Where that is not to be had, a handler ends it.
 inline int futex_wait_restarting(std::atomic<uint32_t>& word, uint32_t expected, int64_t deadline_ns) {
   const struct {
     uint64_t value, address;

@@ -1,7 +1,8 @@
 // memory.h - address space for the engine: mapped, never malloc'ed, absent from forked children.
 //
-// malloc is the program's (jemalloc, a sanitizer's, one with hooks that do AIO); the engine stays out of it. Mappings are
-// MADV_DONTFORK: a child of fork has no use for its parent's engine (invariant 5) and need not copy its page tables.
+// malloc is the program's (jemalloc, a sanitizer's, one with hooks that do AIO); the engine stays out of it. Mappings
+// are MADV_DONTFORK: a child of fork has no use for its parent's engine (invariant 5) and need not copy its page
+// tables.
 // Thread: any. Blocks: no. Returns nullptr when the kernel refuses; errno kept.
 #pragma once
 
@@ -21,14 +22,14 @@ void drop_memory(void* address, size_t size_bytes);
 // Sets *is_wiped to false where the kernel does not do that: the caller must then clear the page in an atfork handler.
 void* map_page_wiped_on_fork(bool* is_wiped);
 
-// Whether all of it can be read, without a fault. False also where the kernel cannot tell (MADV_POPULATE_READ, Linux 5.14).
-// Blocks: as long as it takes to bring the pages in.
+// Whether all of it can be read, without a fault. False also where the kernel cannot tell (before MADV_POPULATE_READ,
+// Linux 5.14). Blocks: as long as it takes to bring the pages in.
 bool can_read_memory(const void* address, size_t size_bytes);
 
 size_t page_size_bytes();
 
-// Whether what the vectors hold, up to `size_bytes`, is in memory: a copy there waits for no page. No where a page was never
-// touched, lies in swap or a file, or is another thread's to provide (userfaultfd). Yes where nothing is mapped.
+// Whether what the vectors hold, up to `size_bytes`, is in memory: a copy there waits for no page. No where a page was
+// never touched, lies in swap or a file, or is another thread's to provide (userfaultfd). Yes where nothing is mapped.
 bool is_resident(const iovec* vectors, unsigned count, size_t size_bytes);
 
 }  // namespace aiox::kernel

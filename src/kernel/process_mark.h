@@ -1,7 +1,8 @@
 // process_mark.h - tells the process that made it from a child that shares its memory (vfork, clone with CLONE_VM).
 //
-// By its process id; a child in a PID namespace of its own (CLONE_NEWPID) is number 1 there, as its parent may be in its own.
-// Process 1 therefore has a timer besides, that never runs: timers belong to a process, and no child has its parent's.
+// By its process id; a child in a PID namespace of its own (CLONE_NEWPID) is number 1 there, as its parent may be in
+// its own. Process 1 therefore has a timer besides, that never runs: timers belong to a process, and no child has its
+// parent's.
 // Thread: any. Signal-safe: yes. Blocks: no.
 #pragma once
 

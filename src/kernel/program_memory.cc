@@ -68,7 +68,9 @@ bool ProgramPages::ask(uintptr_t begin, uintptr_t last, bool is_write) {
       // The last eight bytes of the range on this page: the bytes beside the range may be another thread's.
       const uintptr_t page_last = page + (kPageBytes - 1);
       const uintptr_t word = (last < page_last ? last : page_last) - (kMaskBytes - 1);
-      if (!(is_write ? can_write_word(reinterpret_cast<void*>(word)) : can_read_word(reinterpret_cast<void*>(word)))) return false;
+      if (!(is_write ? can_write_word(reinterpret_cast<void*>(word)) : can_read_word(reinterpret_cast<void*>(word)))) {
+        return false;
+      }
       slot_of(page).store(page | wanted, std::memory_order_relaxed);  // relaxed: one word
     }
     if (last - page < kPageBytes) return true;

@@ -1,7 +1,7 @@
 // shared_segment.h - memory that other processes of the same user can find and attach: System V shared memory.
 //
-// It is marked for removal as soon as it is attached, so it goes with the last process that has it, however that ends; Linux
-// lets it be attached by its number until then. No descriptor is made. A child of fork does not have it.
+// It is marked for removal as soon as it is attached, so it goes with the last process that has it, however that ends;
+// Linux lets it be attached by its number until then. No descriptor is made. A child of fork does not have it.
 // Thread: any. Blocks: no. errno kept.
 #pragma once
 

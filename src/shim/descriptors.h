@@ -70,7 +70,9 @@ inline void before_close_range(unsigned first, unsigned last, unsigned flags) {
 
 // It has answered.
 inline void after_close_range(long result, unsigned first, unsigned last) {
-  if (result == 0 && first <= INT_MAX) after_closing(static_cast<int>(first), last > INT_MAX ? INT_MAX : static_cast<int>(last));
+  if (result == 0 && first <= INT_MAX) {
+    after_closing(static_cast<int>(first), last > INT_MAX ? INT_MAX : static_cast<int>(last));
+  }
 }
 
 // fcntl's F_SETFL.

@@ -41,7 +41,8 @@ class EventsWaiter final : public engine::Waiter {
 
  private:
   bool is_done() const override {
-    return context_->ring.available() >= wanted_ || context_->is_dead() || (is_quick_only_ && context_->quick_count() == 0);
+    return context_->ring.available() >= wanted_ || context_->is_dead() ||
+           (is_quick_only_ && context_->quick_count() == 0);
   }
   bool is_self_reaped() const override { return context_->is_all_direct(); }
   bool restarts() const override { return false; }
@@ -59,7 +60,8 @@ class EventsWaiter final : public engine::Waiter {
   bool serve(bool) override {
     FileQueue* file = context_->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
     if (file == nullptr || !file->has_waiting()) return false;
-    const Engine::Place place = {file, static_cast<engine::ServiceId>(context_->withheld_service.load(std::memory_order_relaxed))};
+    const Engine::Place place = {
+        file, static_cast<engine::ServiceId>(context_->withheld_service.load(std::memory_order_relaxed))};
     kernel::SignalHold hold;
     for (int served_count = 0; served_count < kServedMax; served_count++) {
       Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
@@ -84,7 +86,8 @@ class EventsWaiter final : public engine::Waiter {
 // As the kernel computes it (timespec64_to_ktime, ktime_add_safe): a negative time never ends, also after an overflow.
 int64_t timeout_ns_of(const timespec& timeout) {
   if (timeout.tv_sec > kForeverNs / 1'000'000'000 - 1) return kForeverNs;
-  const uint64_t nanoseconds = static_cast<uint64_t>(timeout.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(timeout.tv_nsec);
+  const uint64_t nanoseconds =
+      static_cast<uint64_t>(timeout.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(timeout.tv_nsec);
   return nanoseconds > kForeverNs ? kForeverNs : static_cast<int64_t>(nanoseconds);
 }
 
@@ -117,7 +120,8 @@ void wait_for_quick_events(Engine* engine, Taking* taking) {
   const int64_t until_ns = context->quick_until_ns();
   if (kernel::monotonic_now_ns() >= until_ns) return;
   const long room = taking->count - taking->taken;
-  EventsWaiter waiter(engine, context, static_cast<long>(left) < room ? left : static_cast<uint32_t>(room), true, nullptr, true);
+  EventsWaiter waiter(engine, context, static_cast<long>(left) < room ? left : static_cast<uint32_t>(room), true,
+                      nullptr, true);
   waiter.wait(until_ns);
   if (!waiter.is_in_child()) taking->take();
 }
@@ -143,7 +147,8 @@ long wait_for_events(Engine* engine, Taking* taking, long min_count, const times
     while (error == 0 && taking->taken < min_count && !taking->is_bad && !context->is_dead()) {
       const long capacity = context->ring.capacity();  // more than that are never there at once
       const long left = min_count - taking->taken;
-      EventsWaiter waiter(engine, context, static_cast<uint32_t>(left < capacity ? left : capacity), timeout != nullptr, mask);
+      EventsWaiter waiter(engine, context, static_cast<uint32_t>(left < capacity ? left : capacity), timeout != nullptr,
+                          mask);
       error = waiter.wait(deadline_ns);
       if (waiter.is_in_child()) return -EINTR;
       taking->take();

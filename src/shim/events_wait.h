@@ -22,7 +22,7 @@ struct Taking {
   io_event* events;
   long count;           // how many at most
   uint32_t taken = 0;   // are in `events`
-  bool is_bad = false;  // `events` cannot be written to, where the next one would come: it stays in the ring, as in the kernel's
+  bool is_bad = false;  // `events` cannot be written to: the next event stays in the ring, as it does in the kernel
 
   // Takes the events that are in the ring. Never waits.
   void take();
@@ -35,7 +35,8 @@ void wait_for_quick_events(engine::Engine* engine, Taking* taking);
 
 // Waits until min_count events have been taken, and returns how many have; with none -EINTR, -EFAULT, -EINVAL (the
 // context is being destroyed) or 0. mask: as io_pgetevents(2), or nullptr.
-long wait_for_events(engine::Engine* engine, Taking* taking, long min_count, const timespec* timeout, const uint64_t* mask);
+long wait_for_events(engine::Engine* engine, Taking* taking, long min_count, const timespec* timeout,
+                     const uint64_t* mask);
 
 // Signals that the mask lets through come in. True: one has.
 bool let_in(const uint64_t& mask);

@@ -21,7 +21,8 @@ extern "C" {
 
 // A command has at most one more argument, which fits a register.
 __attribute__((used, visibility("hidden"))) int aiox_fcntl_first(int fd, int command, long argument);
-__attribute__((used, visibility("hidden"))) int (*aiox_fcntl_next)(int fd, int command, long argument) = aiox_fcntl_first;
+__attribute__((used, visibility("hidden"))) int (*aiox_fcntl_next)(int fd, int command, long argument) =
+    aiox_fcntl_first;
 
 int aiox_fcntl_first(int fd, int command, long argument) {
   static constinit aiox::shim::NextDefinition<int(int, int, ...)> next{"fcntl", __fcntl};

@@ -125,8 +125,8 @@ long get_events_of_kernel(aio_context_t context, long min_count, long count, io_
     const sigset_t* mask;
     size_t mask_bytes;
   } masking = {mask, mask_bytes};
-  return kernel::raw_syscall(mask != nullptr ? SYS_io_pgetevents : SYS_io_getevents, static_cast<long>(context), min_count,
-                             count, kernel::as_argument(events), kernel::as_argument(timeout),
+  return kernel::raw_syscall(mask != nullptr ? SYS_io_pgetevents : SYS_io_getevents, static_cast<long>(context),
+                             min_count, count, kernel::as_argument(events), kernel::as_argument(timeout),
                              mask != nullptr ? kernel::as_argument(&masking) : 0);
 }
 
@@ -157,7 +157,9 @@ long setup_context(unsigned events, aio_context_t* context) {
   if (!kernel::can_read_word(context)) return -EFAULT;
   if (*context != 0 || events == 0) return -EINVAL;
   // A number may be another file's before the engine gets to it. The kernel holds the file from io_submit on.
-  if (!are_closes_seen() || kernel::has_own_table()) return kernel::raw_syscall(SYS_io_setup, events, kernel::as_argument(context));
+  if (!are_closes_seen() || kernel::has_own_table()) {
+    return kernel::raw_syscall(SYS_io_setup, events, kernel::as_argument(context));
+  }
   if (events > engine::CompletionRing::kEventsMax) return -EINVAL;
   if (!kernel::can_write_word(context)) return -EFAULT;
   engine::Undisturbed undisturbed;
@@ -240,7 +242,9 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
     caller.engine()->poll_direct();
     taking.take();
   }
-  if (taking.taken < min_count) return wait_for_events(caller.engine(), &taking, min_count, timeout, mask != nullptr ? &bits : nullptr);
+  if (taking.taken < min_count) {
+    return wait_for_events(caller.engine(), &taking, min_count, timeout, mask != nullptr ? &bits : nullptr);
+  }
   if (taking.taken == 0) caller.engine()->call_workers(context);
   if (taking.taken < count && mask == nullptr) wait_for_quick_events(caller.engine(), &taking);
   // The kernel lets in the mask's signals also where it has nothing to wait for.

@@ -30,7 +30,8 @@ const link_map* first_loaded() {
     if (header[i].p_type == PT_DYNAMIC) dynamic = &header[i];
   }
   if (dynamic == nullptr) return nullptr;
-  for (const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(base + dynamic->p_vaddr); entry->d_tag != DT_NULL; entry++) {
+  for (const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(base + dynamic->p_vaddr); entry->d_tag != DT_NULL;
+       entry++) {
     if (entry->d_tag != DT_DEBUG || entry->d_un.d_ptr == 0) continue;
     return reinterpret_cast<const r_debug*>(entry->d_un.d_ptr)->r_map;
   }
@@ -94,7 +95,9 @@ class Definitions {
   void* definition(uint32_t index, const char* name) const {
     const ElfW(Sym)& symbol = symbols_[index];
     const unsigned binding = ELF64_ST_BIND(symbol.st_info), type = ELF64_ST_TYPE(symbol.st_info);
-    if (symbol.st_shndx == SHN_UNDEF || symbol.st_value == 0 || (binding != STB_GLOBAL && binding != STB_WEAK)) return nullptr;
+    if (symbol.st_shndx == SHN_UNDEF || symbol.st_value == 0 || (binding != STB_GLOBAL && binding != STB_WEAK)) {
+      return nullptr;
+    }
     if (type != STT_FUNC && type != STT_NOTYPE) return nullptr;
     if (versions_ != nullptr && (versions_[index] & kHiddenVersion) != 0) return nullptr;
     if (strcmp(names_ + symbol.st_name, name) != 0) return nullptr;

@@ -22,7 +22,8 @@ class NextDefinition {
   constexpr NextDefinition(const char* name, Function* otherwise) : name_(name), otherwise_(otherwise) {}
   Function* get() {
 #if defined(__SANITIZE_THREAD__)
-    if (otherwise_ != nullptr) return otherwise_;  // ThreadSanitizer's own close and read tell a descriptor that is closed in use of a race: tests do that
+    // ThreadSanitizer's own close and read report a descriptor that is closed in use as a race: tests do that.
+    if (otherwise_ != nullptr) return otherwise_;
 #endif
     Function* found = found_.load(std::memory_order_relaxed);  // relaxed: an address of code, the same for all
     if (found != nullptr) [[likely]]

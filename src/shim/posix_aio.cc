@@ -295,7 +295,9 @@ class GroupWaiter final : public engine::Waiter {
   }
   bool serve(bool) override { return false; }
   void watch(uint32_t slot) override { group_->waiter.store(slot, std::memory_order_seq_cst); }  // E-wait
-  void unwatch(uint32_t) override { group_->waiter.store(WaitSlots::kNone, std::memory_order_relaxed); }  // saves a wake
+  void unwatch(uint32_t) override {
+    group_->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);  // relaxed: it only saves a wake
+  }
 
   ListGroup* group_;
 };

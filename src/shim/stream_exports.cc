@@ -1,5 +1,5 @@
-// stream_exports.cc - the calls of stdio, opendir and message queues that end a descriptor inside libc, where no close of this
-// library's is called: watched as those of descriptor_exports.cc are.
+// stream_exports.cc - the calls of stdio, opendir and message queues that end a descriptor inside libc, where no close
+// of this library's is called: watched as those of descriptor_exports.cc are.
 //
 // They go on to the next definition of their name (next_definition.h), another interposer's or libc's.
 //
@@ -51,7 +51,8 @@ int end_stream(NextDefinition<int(FILE*)>& next, FILE* stream) {
 }
 
 // The stream's descriptor is closed whether or not another file is opened.
-FILE* reopen(NextDefinition<FILE*(const char*, const char*, FILE*)>& next, const char* path, const char* mode, FILE* stream) {
+FILE* reopen(NextDefinition<FILE*(const char*, const char*, FILE*)>& next, const char* path, const char* mode,
+             FILE* stream) {
   auto* open_again = next.get();
   if (open_again == nullptr) {
     errno = ENOSYS;
@@ -70,9 +71,13 @@ AIOX_EXPORT int fclose(FILE* stream) { return end_stream(g_fclose, stream); }
 
 AIOX_EXPORT int pclose(FILE* stream) { return end_stream(g_pclose, stream); }
 
-AIOX_EXPORT FILE* freopen(const char* path, const char* mode, FILE* stream) { return reopen(g_freopen, path, mode, stream); }
+AIOX_EXPORT FILE* freopen(const char* path, const char* mode, FILE* stream) {
+  return reopen(g_freopen, path, mode, stream);
+}
 
-AIOX_EXPORT FILE* freopen64(const char* path, const char* mode, FILE* stream) { return reopen(g_freopen64, path, mode, stream); }
+AIOX_EXPORT FILE* freopen64(const char* path, const char* mode, FILE* stream) {
+  return reopen(g_freopen64, path, mode, stream);
+}
 
 AIOX_EXPORT int closedir(DIR* directory) {
   auto* end = g_closedir.get();

@@ -1,13 +1,13 @@
 // syscall_export.cc - libc's syscall(2), for the programs that make a few calls by their numbers: those of native AIO
 // (nginx, MariaDB, stress-ng, Seastar) and those that close descriptors. Every other number passes through.
 //
-// What passes through is a jump to the next definition (next_definition.h), libc's as a rule, behind eight comparisons: the
-// same registers, no stack, so it holds in signal handlers, in children of a raw clone, and before libc is ready. C is
-// entered for the numbers that are answered here, and by the first call, which looks the next definition up; where there is
-// none, libc's own sequence of instructions stands below. The number is compared as the kernel takes it, by its lower half.
+// Those jump to the next definition (next_definition.h), libc's as a rule, behind eight comparisons: same registers, no
+// stack, so it works in signal handlers, in children of a raw clone, and before libc is ready. C is entered for numbers
+// that are answered here, and by the first call, which looks the next definition up; where there is none, libc's own
+// instructions stand below. The number is compared as the kernel takes it, by its lower half.
 //
-// Thread: any. Signal-safe: as the call that is made. x86-64 and aarch64: elsewhere the name is left to libc, whose own entry
-// could only be reached by a look-up, and native AIO by number is the kernel's.
+// Thread: any. Signal-safe: as the call that is made. x86-64 and aarch64: elsewhere the name is left to libc, whose own
+// entry could only be reached by a look-up, and native AIO by number is the kernel's.
 
 #include <sched.h>
 #include <sys/syscall.h>
@@ -59,6 +59,10 @@ T* pointer(long argument) {
 
 aio_context_t context_of(long argument) { return static_cast<aio_context_t>(argument); }
 
+bool can_be_read(const MaskArgument* set) {
+  return kernel::can_read_word(&set->mask) && kernel::can_read_word(&set->mask_bytes);
+}
+
 // Arguments have the widths that the kernel gives them.
 long answer(int number, long a, long b, long c, long d, long e, long f) {
   switch (number) {
@@ -70,7 +74,7 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
       return shim::get_events(context_of(a), b, c, pointer<io_event>(d), pointer<const timespec>(e));
     case SYS_io_pgetevents: {
       const auto* set = pointer<const MaskArgument>(f);
-      if (set != nullptr && !(kernel::can_read_word(&set->mask) && kernel::can_read_word(&set->mask_bytes))) return -EFAULT;
+      if (set != nullptr && !can_be_read(set)) return -EFAULT;
       return shim::get_events(context_of(a), b, c, pointer<io_event>(d), pointer<const timespec>(e),
                               set != nullptr ? set->mask : nullptr, set != nullptr ? set->mask_bytes : 0);
     }
@@ -102,10 +106,10 @@ long answer(int number, long a, long b, long c, long d, long e, long f) {
 
 }  // namespace
 
-// Entered from `syscall` below by a jump, with its arguments where they were: the C calling convention passes these seven
-// as it passes those.
-extern "C" __attribute__((used, visibility("hidden"))) long aiox_syscall_answer(long number, long a, long b, long c, long d,
-                                                                                long e, long f) {
+// Entered from `syscall` below by a jump, with its arguments where they were: the C calling convention passes these
+// seven as it passes those.
+extern "C" __attribute__((used, visibility("hidden"))) long aiox_syscall_answer(long number, long a, long b, long c,
+                                                                                long d, long e, long f) {
   return shim::as_libc(answer(static_cast<int>(number), a, b, c, d, e, f));
 }
 
@@ -117,7 +121,9 @@ extern "C" long aiox_syscall_first(long number, long a, long b, long c, long d, 
 }
 
 // Likewise, with the kernel's answer, which is an error.
-extern "C" __attribute__((used, visibility("hidden"))) long aiox_syscall_fail(long result) { return shim::as_libc(result); }
+extern "C" __attribute__((used, visibility("hidden"))) long aiox_syscall_fail(long result) {
+  return shim::as_libc(result);
+}
 
 #define AIOX_TEXT_OF(number) #number
 #define AIOX_TEXT(number) AIOX_TEXT_OF(number)

@@ -328,7 +328,8 @@ void Recorder::answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t r
   ThreadPlace& place = t_place;
   const Asked asked = {bytes, in_flight, place.file, kind};
   // A handler's answer may have come between: then the cells are those of its own.
-  const bool is_as_last = asked == place.last && figures->alike.load(kFigure) == place.last_alike && place.last_alike != 0;
+  const bool is_as_last =
+      asked == place.last && figures->alike.load(kFigure) == place.last_alike && place.last_alike != 0;
   if (is_as_last && result >= 0 && figures->alike_operations.load(kFigure) < kAlikeMax) [[likely]] {
     count_alike(figures, asked, result);
   } else {

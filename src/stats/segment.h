@@ -107,7 +107,7 @@ struct ProcessFigures {  // aligned as its last member is
   std::atomic<uint32_t> is_live;  // what follows up to the name is there: release, acquire
   std::atomic<int32_t> process_id;  // as the process itself sees it
   uint32_t is_counter;            // ticks are the processor's own; 0: nanoseconds
-  uint64_t begin_boot_ns;         // CLOCK_BOOTTIME: later than the process's start, earlier than that of a next one of the id
+  uint64_t begin_boot_ns;         // CLOCK_BOOTTIME: after the process's start, before that of the id's next process
   uint64_t begin_ns;              // CLOCK_MONOTONIC, and at the same moment
   uint64_t begin_ticks;           // what latencies are counted in, and at the same moment
   uint64_t pid_namespace;         // that process_id is of; 0: not known, and not needed for a segment of one's own

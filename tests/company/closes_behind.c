@@ -1,5 +1,5 @@
-/* closes_behind.c - built twice: as a library that watches what aiox watches, preloaded behind it or in front of it, and as
- * the program that makes each of those calls and asks that library which it has seen. */
+/* closes_behind.c - built twice: as a library that watches what aiox watches, preloaded behind it or in front of it,
+ * and as the program that makes each of those calls and asks that library which it has seen. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>

@@ -109,7 +109,8 @@ AIOX_CASE("what is submitted through several numbers of one file is done in call
     int numbers[] = {dup(fd), open(path.c_str(), O_RDWR), open(path.c_str(), O_RDONLY)};
     for (const int number : numbers) {  // its first use, and not its first
       for (int use = 0; use < 2; ++use) {
-        iocb write = pwrite_block(fd, first.data(), first.size()), over = pwrite_block(fd, second.data(), second.size());
+        iocb write = pwrite_block(fd, first.data(), first.size()),
+             over = pwrite_block(fd, second.data(), second.size());
         iocb read = pread_block(number, in.data(), in.size());
         EXPECT_EQ(submit(context, write), 1);
         EXPECT_EQ(submit(context, over), 1);

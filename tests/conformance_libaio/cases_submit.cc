@@ -61,14 +61,17 @@ AIOX_CASE("a block or list that is not there is EFAULT, behind what is there") {
   iocb* none[] = {nullptr};
   EXPECT_EQ(submit(context, 1, none), -EFAULT);
   EXPECT_EQ(submit(context, 1, nullptr), -EFAULT);
-  for (const uintptr_t at : {uintptr_t{8}, ~uintptr_t{7}}) EXPECT_EQ(submit(context, 1, reinterpret_cast<iocb**>(at)), -EFAULT);
+  for (const uintptr_t at : {uintptr_t{8}, ~uintptr_t{7}}) {
+    EXPECT_EQ(submit(context, 1, reinterpret_cast<iocb**>(at)), -EFAULT);
+  }
   EXPECT_EQ(submit(context, 1, bad.at<iocb*>(4096)), -EFAULT);
   iocb good = pread_block(open_temp_file(), memory(), 1);
   iocb** list = bad.at<iocb*>(4096 - 2 * sizeof(iocb*));
   list[0] = list[1] = &good;
   EXPECT_EQ(submit(context, 3, list), 2);
   reap(context, 2);
-  for (iocb* block : {reinterpret_cast<iocb*>(64), reinterpret_cast<iocb*>(~uintptr_t{7}), bad.at<iocb>(4096), bad.at<iocb>(4096 - 40)}) {
+  for (iocb* block : {reinterpret_cast<iocb*>(64), reinterpret_cast<iocb*>(~uintptr_t{7}), bad.at<iocb>(4096),
+                      bad.at<iocb>(4096 - 40)}) {
     iocb* blocks[] = {&good, block};
     EXPECT_EQ(submit(context, 1, blocks + 1), -EFAULT);
     EXPECT_EQ(submit(context, 2, blocks), 1);
@@ -100,7 +103,8 @@ AIOX_CASE("vectors that are not there are EFAULT; where there are none, nothing 
   const BadMemory bad;
   const int file = open_temp_file();
   Context context;
-  for (void* vectors : {static_cast<void*>(nullptr), bad.at<void>(4096), bad.at<void>(4096 - 24), reinterpret_cast<void*>(-1l)}) {
+  for (void* vectors :
+       {static_cast<void*>(nullptr), bad.at<void>(4096), bad.at<void>(4096 - 24), reinterpret_cast<void*>(-1l)}) {
     iocb block = pread_block(file, vectors, 2);
     block.aio_lio_opcode = IO_CMD_PREADV;
     expect_refused(context, block, EFAULT);

@@ -170,7 +170,8 @@ AIOX_CASE("a place for events that is not there is EFAULT, and the event is kept
   complete(context, 3);
   const BadMemory bad;
   io_event events[3];
-  for (io_event* place : {static_cast<io_event*>(nullptr), reinterpret_cast<io_event*>(16), bad.at<io_event>(4096), bad.at<io_event>(4096 - 40)}) {
+  for (io_event* place : {static_cast<io_event*>(nullptr), reinterpret_cast<io_event*>(16), bad.at<io_event>(4096),
+                          bad.at<io_event>(4096 - 40)}) {
     EXPECT_EQ(get_events(context, 1, 3, place), -EFAULT);
   }
   const timespec nothing = {};

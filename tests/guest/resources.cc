@@ -161,8 +161,9 @@ GUEST_PROPERTY(locked_memory_costs_little) {
   if (is_sanitized()) skip("a sanitizer has gigabytes of address space");
   int buffered = pattern_file(8192), direct = pattern_file(8192, O_DIRECT);
   if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) skip("memory cannot be locked here");
-  // VmRSS: all that is locked is there. VmLck has glibc's heap of a thread too (64 MiB of PROT_NONE, by malloc in pthread_create),
-  // of which nothing is there, and without which malloc goes on where RLIMIT_MEMLOCK does not allow it.
+  // VmRSS: all that is locked is there. VmLck has glibc's heap of a thread too (64 MiB of PROT_NONE, by malloc in
+  // pthread_create), of which nothing is there, and without which malloc goes on where RLIMIT_MEMLOCK does not allow
+  // it.
   const long before = status_kb("VmRSS:");
   use_each_interface(buffered, direct);
   const long taken = status_kb("VmRSS:") - before;

@@ -270,8 +270,8 @@ GUEST_PROPERTY(a_wait_for_a_held_direct_read_is_not_over_before_its_time) {
   request.wait_for_all();
 }
 
-// The wake-up comes at every moment between a worker's last look and its sleep. One that is missed is made up for when the
-// worker's idle time is over.
+// The wake-up comes at every moment between a worker's last look and its sleep. One that is missed is made up for when
+// the worker's idle time is over.
 GUEST_PROPERTY(worker_that_is_about_to_sleep_misses_no_wake_up) {
   constexpr double kMissed = 10.0;
   CHECK(setenv("AIOX_IDLE_MS", "60000", 1) == 0);

@@ -36,13 +36,13 @@ constexpr const char* kFooter = R"(Engines:
   io_uring     a ring of the program's own
   psync        pread and pwrite: one request at a time, whatever the depth
   threads      pread and pwrite on as many threads as the depth
-A suffix to aiox or aiox-libaio leaves it one road: aiox:inline, aiox:direct, aiox:io_uring, aiox:threads. The I/O is done
-by a program of its own that is not linked with aiox; it says who answered its calls, and a wrong one is an error. As fio
-does by default, it begins requests one by one and collects them one by one.
+A suffix to aiox or aiox-libaio leaves it one lane: aiox:inline, aiox:direct, aiox:io_uring, aiox:threads. The I/O is
+done by a program of its own that is not linked with aiox; it says who answered its calls, and a wrong one is an error.
+As fio does by default, it begins requests one by one and collects them one by one.
 
 Reads by the page cache are "cached": the file is read through before each run. --cold drops it instead. Temporary files
-are filled with data, have no name, and are gone when the command is, however it ends. What is there already is only read,
-unless --overwrite or --allow-device-writes is given.
+are filled with data, have no name, and are gone when the command is, however it ends. What is there already is only
+read, unless --overwrite or --allow-device-writes is given.
 
 An engine that cannot work here is a row that says why; the others are measured.
 
@@ -57,11 +57,11 @@ Examples:
   aiox bench diff before.json after.json)";
 
 constexpr const char* kDiffFooter =
-    R"(Compares requests per second, p50, p99 and CPU per request of the rows that both reports have. A difference is beyond
-the noise when the medians differ by --threshold or more, and the rounds of one side rank so far above the other's that
-chance does it in 1 case of 100 at most (exact Mann-Whitney test). That takes 5 rounds on each side; with fewer, the two
-ranges have to lie apart by more than the wider of them. What has changed on the machine between the two reports counts
-as a difference: measure both in one go, and repeat.
+    R"(Compares requests per second, p50, p99 and CPU per request of the rows that both reports have. A difference is
+beyond the noise when the medians differ by --threshold or more, and the rounds of one side rank so far above the
+other's that chance does it in 1 case of 100 at most (exact Mann-Whitney test). That takes 5 rounds on each side; with
+fewer, the two ranges have to lie apart by more than the wider of them. What has changed on the machine between the two
+reports counts as a difference: measure both in one go, and repeat.
 
 Exit status: 0 no difference beyond the noise; 1 some; 2 bad options, or reports that cannot be compared.
 

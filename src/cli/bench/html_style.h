@@ -5,11 +5,11 @@ namespace aiox::cli::bench {
 
 inline constexpr const char* kHtmlStyle = R"(
 :root { color-scheme: light dark; --back: #fbfbfa; --card: #ffffff; --text: #1d2126; --dim: #5d6671; --rule: #dfe3e8;
-  --c0: #3565c7; --c1: #d9700f; --c2: #2b8a57; --c3: #c0355a; --c4: #7d4fc4; --c5: #0d8a9e; --c6: #8a6a1f; --c7: #6b7280;
-  --good: #1f7a46; --warn: #a15c00; }
+  --c0: #3565c7; --c1: #d9700f; --c2: #2b8a57; --c3: #c0355a; --c4: #7d4fc4; --c5: #0d8a9e; --c6: #8a6a1f;
+  --c7: #6b7280; --good: #1f7a46; --warn: #a15c00; }
 @media (prefers-color-scheme: dark) { :root { --back: #14171b; --card: #1c2026; --text: #e6e9ed; --dim: #9aa4b0;
-  --rule: #343b45; --c0: #7ea6ff; --c1: #ffab5e; --c2: #66cf98; --c3: #ff8fa9; --c4: #b99bff; --c5: #5fd0e0; --c6: #d9bd6b;
-  --c7: #aab2bd; --good: #66cf98; --warn: #ffbf69; } }
+  --rule: #343b45; --c0: #7ea6ff; --c1: #ffab5e; --c2: #66cf98; --c3: #ff8fa9; --c4: #b99bff; --c5: #5fd0e0;
+  --c6: #d9bd6b; --c7: #aab2bd; --good: #66cf98; --warn: #ffbf69; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--text); font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; }
 main { max-width: 1220px; margin: 0 auto; padding: 28px 24px 48px; }
@@ -20,7 +20,8 @@ p { margin: 4px 0; max-width: 90ch; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; list-style: none; margin: 12px 0 0; padding: 0; }
 .legend li { display: flex; align-items: center; gap: 7px; }
 .swatch { width: 30px; height: 14px; flex: none; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(480px, 100%), 1fr)); gap: 16px; margin: 12px 0; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(480px, 100%), 1fr)); gap: 16px;
+  margin: 12px 0; }
 .plots > div { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: 14px 16px 8px; }
 .plots svg { display: block; width: 100%; max-width: 680px; height: auto; }
 svg text { fill: var(--text); font-size: 12px; }

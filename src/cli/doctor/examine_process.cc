@@ -68,7 +68,8 @@ Verdict judge(const Process& process, const StatisticsOf& statistics) {
   const auto is_blind = [](const LoadedAiox& library) { return library.are_closes_unseen; };
   if (std::all_of(process.libraries.begin(), process.libraries.end(), is_blind)) {
     return {false,
-            "aiox is loaded behind libc, where it does not see what the program closes, and leaves native AIO to the kernel. "
+            "aiox is loaded behind libc, where it does not see what the program closes, and leaves native AIO "
+            "to the kernel. "
             "Start it again with aiox run, or LD_PRELOAD=libaiox-preload.so."};
   }
   std::string text = "aiox is loaded" + work_text(process, statistics);
@@ -115,7 +116,8 @@ void print_text(const Process& process, const StatisticsOf& statistics) {
                   ? "; its file is gone"
                   : fmt::format("; its file is another one now (version {})", library.file_version);
     }
-    report.entry("aiox", "yes", library.is_replaced || library.are_closes_unseen ? Style::kWarning : Style::kGood, text);
+    report.entry("aiox", "yes", library.is_replaced || library.are_closes_unseen ? Style::kWarning : Style::kGood,
+                 text);
   }
   if (process.refused.empty()) {
     report.entry("preload", process.preload.empty() ? "LD_PRELOAD is not set" : "LD_PRELOAD=" + process.preload);

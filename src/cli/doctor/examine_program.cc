@@ -39,7 +39,8 @@ struct Findings {
   AioImports aio;
   std::string out_of_reach;  // why LD_PRELOAD is left out; empty when it is not
   std::string drop_in;       // the folder of the libaio.so.1 that would be found there instead; empty when none would
-  std::string libaio_needed_by;  // whose libaio.so.1 comes behind libc: closes would be unseen by a drop-in; empty: none does
+  // Whose libaio.so.1 comes behind libc: a drop-in would not see the program's closes. Empty: none does.
+  std::string libaio_needed_by;
 
   const OwnUring* own_uring = nullptr;  // what is known of its use of io_uring
 
@@ -254,10 +255,11 @@ void print_text(const Findings& findings) {
   }
   print_calls(report, findings);
   if (!findings.drop_in.empty() && !findings.libaio_needed_by.empty()) {
-    report.entry("drop-in", "no", Style::kWarning,
-                 fmt::format("closes unseen: it would come behind libc, since {} needs libaio, and leave native AIO to the "
-                             "kernel; LD_PRELOAD comes first",
-                             findings.libaio_needed_by));
+    report.entry(
+        "drop-in", "no", Style::kWarning,
+        fmt::format("closes unseen: it would come behind libc, since {} needs libaio, and leave native AIO to the "
+                    "kernel; LD_PRELOAD comes first",
+                    findings.libaio_needed_by));
   } else if (!findings.drop_in.empty()) {
     report.entry("drop-in", "yes", Style::kGood,
                  fmt::format("LD_LIBRARY_PATH={} reaches its libaio calls, instead of LD_PRELOAD", findings.drop_in));

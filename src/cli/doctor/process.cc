@@ -107,10 +107,13 @@ void look_at_environment(Process* process, const std::string& environment) {
   }
 }
 
-// Whether the program's closes reach what was not preloaded: not where only another library needs it, or a plugin brought it.
+// Whether the program's closes reach what was not preloaded: not where only another library needs it, or a plugin
+// brought it.
 void look_at_closes(Process* process) {
   const auto& libraries = process->libraries;
-  const auto is_preloaded = [](const LoadedAiox& each) { return each.path.find("libaiox-preload.so") != std::string::npos; };
+  const auto is_preloaded = [](const LoadedAiox& each) {
+    return each.path.find("libaiox-preload.so") != std::string::npos;
+  };
   if (libraries.empty() || std::any_of(libraries.begin(), libraries.end(), is_preloaded)) return;
   std::string error;
   const auto image = read_elf_image(fmt::format("/proc/{}/exe", process->pid), &error);

@@ -46,11 +46,14 @@ std::string Report::wrapped(const std::string& text, std::size_t indent) const {
   return out;
 }
 
-void Report::heading(const std::string& text) { fmt::print("{}\n", styled(shown_text(text), Style::kBold, has_colours_)); }
+void Report::heading(const std::string& text) {
+  fmt::print("{}\n", styled(shown_text(text), Style::kBold, has_colours_));
+}
 
 void Report::entry(const std::string& label, const std::string& text, Style style) {
   text_column_ = kLabelColumns;
-  fmt::print("{:<{}}{}\n", shown_text(label), kLabelColumns, styled(wrapped(shown_text(text), text_column_), style, has_colours_));
+  fmt::print("{:<{}}{}\n", shown_text(label), kLabelColumns,
+             styled(wrapped(shown_text(text), text_column_), style, has_colours_));
 }
 
 void Report::entry(const std::string& label, const std::string& state, Style style, const std::string& text) {

@@ -311,8 +311,8 @@ Figures read_figures(const stats::ProcessFigures& from) {
   FileTraffics files{};
   for (const stats::ThreadFigures& thread : from.threads) {
     if (!is_used_in(from, thread)) continue;
-    // What moves from one place to the other meanwhile would be seen in both, or in none: then once more. Where it moves
-    // all the time there is little of it.
+    // What moves from one place to the other meanwhile would be seen in both, or in none: then once more. Where it
+    // moves all the time there is little of it.
     for (int tries = 0; tries < kTriesMax; ++tries) {
       const bool is_last = tries + 1 == kTriesMax;
       const Figures figures_before = figures;
@@ -323,7 +323,8 @@ Figures read_figures(const stats::ProcessFigures& from) {
         files[i] += {read(thread.files[i].operations), read(thread.files[i].bytes)};
       }
       add_apart(apart, &figures, &files);
-      const bool is_still = apart.sequence % 2 == 0 && thread.sequence.load(std::memory_order_acquire) == apart.sequence;
+      const bool is_still =
+          apart.sequence % 2 == 0 && thread.sequence.load(std::memory_order_acquire) == apart.sequence;
       if (is_still || is_last) break;
       figures = figures_before;
       files = files_before;
@@ -445,7 +446,8 @@ nlohmann::ordered_json to_json(const Figures& figures, double seconds) {
     for (unsigned kind = 0; kind < stats::kKinds; ++kind) {
       const Traffic& one = figures.served[lane][kind];
       if (one.operations == 0) continue;
-      out["lanes"][name_of(id)][name_of(static_cast<Kind>(kind))] = {{"operations", one.operations}, {"bytes", one.bytes}};
+      out["lanes"][name_of(id)][name_of(static_cast<Kind>(kind))] = {{"operations", one.operations},
+                                                                     {"bytes", one.bytes}};
     }
   }
   for (unsigned kind = 0; kind < stats::kTimedKinds; ++kind) {

@@ -1,5 +1,5 @@
-// figures.h - the statistics of a process as plain numbers: read from shared memory at one moment, added up over processes,
-// or what came between two moments. Owns nothing that is shared.
+// figures.h - the statistics of a process as plain numbers: read from shared memory at one moment, added up over
+// processes, or what came between two moments. Owns nothing that is shared.
 #pragma once
 
 #include <array>

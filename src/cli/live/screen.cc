@@ -135,8 +135,10 @@ Press Screen::parse() {
   const struct {
     const char* text;
     Key key;
-  } kSequences[] = {{"\x1b[A", Key::kUp},     {"\x1b[B", Key::kDown},     {"\x1bOA", Key::kUp},    {"\x1bOB", Key::kDown},
-                    {"\x1b[5~", Key::kPageUp}, {"\x1b[6~", Key::kPageDown}, {"\x1b[H", Key::kHome}, {"\x1b[F", Key::kEnd}};
+  } kSequences[] = {{"\x1b[A", Key::kUp},      {"\x1b[B", Key::kDown},
+                    {"\x1bOA", Key::kUp},      {"\x1bOB", Key::kDown},
+                    {"\x1b[5~", Key::kPageUp}, {"\x1b[6~", Key::kPageDown},
+                    {"\x1b[H", Key::kHome},    {"\x1b[F", Key::kEnd}};
   for (const auto& sequence : kSequences) {
     if (typed_.rfind(sequence.text, 0) != 0) continue;
     typed_.erase(0, std::strlen(sequence.text));
@@ -148,7 +150,8 @@ Press Screen::parse() {
     return {Key::kOther, first};
   }
   // The key itself, or the beginning of what is on its way: a terminal far off may send a sequence in pieces.
-  const bool may_go_on = typed_ == "\x1b" || typed_ == "\x1b[" || typed_ == "\x1bO" || typed_ == "\x1b[5" || typed_ == "\x1b[6";
+  const bool may_go_on =
+      typed_ == "\x1b" || typed_ == "\x1b[" || typed_ == "\x1bO" || typed_ == "\x1b[5" || typed_ == "\x1b[6";
   pollfd entry = {STDIN_FILENO, POLLIN, 0};
   if (may_go_on && ::poll(&entry, 1, kPieceMs) > 0 && read_keys()) return parse();
   typed_.clear();

@@ -30,7 +30,8 @@ struct Listed {
   int id;
   std::size_t size_bytes;
   pid_t creator;
-  std::size_t held_bytes;  // that its users have written to, in memory or swapped out; looking at others would make them
+  // Bytes that its users have written to, in memory or swapped out: to look at others would make them.
+  std::size_t held_bytes;
 };
 
 // Of those that may be ours: marked for removal, without a key, of a size that fits.
@@ -99,7 +100,8 @@ bool may_speak_for(uid_t user, pid_t id) {
   return false;
 }
 
-// The id that the process of those figures has here: its own, where it is the creator of the segment in another container.
+// The id that the process of those figures has here: its own, where it is the creator of the segment in another
+// container.
 std::optional<pid_t> id_here(const stats::ProcessFigures& figures, pid_t creator, bool is_only_one) {
   const pid_t id = is_only_one && creator > 0 ? creator : figures.process_id.load(std::memory_order_relaxed);
   if (is_process_of(figures, id)) return id;
@@ -153,8 +155,8 @@ bool is_alive(const Process& process) { return is_process_of(process.figures(), 
 
 Found find_processes(const std::vector<Process>& known) {
   Found found;
-  // By process. One that has become another program (exec) has left figures behind in a segment of many: the last are its
-  // own. So the list is as long as there are processes, whatever the segments say.
+  // By process. One that has become another program (exec) has left figures behind in a segment of many: the last are
+  // its own. So the list is as long as there are processes, whatever the segments say.
   std::map<pid_t, Process> all;
   for (const Listed& one : listed_segments()) {
     const auto same = [&one](const Process& process) { return process.segment_id == one.id; };

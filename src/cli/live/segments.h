@@ -1,6 +1,7 @@
-// segments.h - finds the statistics of other processes: System V shared memory that the library has made (stats/segment.h),
-// attached read-only for as long as it is looked at here. What is in them is another user's, where root looks: nothing that is
-// read there decides how far is read, and they are believed only about processes of the user who made them.
+// segments.h - finds the statistics of other processes: System V shared memory that the library has made
+// (stats/segment.h), attached read-only for as long as it is looked at here. What is in them is another user's, where
+// root looks: nothing that is read there decides how far is read, and they are believed only about processes of the
+// user who made them.
 #pragma once
 
 #include <sys/types.h>

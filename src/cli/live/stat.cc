@@ -24,12 +24,13 @@
 namespace aiox::cli {
 namespace {
 
-constexpr const char* kFooter = R"(PID must have been started with statistics on: aiox run --stats 1 -- PROGRAM, or AIOX_STATS=1. The first line is the
-mean since it began, each further one an interval. Without COUNT it goes on until the process ends or Ctrl-C.
+constexpr const char* kFooter =
+    R"(PID must have been started with statistics on: aiox run --stats 1 -- PROGRAM, or AIOX_STATS=1. The first line is
+the mean since it began, each further one an interval. Without COUNT it goes on until the process ends or Ctrl-C.
 
   op/s B/s             operations that ended, and their bytes, per second
-  inline ... waiter    of them, per second, by lane: in the submitting call; handed to the device by it; by io_uring; by a
-                       thread of aiox; by the thread that waited
+  inline ... waiter    of them, per second, by lane: in the submitting call; handed to the device by it; by io_uring;
+                       by a thread of aiox; by the thread that waited
   flight queued        operations asked for and not ended; of them in file queues, waiting for their turn or a thread
   p50 p99              from the call to its result
   calls                system calls that aiox made per operation
@@ -124,8 +125,10 @@ void add_stat(CLI::App& app) {
   command->footer(kFooter);
   auto options = std::make_shared<Options>();
   command->add_option("PID", options->pid, "The process")->required()->check([](const std::string& text) {
-    const bool is_number = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
-    return is_number && text != "0" ? std::string() : fmt::format("\"{}\" is not accepted; give the number of a process", text);
+    const bool is_number =
+        !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
+    return is_number && text != "0" ? std::string()
+                                    : fmt::format("\"{}\" is not accepted; give the number of a process", text);
   });
   command->add_option("INTERVAL", options->interval, "Seconds between lines, or a time such as 500ms (0.05 to 3600 s)")
       ->check([](const std::string& text) { return check_interval(text); })

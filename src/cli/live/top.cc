@@ -25,18 +25,19 @@
 namespace aiox::cli {
 namespace {
 
-constexpr const char* kFooter = R"(Shown are processes that were started with statistics on (aiox run --stats 1 -- PROGRAM, or AIOX_STATS=1), from their
-first request on: one's own, or as root everybody's. The columns are those of aiox stat, whose --help explains them; a
-terminal narrower than 120 gets fewer.
+constexpr const char* kFooter =
+    R"(Shown are processes that were started with statistics on (aiox run --stats 1 -- PROGRAM, or AIOX_STATS=1), from
+their first request on: one's own, or as root everybody's. The columns are those of aiox stat, whose --help explains
+them; a terminal narrower than 120 gets fewer.
 
-Keys: q quit; arrows select; s what to sort by; f the files of the selected process, again or Esc to go back; blank pause;
-r refresh now.
+Keys: q quit; arrows select; s what to sort by; f the files of the selected process, again or Esc to go back; blank
+pause; r refresh now.
 
 Where standard output is no terminal, or with --count or --json, batches are printed. The figures of the first are the
 means since each process began.
 
-Exit status: 0 when left by q or after COUNT batches; 1 when the terminal is too small (60 by 6) or of no use, or there is
-no shared memory to look at; 2 for a bad option; 128 and the signal's number when ended by one.
+Exit status: 0 when left by q or after COUNT batches; 1 when the terminal is too small (60 by 6) or of no use, or there
+is no shared memory to look at; 2 for a bad option; 128 and the signal's number when ended by one.
 
 Examples:
   aiox top
@@ -90,7 +91,8 @@ void sort(std::vector<Observation>& all, Order order) {
 }
 
 Order order_of(const std::string& name) {
-  const auto found = std::find_if(std::begin(kOrders), std::end(kOrders), [&name](const char* one) { return name == one; });
+  const auto found =
+      std::find_if(std::begin(kOrders), std::end(kOrders), [&name](const char* one) { return name == one; });
   return static_cast<Order>(found - std::begin(kOrders));
 }
 
@@ -239,7 +241,9 @@ class Top {
       lines.push_back(row(seen, room.columns));
       lines.emplace_back("");
       lines.emplace_back("  op/s    B/s file");
-      for (std::string& line : file_lines(seen, static_cast<std::size_t>(room.rows), "")) lines.push_back(std::move(line));
+      for (std::string& line : file_lines(seen, static_cast<std::size_t>(room.rows), "")) {
+        lines.push_back(std::move(line));
+      }
     } else {
       lines.push_back(heading_line(columns(), room.columns));
       const int visible = room.rows - static_cast<int>(lines.size());
@@ -280,7 +284,8 @@ void add_top(CLI::App& app) {
   CLI::App* command = app.add_subcommand("top", "Watch all processes that run on aiox");
   command->footer(kFooter);
   auto options = std::make_shared<Options>();
-  command->add_option("--interval", options->interval, "Seconds between looks, or a time such as 500ms (0.05 to 3600 s)")
+  command
+      ->add_option("--interval", options->interval, "Seconds between looks, or a time such as 500ms (0.05 to 3600 s)")
       ->check([](const std::string& text) { return check_interval(text); })
       ->capture_default_str();
   command->add_option("--count", options->count, "Print so many batches, without the terminal, and end")

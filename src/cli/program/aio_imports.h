@@ -43,8 +43,8 @@ struct AioImports {
   bool has_calls() const;
   // Whether there is none and nothing that could bring one in.
   bool is_certainly_without() const;
-  // Whether the loader asks this one of `libraries` before libc, so that its close is the program's. Where libc comes first aiox
-  // does not see what is closed, and leaves native AIO to the kernel.
+  // Whether the loader asks this one of `libraries` before libc, so that its close is the program's. Where libc comes
+  // first aiox does not see what is closed, and leaves native AIO to the kernel.
   bool comes_before_libc(const NeededLibrary& library) const;
 };
 

@@ -221,7 +221,9 @@ class Reader {
     strings_ = values_at<char>(dynamic_value(DT_STRTAB), dynamic_value(DT_STRSZ));
     for (const Dynamic& entry : dynamic_) {
       if (entry.d_tag == DT_NULL) break;
-      if (entry.d_tag == DT_NEEDED && image->needed.size() < kLibrariesMax) image->needed.push_back(string_at(entry.d_un.d_val));
+      if (entry.d_tag == DT_NEEDED && image->needed.size() < kLibrariesMax) {
+        image->needed.push_back(string_at(entry.d_un.d_val));
+      }
       if (entry.d_tag == DT_SONAME) image->soname = string_at(entry.d_un.d_val);
       if (entry.d_tag == DT_RPATH) image->rpath = directories_of(string_at(entry.d_un.d_val));
       if (entry.d_tag == DT_RUNPATH) image->runpath = directories_of(string_at(entry.d_un.d_val));

@@ -28,7 +28,9 @@ std::optional<std::string> gains_privileges(const std::string& path) {
   if (::stat(path.c_str(), &status) != 0) return {};
   if ((status.st_mode & S_ISUID) != 0 && status.st_uid != ::geteuid()) return "is setuid";
   if ((status.st_mode & S_ISGID) != 0 && status.st_gid != ::getegid()) return "is setgid";
-  if (::geteuid() != 0 && ::getxattr(path.c_str(), "security.capability", nullptr, 0) > 0) return "has file capabilities";
+  if (::geteuid() != 0 && ::getxattr(path.c_str(), "security.capability", nullptr, 0) > 0) {
+    return "has file capabilities";
+  }
   return {};
 }
 

@@ -1,5 +1,6 @@
 // run.cc - aiox run: starts a program with libaiox-preload.so in front. It becomes the program (exec), so exit status,
-// signals, terminal and process id are the program's own; with --summary it stays above the program, and ends as that does.
+// signals, terminal and process id are the program's own; with --summary it stays above the program, and ends as it
+// does.
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -22,8 +23,9 @@
 namespace aiox::cli {
 namespace {
 
-constexpr const char* kFooter = R"(What PROGRAM starts in turn runs on aiox too. Options come before PROGRAM; a variable that is set already stays in
-force where its option is not given. AIOX_PRELOAD=PATH names another libaiox-preload.so.
+constexpr const char* kFooter =
+    R"(What PROGRAM starts in turn runs on aiox too. Options come before PROGRAM; a variable that is set already stays
+in force where its option is not given. AIOX_PRELOAD=PATH names another libaiox-preload.so.
 
 With --summary aiox stays above the program and hands on the signals that it gets; it tells, on standard error, of the
 program and of all processes that it started (of up to 64 at the same time), however they end.
@@ -128,7 +130,8 @@ void add_run(CLI::App& app, std::vector<std::string>* arguments) {
   command->footer(kFooter);
   add_settings(*command);
   auto options = std::make_shared<Options>();
-  command->add_flag("--summary", options->has_summary, "When the program has ended, tell what it did with aiox, on stderr");
+  command->add_flag("--summary", options->has_summary,
+                    "When the program has ended, tell what it did with aiox, on stderr");
   command->add_option("--summary-json", options->json_path, "The same for programs, into a file; - is standard output")
       ->type_name("FILE");
   auto words = std::make_shared<const std::vector<std::string>>(split_program(*command, arguments));

@@ -35,7 +35,8 @@ constexpr NumberSetting kNumbers[] = {
     {"--direct", "AIOX_DIRECT", 0, 1, "1: try to hand O_DIRECT I/O to the device inside the submitting call; 0: never"},
     {"--native-copy", "AIOX_NATIVE_COPY", 0, 1073741824,
      "Bytes that buffered writes of io_submit are copied to, so that their buffers can be used again"},
-    {"--native-sync", "AIOX_NATIVE_SYNC", 0, 1, "1: io_submit carries out buffered I/O in the call, as the kernel's does"},
+    {"--native-sync", "AIOX_NATIVE_SYNC", 0, 1,
+     "1: io_submit carries out buffered I/O in the call, as the kernel's does"},
     {"--stats", "AIOX_STATS", 0, 1, "1: keep statistics, for aiox top and aiox stat; 0: none"},
 };
 
@@ -79,11 +80,12 @@ void add_settings(CLI::App& command) {
   add_setting(command, "--backend", "AIOX_BACKEND", "auto|io_uring|threads",
               "What carries out requests that neither the inline nor the direct lane does", check_backend);
   for (const NumberSetting& setting : kNumbers) {
-    add_setting(command, setting.option, setting.variable, fmt::format("{}..{}", setting.min, setting.max), setting.help,
-                [&setting](const std::string& text) { return check_number(setting, text); });
+    add_setting(command, setting.option, setting.variable, fmt::format("{}..{}", setting.min, setting.max),
+                setting.help, [&setting](const std::string& text) { return check_number(setting, text); });
   }
   add_setting(command, "--direct-block", "AIOX_DIRECT_BLOCK", "off|always",
-              "Whether aligned I/O on block devices opened without O_DIRECT goes past the page cache", check_direct_block);
+              "Whether aligned I/O on block devices opened without O_DIRECT goes past the page cache",
+              check_direct_block);
   command.add_flag_callback(
       "--verbose", [] { set_variable("AIOX_VERBOSE", "1"); },
       "One line on stderr at the first request: lanes chosen and why (AIOX_VERBOSE)");

@@ -90,7 +90,8 @@ std::string sizes_text(const Figures& total, unsigned kind) {
   for (std::size_t i = 0; i < cells.size() && i < kSizesShown; ++i) {
     const std::size_t cell = cells[i];
     const double first = cell == 0 ? 0 : static_cast<double>(std::uint64_t{1} << (cell - 1));
-    text += fmt::format("{}{} {:.0f}%", i > 0 ? ", " : "", bytes_text(first), part(total.sizes[kind][cell], total.asked[kind]));
+    text += fmt::format("{}{} {:.0f}%", i > 0 ? ", " : "", bytes_text(first),
+                        part(total.sizes[kind][cell], total.asked[kind]));
   }
   if (cells.size() > kSizesShown) text += fmt::format(", {} more", cells.size() - kSizesShown);
   return text;
@@ -116,7 +117,8 @@ void print_lanes(const Figures& total, double seconds, bool has_colours) {
     const Traffic one = total.served_by(static_cast<Lane>(lane));
     if (one.operations == 0) continue;
     table.add_row({name_of(static_cast<Lane>(lane)), fmt::format("{}", one.operations),
-                   fmt::format("{:.1f}%", part(one.operations, all.operations)), bytes_text(static_cast<double>(one.bytes)),
+                   fmt::format("{:.1f}%", part(one.operations, all.operations)),
+                   bytes_text(static_cast<double>(one.bytes)),
                    count_text(seconds > 0 ? static_cast<double>(one.operations) / seconds : 0)});
   }
   say_styled(table.text(has_colours) + "\n");
@@ -189,8 +191,9 @@ Summary::Summary() {
   const bool is_attached = id >= 0 && address != reinterpret_cast<void*>(-1);
   if (id >= 0) ::shmctl(id, IPC_RMID, nullptr);
   if (!is_attached) {
-    fail(fmt::format("no shared memory for the summary ({}): {}; ipcs -m shows what there is, and without --summary none is "
-                     "needed", id < 0 ? "shmget" : "shmat", std::strerror(error)));
+    fail(fmt::format("no shared memory for the summary ({}): {}; ipcs -m shows what there is, and without --summary "
+                     "none is needed",
+                     id < 0 ? "shmget" : "shmat", std::strerror(error)));
   }
   std::uint64_t key = 0;
   (void)!::getrandom(&key, sizeof key, 0);
@@ -219,8 +222,8 @@ void Summary::print(const Outcome& outcome, const std::string& program) const {
   say("\naiox: {}: {} in {}", program, end_text(outcome), duration_text(outcome.seconds * 1e9));
   if (all.total.operations_asked() == 0) {
     say("; aiox was never asked for anything.\n"
-               "Either it made no AIO request, or the loader did not bring aiox to it, or the memory for statistics was not to be "
-               "had there:\n--verbose prints a line at the first request of a process.\n");
+        "Either it made no AIO request, or the loader did not bring aiox to it, or the memory for statistics was not "
+        "to be had there:\n--verbose prints a line at the first request of a process.\n");
     return;
   }
   say(", {} process{} with AIO, {} from the first request to the last\n\n", all.process_count,

@@ -19,7 +19,8 @@ namespace {
 // Bytes of the character that begins at `at`; 0: none does. *code is what it says.
 std::size_t decode(const std::string& text, std::size_t at, std::uint32_t* code) {
   const auto first = static_cast<unsigned char>(text[at]);
-  const std::size_t bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  const std::size_t longer = first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  const std::size_t bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : longer;
   if (bytes == 0 || bytes > text.size() - at) return 0;
   *code = bytes == 1 ? first : first & (0x7fu >> bytes);
   for (std::size_t i = 1; i < bytes; ++i) {

@@ -37,8 +37,9 @@ void say(fmt::format_string<Values...> format, Values&&... values) {
   say_text(fmt::format(format, std::forward<Values>(values)...));
 }
 
-// Gives the numbers 0, 1 and 2, where they are closed, to what can be neither read nor written, so that no file that the
-// command opens gets one of them and with it what is said to the user. What it starts finds them closed as they were.
+// Gives the numbers 0, 1 and 2, where they are closed, to what can be neither read nor written, so that no file that
+// the command opens gets one of them and with it what is said to the user. What it starts finds them closed as they
+// were.
 void keep_standard_numbers();
 
 }  // namespace aiox::cli

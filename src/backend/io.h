@@ -109,6 +109,10 @@ inline bool is_stream(const Io& io) {
 inline bool may_fault(const Io& io) {
   return is_transfer(io.opcode) && !kernel::is_resident(io.vectors, io.vector_count, io.left_bytes);
 }
+// The same, for who asks before each of many requests (kernel::is_resident_lately).
+inline bool may_fault_now(const Io& io, int64_t now_ns) {
+  return is_transfer(io.opcode) && !kernel::is_resident_lately(io.vectors, io.vector_count, io.left_bytes, now_ns);
+}
 
 // The answer to the whole of a unit whose last round ended with `result`. -EAGAIN stays: that round did not take place.
 inline int64_t total_result(const Io& io, int64_t result) {

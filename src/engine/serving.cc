@@ -92,14 +92,15 @@ Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
   int64_t result;
   const bool is_small = io.left_bytes <= backend::kInlineBytesMax;
   const bool knows_nowait = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
+  const int64_t begin_ns = kernel::monotonic_now_ns();
   // The plain call is made here only where it does not wait for a device: signals are held off for as long as it takes.
-  const bool may_wait = knows_nowait || !file->is_quick() || backend::is_sync(io.opcode) || backend::may_fault(io);
-  if (how == Serve::kBlock && (!is_small || may_wait)) {
+  if (how == Serve::kBlock && (!is_small || knows_nowait || !file->is_quick() || backend::is_sync(io.opcode) ||
+                               backend::may_fault_now(io, begin_ns))) {
     schedule(file, file->unclaim(request), false);
     return Served::kMissed;
   }
   if (how == Serve::kTry) {
-    const bool can_try = is_small && knows_nowait && !backend::may_fault(io);
+    const bool can_try = is_small && knows_nowait && !backend::may_fault_now(io, begin_ns);
     backend::InlineAnswer answer = backend::InlineAnswer::kWouldBlock;
     const backend::InlineTransfer transfer = {io.vectors, io.vector_count, io.left_bytes, io.offset, io.rw_flags};
     const backend::NumberUse use(io);
@@ -113,7 +114,6 @@ Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
       return Served::kMissed;
     }
   } else {
-    int64_t begin_ns = kernel::monotonic_now_ns();
     result = backend::perform(io);
     file->note_duration(kernel::monotonic_now_ns() - begin_ns);
   }

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace aiox::kernel {
 
@@ -31,5 +32,8 @@ size_t page_size_bytes();
 // Whether what the vectors hold, up to `size_bytes`, is in memory: a copy there waits for no page. No where a page was
 // never touched, lies in swap or a file, or is another thread's to provide (userfaultfd). Yes where nothing is mapped.
 bool is_resident(const iovec* vectors, unsigned count, size_t size_bytes);
+// The same, for who asks again and again: what was found in memory up to 8 ms ago is believed to be there still.
+// now_ns: CLOCK_MONOTONIC.
+bool is_resident_lately(const iovec* vectors, unsigned count, size_t size_bytes, int64_t now_ns);
 
 }  // namespace aiox::kernel

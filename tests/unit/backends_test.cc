@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "backend/io_uring.h"
 #include "backend/threads.h"
 #include "catch.h"
+#include "kernel/memory.h"
 
 using namespace aiox::backend;
 using aiox::kernel::FileKind;
@@ -397,4 +399,22 @@ TEST_CASE("a read in the call that ends where the cache ends is not taken for th
     if (answer == InlineAnswer::kDone) CHECK(result == 128 << 10);
     if (answer == InlineAnswer::kPartly) CHECK(result < 128 << 10);
   }
+}
+
+TEST_CASE("a page is believed to be in memory for some milliseconds, and no longer") {
+  constexpr int64_t kNowNs = int64_t{1} << 40;
+  const size_t page_bytes = aiox::kernel::page_size_bytes();
+  void* page = mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(page != MAP_FAILED);
+  const iovec vector = {static_cast<char*>(page) + 8, 512};
+  auto is_there = [&](int64_t after_ns) {
+    return aiox::kernel::is_resident_lately(&vector, 1, vector.iov_len, kNowNs + after_ns);
+  };
+  CHECK_FALSE(is_there(0));  // never touched
+  memset(page, 1, page_bytes);
+  CHECK(is_there(1'000));
+  REQUIRE(madvise(page, page_bytes, MADV_DONTNEED) == 0);
+  CHECK(is_there(1'000'000));
+  CHECK_FALSE(is_there(10'000'000));
+  munmap(page, page_bytes);
 }

@@ -99,9 +99,10 @@ bool Engine::open() {
          services[static_cast<unsigned>(ServiceId::kStreams)].open(this, ServiceId::kStreams, config.queue_max);
 }
 
-bool Engine::start_thread(void* (*entry)(void*), void* argument) {
+bool Engine::start_thread(void* (*entry)(void*), void* argument, bool is_joinable) {
   counters.thread_starts();
-  if (kernel::start_thread(entry, argument, kernel::kEngineStackBytes) == 0) return true;
+  auto* start = is_joinable ? kernel::start_joinable_thread : kernel::start_thread;
+  if (start(entry, argument, kernel::kEngineStackBytes) == 0) return true;
   counters.thread_did_not_start();
   return false;
 }

@@ -208,7 +208,8 @@ class Engine {
   // No thread could be had for a notification: a thread of ours that sleeps is woken to try again.
   void call_for_notifier();
   // Starts one of the engine's own threads, and counts it; it takes itself off threads_now. False: none can be had.
-  bool start_thread(void* (*entry)(void*), void* argument);
+  // is_joinable: it detaches itself before it ends, or is joined.
+  bool start_thread(void* (*entry)(void*), void* argument, bool is_joinable = false);
   // A thread of ours retires: if nothing is outstanding, so does the memory of what was.
   void give_back_memory();
   // Nothing has been in flight in the direct lane for a while.

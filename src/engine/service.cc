@@ -1,5 +1,7 @@
 #include "engine/service.h"
 
+#include <pthread.h>
+
 #include <cerrno>
 #include <new>
 
@@ -19,7 +21,6 @@ namespace {
 constexpr unsigned kBatchMax = 64;
 
 constexpr int64_t kStrandedRetryNs = 10'000'000;
-constexpr int64_t kThreadEndPollNs = 1'000'000;
 
 Request* request_of(Io* io) { return owner_of(io, &Request::io); }
 SharedIo* shared_of(Io* io) { return owner_of(io, &SharedIo::io); }
@@ -102,7 +103,7 @@ bool Service::start_worker() {
     }
     census_.fetch_add(Census::kAlive, std::memory_order_acq_rel);  // E-idle
   }
-  if (engine_->start_thread(Worker::thread_entry, worker)) return true;
+  if (engine_->start_thread(Worker::thread_entry, worker, true)) return true;
   census_.fetch_sub(Census::kAlive, std::memory_order_acq_rel);  // E-idle
   engine_->workers.free(worker);
   return false;
@@ -225,6 +226,7 @@ void Worker::run() {
   engine->give_back_memory();
   engine->counters.thread_ends();
   engine->workers.free(this);
+  pthread_detach(pthread_self());
 }
 
 // Takes files with work while there is room, and starts what they hand out. True: there may be more to take at once.
@@ -474,11 +476,11 @@ void Worker::answer(CancelTicket* ticket) {
 // takes the worker over and waits for that.
 void Worker::hand_over() {
   service_->enter_blocked();
-  dying_thread_id_ = static_cast<int>(kernel::raw_syscall(SYS_gettid));
+  dying_thread_ = pthread_self();
   service_->engine()->ring_refused(-EPERM, "io_uring_enter");
   service_->engine()->counters.threads_started.add();
   std::atomic<uint32_t> never{0};
-  while (kernel::start_thread(heir_entry, this, kernel::kEngineStackBytes) != 0) {
+  while (kernel::start_joinable_thread(heir_entry, this, kernel::kEngineStackBytes) != 0) {
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kStrandedRetryNs);
   }
 }
@@ -491,11 +493,8 @@ void* Worker::heir_entry(void* worker) {
 
 void Worker::inherit() {
   kernel::name_this_thread("aiox-worker");
-  std::atomic<uint32_t> never{0};
-  const long process_id = kernel::raw_syscall(SYS_getpid);
-  while (kernel::raw_syscall(SYS_tgkill, process_id, dying_thread_id_, 0) != -ESRCH) {
-    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kThreadEndPollNs);
-  }
+  // Joined, not asked for by its number: that may be another thread's by now, and to ask may be forbidden.
+  pthread_join(dying_thread_, nullptr);
   backend_ = &threads_;
   priority_ = {};
   while (CancelTicket* ticket = started_) {

@@ -4,6 +4,8 @@
 // worker is free, sleep when there is none, and retire after AIOX_IDLE_MS.
 #pragma once
 
+#include <pthread.h>
+
 #include "backend/io_uring.h"
 #include "backend/threads.h"
 #include "engine/ready_queue.h"
@@ -87,7 +89,7 @@ class Worker {
   bool is_helping_ = false;              // it serves in a caller, and not as the last resort
   bool is_counted_ = false;              // in the service's census; not while it serves in a caller
   bool is_ring_ = false;                 // began with a ring; written before the first request is taken, read by cancel
-  int dying_thread_id_ = 0;              // whose ring the heir waits to see gone
+  pthread_t dying_thread_ = {};              // whose ring the heir waits to see gone
   CancelTicket* started_ = nullptr;      // cancellations in the ring
   backend::IoUring ring_;
   backend::Threads threads_;

@@ -18,30 +18,38 @@
 namespace aiox::kernel {
 
 namespace {
-int create(void* (*entry)(void*), void* argument, size_t stack_bytes) {
+int create(void* (*entry)(void*), void* argument, size_t stack_bytes, int detach_state) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return EAGAIN;
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setdetachstate(&attributes, detach_state);
   if (stack_bytes != 0) pthread_attr_setstacksize(&attributes, stack_bytes);
   pthread_t thread;
   int error = pthread_create(&thread, &attributes, entry, argument);
   pthread_attr_destroy(&attributes);
   return error;
 }
-}  // namespace
 
-int start_thread(void* (*entry)(void*), void* argument, size_t stack_bytes) {
+int start(void* (*entry)(void*), void* argument, size_t stack_bytes, int detach_state) {
   if (has_own_table()) return -EAGAIN;  // it would be in this thread's, and serve the others
   int saved_errno = errno;
   sigset_t all, previous;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &previous);
-  int error = create(entry, argument, stack_bytes);
+  int error = create(entry, argument, stack_bytes, detach_state);
   // A program with a large static TLS needs more than our small stack (EINVAL): take its default then.
-  if (error == EINVAL && stack_bytes != 0) error = create(entry, argument, 0);
+  if (error == EINVAL && stack_bytes != 0) error = create(entry, argument, 0, detach_state);
   pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   errno = saved_errno;
   return error == 0 ? 0 : -EAGAIN;
+}
+}  // namespace
+
+int start_thread(void* (*entry)(void*), void* argument, size_t stack_bytes) {
+  return start(entry, argument, stack_bytes, PTHREAD_CREATE_DETACHED);
+}
+
+int start_joinable_thread(void* (*entry)(void*), void* argument, size_t stack_bytes) {
+  return start(entry, argument, stack_bytes, PTHREAD_CREATE_JOINABLE);
 }
 
 void name_this_thread(const char* name) { raw_syscall(SYS_prctl, PR_SET_NAME, as_argument(name)); }

@@ -13,6 +13,9 @@ namespace aiox::kernel {
 // Thread: any. errno kept. Returns 0 or -EAGAIN (RLIMIT_NPROC, cgroup pids, memory).
 int start_thread(void* (*entry)(void*), void* argument, size_t stack_bytes);
 
+// The same, not detached: another thread joins it, or it detaches itself before it ends.
+int start_joinable_thread(void* (*entry)(void*), void* argument, size_t stack_bytes);
+
 // Names the calling thread as ps -L and gdb show it: at most 15 characters.
 void name_this_thread(const char* name);
 

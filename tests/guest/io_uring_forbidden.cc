@@ -1,5 +1,6 @@
 // io_uring_forbidden.cc - where io_uring is refused (container profiles, kernel.io_uring_disabled, old kernels), before
 // the first request or from the middle of a run, AIO works all the same and the reason can be read.
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +70,28 @@ GUEST_PROPERTY(aio_works_when_io_uring_is_forbidden_in_the_middle) {
   load.finish();
   work();
   sleep_ms(1500);  // workers retired meanwhile; new ones find the door shut
+  work();
+}
+
+// Who takes over from a ring's thread has to see it gone. Its number may be another thread's at once: who asks for it
+// is told that it is there.
+GUEST_PROPERTY(aio_works_when_io_uring_is_forbidden_and_threads_numbers_are_used_again) {
+  use_aio_a_little();
+  int ends[2][2];
+  Request reads[2] = {Request(8), Request(8)};
+  for (unsigned i = 0; i < 2; ++i) {
+    CHECK(pipe2(ends[i], O_CLOEXEC) == 0);
+    reads[i].read(ends[i][0], 0);
+  }
+  sleep_ms(20);  // they wait in the ring
+  refuse_io_uring(EPERM);
+  CHECK(refuse_system_calls({SYS_tgkill, SYS_tkill}, 0));
+  // The end of the first brings the ring's thread out of the kernel, and it cannot go back for the second.
+  for (unsigned i = 0; i < 2; ++i) {
+    CHECK(write(ends[i][1], "01234567", 8) == 8);
+    CHECK(reads[i].wait() == 0 && aio_return(&reads[i].block) == 8);
+    sleep_ms(20);
+  }
   work();
 }
 

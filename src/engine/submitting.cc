@@ -154,7 +154,9 @@ int Engine::submit(const Submission& submission) {
 
   // From here on the number is used later. The direct lane's reads are the exception: the kernel has the file at once.
   kernel::FileStatus status;
-  if (submission.opcode != Opcode::kRead || !file->can_go_direct()) {
+  const bool is_kernels_at_once = submission.opcode == Opcode::kRead && file->can_go_direct() && config.is_direct_enabled &&
+                                  is_direct_usable();
+  if (!is_kernels_at_once) {
     file = file_now(file, submission.fd, &status, &error);
     if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   }

@@ -28,7 +28,8 @@ uint64_t token_of(const Opening& opening, uint64_t place) {
 
 // Whether ECANCELED, or the end of a pipe, may be its answer.
 bool may_be_cancelled(const Chain& chain, const Op& op) {
-  return op.is_cancelled.load() || chain.opening->is_over.load();
+  const bool is_lost = op.what == Do::kRead && chain.opening->may_lose_reads;
+  return op.is_cancelled.load() || is_lost || chain.opening->is_over.load();
 }
 
 long get_events(aio_context_t context, long least, long most, io_event* events, const timespec* limit) {
@@ -111,6 +112,7 @@ void Actor::begin(Rng& rng) {
       case Kind::kTail: begin_tail(*free_chain, slot.fd, rng); break;
       case Kind::kPipe: begin_pipe(*free_chain, slot.fd, rng); break;
     }
+    if (free_chain->count > 0) slot.opening->chains.fetch_add(1);
   }
   slot.unshare();
 }
@@ -267,6 +269,7 @@ bool Actor::finish(Chain& chain) {
     if (chain.ops[i].result == -ECANCELED) cancelled.fetch_add(1, std::memory_order_relaxed);
     chain.ops[i].state.store(State::kNone);
   }
+  chain.opening->chains.fetch_sub(1);
   progress.fetch_add(1, std::memory_order_relaxed);
   return true;
 }

@@ -25,6 +25,7 @@
 
 #include "../support/slow_file.h"
 #include "cross_actor.h"
+#include "cross_bystander.h"
 
 namespace {
 
@@ -38,6 +39,11 @@ unsigned g_stall_seconds = 60;
 bool g_has_slow = true;
 std::vector<std::unique_ptr<Actor>> g_actors;
 std::atomic<bool> g_is_over{false};
+Bystander g_bystander;
+
+// A file is let go when the bystander has made so many rounds; that it has to within this time.
+constexpr uint64_t kRoundsPerHold = 3;
+constexpr auto kBystanderMax = std::chrono::seconds(20);
 
 void on_poke(int) {
   const int error = errno;
@@ -57,10 +63,31 @@ void handle(int signal, void (*handler)(int)) {
   sigaction(signal, &action, nullptr);
 }
 
+// Has the slow file hang, or goes on.
+class Hold {
+ public:
+  void change(bool is_held) {
+    if (is_held_ && g_bystander.rounds.load() < rounds_ + kRoundsPerHold) {
+      if (Clock::now() - since_ > kBystanderMax) fail("a file that hangs keeps one waiting who has to do with others only");
+      return;
+    }
+    hold_slow(is_held);
+    is_held_ = is_held;
+    rounds_ = g_bystander.rounds.load();
+    since_ = Clock::now();
+  }
+
+ private:
+  bool is_held_ = false;
+  uint64_t rounds_ = 0;
+  Clock::time_point since_;
+};
+
 // Sends the signals, and makes the slow file hang and fail.
 void disturb() {
   Rng rng(g_seed, 1000, 0);
   uint64_t round = 0;
+  Hold hold;
   while (!g_is_over) {
     usleep(static_cast<useconds_t>(100 + rng.below(300)));
     for (auto& actor : g_actors) {
@@ -69,7 +96,7 @@ void disturb() {
       if (rng.chance(30)) pthread_kill(actor->thread, SIGUSR1);
     }
     if (!g_has_slow || ++round % 50 != 0) continue;
-    hold_slow(rng.chance(50));
+    hold.change(rng.chance(50));
     fail_slow(rng.chance(50) ? static_cast<int64_t>(rng.below(kFailingBlocks) * kBlockBytes) : -1);
   }
   hold_slow(false);
@@ -162,10 +189,12 @@ int main(int argc, char** argv) {
   handle(SIGUSR2, on_jump);
   const char* scratch = getenv("AIOX_TEST_SCRATCH");
   make_files(scratch != nullptr ? scratch : ".", g_has_slow);
+  g_bystander.prepare(scratch != nullptr ? scratch : ".");
   for (unsigned i = 0; i < g_threads; ++i) g_actors.push_back(std::make_unique<Actor>(i));
   std::vector<std::thread> threads;
   for (auto& actor : g_actors) actor->prepare();
   for (auto& actor : g_actors) threads.emplace_back([&actor] { actor->run(g_seed, g_operations / g_threads); });
+  std::thread bystander([] { g_bystander.run(g_seed, g_is_over); });
   std::thread disturber(disturb);
   std::thread watcher(watch);
   // No thread goes while signals are sent to it.
@@ -174,6 +203,7 @@ int main(int argc, char** argv) {
   }
   g_is_over = true;
   disturber.join();
+  bystander.join();
   watcher.join();
   for (std::thread& thread : threads) thread.join();
   check_files();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -90,6 +91,18 @@ int open_any(Rng& rng, Opening** opening) {
   const int fd = open_file(file);
   if (fd < 0) fail("open %s: %s", file.path.c_str(), strerror(errno));
   return fd;
+}
+
+// By an instruction of the program's own, which no library sees. False: not here, or it has failed.
+bool dup3_unseen([[maybe_unused]] int from, [[maybe_unused]] int to) {
+#if defined(__x86_64__)
+  long result = SYS_dup3;
+  register long flags asm("rdx") = O_CLOEXEC;
+  asm volatile("syscall" : "+a"(result) : "D"(long{from}), "S"(long{to}), "r"(flags) : "rcx", "r11", "memory");
+  return result == to;
+#else
+  return false;
+#endif
 }
 
 // What is open at the slot is about to go. Before the call: it is then that its requests may be cancelled.
@@ -216,6 +229,21 @@ void change(Slot& slot, Rng& rng) {
     ended(before);
     return;
   }
+  // Nothing is outstanding: the rest, between the look at a number and its use, nobody can close.
+  if (how >= 90 && before->chains == 0 && (g_without & kWithoutUnseen) == 0) {
+    Opening* next = nullptr;
+    const int fd = open_any(rng, &next);
+    if (dup3_unseen(fd, slot.fd)) {
+      begin_end(slot);
+      ended(before);
+      next->may_lose_reads = before->file->is_direct || before->may_lose_reads;
+      slot.opening = next;
+    } else {
+      ended(next);
+    }
+    ::close(fd);
+    return;
+  }
   if (how < 50) {  // refused: nothing changes, and no request ends
     if ((g_without & kWithoutRefused) != 0) return;
     if (dup2(9999, slot.fd) != -1 || dup3(slot.fd, slot.fd, 0) != -1) fail("dup2 of nothing");
@@ -230,6 +258,8 @@ void change(Slot& slot, Rng& rng) {
   ended(before);
   slot.opening = next;
 }
+
+int open_slow() { return g_slow != nullptr ? g_slow->open(O_RDWR) : -1; }
 
 void hold_slow(bool is_held) {
   if (g_slow == nullptr) return;

@@ -50,6 +50,10 @@ struct File {
 struct Opening {
   File* file = nullptr;
   std::atomic<bool> is_over{false};  // from here on its requests may end with ECANCELED
+  std::atomic<int> chains{0};        // that have begun and are not finished
+  // Its number was an O_DIRECT file's, and changed hands unseen: reads are handed to the kernel without another look, and
+  // end with ECANCELED where that refuses them.
+  bool may_lose_reads = false;
   // Of a pipe.
   int feed_fd = -1;
   std::atomic<bool> is_read{false};  // one reader at a time
@@ -97,6 +101,8 @@ enum Without : unsigned {
   kWithoutNative = 256,
   kWithoutPipes = 512,
   kWithoutReopening = 1024,  // freopen
+  kWithoutUnseen = 2048,     // what the library cannot see: system calls by instruction
+  kWithoutTables = 4096,     // threads with descriptor tables of their own
 };
 extern unsigned g_without;
 
@@ -117,6 +123,7 @@ void close_slot(Slot& slot, Rng& rng);
 // Signal-safe: by close() only; false: a stream's number.
 bool close_in_handler(Slot& slot);
 
+int open_slow();  // -1: there is none
 void hold_slow(bool is_held);
 void fail_slow(int64_t offset);
 constexpr size_t kFailingBlocks = 4;  // of the slow file: the others never fail

@@ -211,6 +211,7 @@ Io* IoUring::take_unsubmitted() {
   const io_uring_sq& queue = ring_.get()->sq;
   if (!is_salvaging_) {
     is_salvaging_ = true;
+    // acquire: with the kernel's release of the head, once it has taken the entries before it
     salvaged_entry_ = std::atomic_ref<unsigned>(*queue.khead).load(std::memory_order_acquire);
   }
   while (salvaged_entry_ != queue.sqe_tail) {

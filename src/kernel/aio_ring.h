@@ -42,7 +42,7 @@ class AioRing {
   }
   // Copies event number `index`. False: it has not arrived. The copy is good if the head has not moved past it since.
   bool peek(uint64_t index, io_event* event) const;
-  // Gives the kernel the room of all events before number `index`.
+  // Gives the kernel the room of all events before number `index`. release: they have been copied before it fills it.
   void set_head(uint64_t index) {
     head_word().store(static_cast<uint32_t>(index % event_count_), std::memory_order_release);
   }

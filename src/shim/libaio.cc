@@ -143,7 +143,7 @@ void finish_at_exit(void*) {
 
 void register_exit() {
   static std::atomic<bool> is_registered{false};  // once for a process and its children
-  if (is_registered.exchange(true, std::memory_order_relaxed)) return;
+  if (is_registered.exchange(true, std::memory_order_relaxed)) return;  // relaxed: it only picks one caller
   __cxa_atexit(finish_at_exit, nullptr, nullptr);
   __cxa_at_quick_exit(finish_at_exit, nullptr);
 }

@@ -81,19 +81,20 @@ Token token_of(const aiocb* control_block) {
 void begin(void* block, Token token) {
   auto* control_block = static_cast<aiocb*>(block);
   control_block->__abs_prio = static_cast<int>(Engine::current_epoch());
+  // E-status: a thread that sees the token sees the epoch too
   state_word(control_block).store(in_progress(token), std::memory_order_release);
 }
 
 bool publish(engine::Request* request, int64_t result) {
-  // E-status: the last access to the block. seq_cst, for E-wait (see Engine::publish). Only from this very request's
-  // state: a signal handler may have published for the thread it interrupted, and the block be in other use by now.
   int64_t expected = in_progress(request->token);
   auto* control_block = static_cast<aiocb*>(request->control_block);
+  // E-status: the last access to the block. seq_cst, for E-wait (see Engine::publish). Only from this very request's
+  // state: a signal handler may have published for the thread it interrupted, and the block be in other use by now.
   return state_word(control_block).compare_exchange_strong(expected, result, std::memory_order_seq_cst);
 }
 
 void answer_block(aiocb* control_block, int64_t result) {
-  state_word(control_block).store(result, std::memory_order_release);
+  state_word(control_block).store(result, std::memory_order_release);  // E-status: answered in the call
 }
 
 void answer(const engine::Submission& submission, int64_t result) {

@@ -310,7 +310,7 @@ void Recorder::settle_alike(ThreadFigures* figures) {
     return;
   }
   const uint64_t bytes = figures->alike_bytes.load(kFigure);
-  figures->sequence.fetch_add(1, std::memory_order_acq_rel);
+  figures->sequence.fetch_add(1, std::memory_order_acq_rel);  // E-stats
   figures->alike_operations.store(0, kFigure);
   figures->alike_bytes.store(0, kFigure);
   add(figures->sizes[alike.kind][alike.size_cell], operations);
@@ -320,7 +320,7 @@ void Recorder::settle_alike(ThreadFigures* figures) {
   add(served.bytes, bytes);
   add(figures->files[alike.file].operations, operations);
   add(figures->files[alike.file].bytes, bytes);
-  figures->sequence.fetch_add(1, std::memory_order_acq_rel);
+  figures->sequence.fetch_add(1, std::memory_order_acq_rel);  // E-stats
 }
 
 void Recorder::answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result) {

@@ -21,8 +21,8 @@ namespace {
 // user_data: the address of an Io; of a Cancellation with the low bit set; or kWakeTag.
 constexpr uint64_t kWakeTag = 2;
 constexpr uint64_t kCancelBit = 1;
-constexpr int64_t kSalvageLookNs = 1'000'000;
-constexpr int64_t kSalvageOverflowNs = 200'000'000;
+constexpr int64_t kTakeoverLookNs = 1'000'000;
+constexpr int64_t kTakeoverOverflowNs = 200'000'000;
 
 // Answers of io_uring_enter that the next one will give too.
 bool is_final(int error) {
@@ -53,7 +53,7 @@ int IoUring::open(std::atomic<uint32_t>* wake_word, const char** step) {
   is_broken_ = false;
   in_flight_ = bounded_in_flight_ = 0;
   answered_ = nullptr;
-  is_salvaging_ = false;
+  is_taken_over_ = false;
   return ring_.open(step);
 }
 
@@ -62,7 +62,7 @@ io_uring_sqe* IoUring::next_entry() {
   while (entry == nullptr) {
     if (is_broken_ || is_final(submit(false, false))) {
       is_broken_ = true;
-      return &discarded_;  // never submitted: salvage() finds that the unit was not carried out
+      return &discarded_;  // never submitted: the takeover finds that the unit was not carried out
     }
     entry = io_uring_get_sqe(ring_.get());
   }
@@ -209,14 +209,14 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
 // Takes out of the flight what the kernel never took from the submission queue, one at a time. nullptr: no more.
 Io* IoUring::take_unsubmitted() {
   const io_uring_sq& queue = ring_.get()->sq;
-  if (!is_salvaging_) {
-    is_salvaging_ = true;
+  if (!is_taken_over_) {
+    is_taken_over_ = true;
     // acquire: with the kernel's release of the head, once it has taken the entries before it
-    salvaged_entry_ = std::atomic_ref<unsigned>(*queue.khead).load(std::memory_order_acquire);
+    takeover_entry_ = std::atomic_ref<unsigned>(*queue.khead).load(std::memory_order_acquire);
   }
-  while (salvaged_entry_ != queue.sqe_tail) {
-    uint64_t data = queue.sqes[salvaged_entry_ & queue.ring_mask].user_data;
-    salvaged_entry_++;
+  while (takeover_entry_ != queue.sqe_tail) {
+    uint64_t data = queue.sqes[takeover_entry_ & queue.ring_mask].user_data;
+    takeover_entry_++;
     if (data != kWakeTag && (data & kCancelBit) == 0) return reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
   }
   return nullptr;
@@ -240,13 +240,13 @@ Io* IoUring::salvage() {
     if (io_uring_cq_ready(ring_.get()) == 0 || io_uring_peek_cqe(ring_.get(), &completion) != 0) {
       // More cancelled streams than the ring has room for: the kernel drops the completions that did not fit.
       bool is_overflown = io_uring_cq_has_overflow(ring_.get());
-      if (is_overflown && kernel::monotonic_now_ns() - since_ns > kSalvageOverflowNs) {
+      if (is_overflown && kernel::monotonic_now_ns() - since_ns > kTakeoverOverflowNs) {
         Io* io = flight_.pop_front();
         io->result = total_result(*io, -EAGAIN);
         return io;
       }
       std::atomic<uint32_t> never{0};
-      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kSalvageLookNs);
+      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kTakeoverLookNs);
       continue;
     }
     uint64_t data = completion->user_data;

@@ -36,7 +36,7 @@ class IoUring final : public Backend {
 
   // The kernel has begun to refuse the ring (a seccomp filter set since): nothing can be started or reaped any more.
   // Units in flight end when the owning thread does: its exit cancels them or waits for them, and the completions still
-  // land in the ring's memory. The thread that takes over calls salvage() after that.
+  // land in the ring's memory, from which the thread that takes over collects them.
   bool is_broken() const { return is_broken_; }
   // Gives out one unit that was in flight, with its result; -EAGAIN: not carried out. nullptr: there are no more, and
   // the ring's memory is free. Blocks: until the kernel has ended the units that it had begun.
@@ -60,8 +60,8 @@ class IoUring final : public Backend {
   bool is_broken_ = false;
   base::IntrusiveList<Io, &Io::flight_link> flight_;
   base::IntrusiveList<Io, &Io::flight_link> discarded_units_;  // started when the ring was broken
-  bool is_salvaging_ = false;
-  unsigned salvaged_entry_ = 0;     // submission entries before this one have been looked at
+  bool is_taken_over_ = false;
+  unsigned takeover_entry_ = 0;     // submission entries before this one have been looked at
   unsigned in_flight_ = 0;          // all units
   unsigned bounded_in_flight_ = 0;  // of them those on seekable files
   Cancellation* answered_ = nullptr;

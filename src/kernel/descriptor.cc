@@ -198,7 +198,7 @@ int leave_descriptor_table() {
   return 0;
 }
 
-int open_again(int fd, int extra_flags) {
+int open_again(int fd, int more_flags) {
   // The flags of the process's descriptor: this thread's table has another behind the number, or none.
   char name[64], text[256];
   snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
@@ -213,7 +213,7 @@ int open_again(int fd, int extra_flags) {
   const int flags = static_cast<int>(strtoul(line + 6, nullptr, 8));
   snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
   return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, as_argument(name),
-                                      (flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | O_CLOEXEC | extra_flags));
+                                      (flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | O_CLOEXEC | more_flags));
 }
 
 void close_descriptor(int fd) { raw_syscall(SYS_close, fd); }

@@ -1,4 +1,4 @@
-// descriptor.h - what kind of file a descriptor stands for, as far as it decides a request's road.
+// descriptor.h - what kind of file a descriptor stands for, as far as it decides a request's route.
 //
 // Thread: any. Blocks: bounded (fstat of a network file system may ask its server once). errno kept.
 #pragma once
@@ -73,9 +73,9 @@ int file_traits(int fd, FileTraits* traits);
 // stderr. What the thread starts from then on shares that table.
 int leave_descriptor_table();
 
-// Opens the process's descriptor `fd` once more, with the access mode and O_SYNC of the first and `extra_flags`, in the
+// Opens the process's descriptor `fd` once more, with the access mode and O_SYNC of the first and `more_flags`, in the
 // calling thread's table. The number, or -errno; -ENOENT without /proc. Blocks: bounded.
-int open_again(int fd, int extra_flags);
+int open_again(int fd, int more_flags);
 void close_descriptor(int fd);
 
 // Whether dup2(2) of `from` to the open descriptor `to`, and close_range(2), would do what they are asked: nothing is

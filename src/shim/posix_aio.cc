@@ -246,7 +246,7 @@ class BlocksWaiter final : public engine::Waiter {
     if (pending_count == 1) {
       Engine::Serve how = may_block ? Engine::Serve::kBlock : Engine::Serve::kTry;
       if (engine()->try_serve(servable, how) == Engine::Served::kDone) return true;
-    } else if (serve_in_order(engine()->place_of(servable), may_block)) {
+    } else if (help_in_order(engine()->place_of(servable), may_block)) {
       return true;
     }
     for (int i = 0; i < count_; i++) {
@@ -267,7 +267,7 @@ class BlocksWaiter final : public engine::Waiter {
 
   // Carries out the oldest requests of that place, one after the other: all that are ready, and, if none of the list
   // is, the one that will be ready first. True: one of the list has ended.
-  bool serve_in_order(Engine::Place place, bool may_block) {
+  bool help_in_order(Engine::Place place, bool may_block) {
     for (int served_count = 0; served_count < kServedMax;) {
       Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
       if (served == Engine::Served::kMissed && may_block && !is_done()) {

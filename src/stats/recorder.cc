@@ -169,7 +169,7 @@ void Recorder::begin_process(ProcessFigures* figures) {
   figures->begin_ns = clock_ns(CLOCK_MONOTONIC);
   figures->begin_ticks = read_ticks(is_counter_);
   copy_program_name(figures->name, sizeof figures->name);
-  life_ = figures->begin_ns | 1;
+  generation_ = figures->begin_ns | 1;
   figures->is_live.store(1, std::memory_order_release);  // E-stats
   figures_ = figures;
 }
@@ -199,11 +199,11 @@ void Recorder::take_place() {
   place.is_alone = found != nullptr;
   place.figures = found != nullptr ? found : &figures_->threads[kSharedThread];
   // In a child of fork the calls so far were the parent's.
-  place.calls_seen = place.life != 0 ? kernel::t_system_calls : 0;
+  place.calls_seen = place.generation != 0 ? kernel::t_system_calls : 0;
   place.untimed_left = place.untimed_count = 0;
   place.file = kNoFile;
   place.last_alike = 0;
-  place.life = life_;
+  place.generation = generation_;
 }
 
 void Recorder::count_calls(ThreadFigures* figures) {

@@ -29,7 +29,7 @@ struct Asked {
 
 // The state of a thread between the calls below. initial-exec, so it takes no allocation.
 struct ThreadPlace {
-  uint64_t life;           // Recorder::life_ of the engine that the rest is of: not the parent's, in a child of fork
+  uint64_t generation;     // Recorder::generation_ that the rest is of: in a child of fork not the parent's
   ThreadFigures* figures;
   uint64_t start_ticks;    // of the submission under way; 0: it is not timed, unless it turns out to take longer
   uint64_t calls_seen;     // kernel::t_system_calls that have been counted
@@ -85,7 +85,7 @@ class Recorder {
 
  private:
   ThreadFigures* here() {
-    if (t_place.life != life_) [[unlikely]] take_place();
+    if (t_place.generation != generation_) [[unlikely]] take_place();
     return t_place.figures;
   }
   void take_place();
@@ -103,7 +103,7 @@ class Recorder {
   uint32_t free_file(ThreadFigures* own);
 
   ProcessFigures* figures_ = nullptr;
-  uint64_t life_ = 0;
+  uint64_t generation_ = 0;
   uint64_t threads_before_ = 0;  // that predecessors in this place had started
   bool is_counter_ = false;
   kernel::Mutex files_mu_;  // taking a place for a file

@@ -26,7 +26,8 @@ endif()
 set(AIOX_TEST_SCRATCH ${PROJECT_BINARY_DIR}/scratch)
 file(MAKE_DIRECTORY ${AIOX_TEST_SCRATCH})
 
-set(AIOX_TSAN "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+set(AIOX_TSAN "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4")
+string(APPEND AIOX_TSAN ":suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 # For cases that fork while threads exist, on purpose.
 set(AIOX_TSAN_FORKING "${AIOX_TSAN}:die_after_fork=0")
 set(AIOX_TEST_ENVIRONMENT

@@ -3,7 +3,8 @@
 # shellcheck shell=bash
 
 if [[ -t 1 && ${TERM:-dumb} != dumb && -z ${NO_COLOR:-} ]]; then
-  BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' DIM=$'\e[2m' PLAIN=$'\e[0m' CLEAR_LINE=$'\r\e[K' IS_TERMINAL=1
+  BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' DIM=$'\e[2m' PLAIN=$'\e[0m' CLEAR_LINE=$'\r\e[K' \
+    IS_TERMINAL=1
 else
   BOLD='' RED='' GREEN='' YELLOW='' DIM='' PLAIN='' CLEAR_LINE='' IS_TERMINAL=0
 fi

@@ -16,7 +16,8 @@ for name in "$@"; do
   *@*) pattern="^ *U ${name%@*}(64)?@${name#*@}\$" ;;
   *) pattern="^ *U $name(64)?(@.*)?\$" ;;
   esac
-  echo "$bound" | grep -Eq "$pattern" || fail "$program is not bound to $name but to: $(echo "$bound" | grep -E 'aio_|lio_')"
+  echo "$bound" | grep -Eq "$pattern" ||
+    fail "$program is not bound to $name but to: $(echo "$bound" | grep -E 'aio_|lio_')"
 done
 
 out=$("$program") || fail "on libc: $out"

@@ -15,5 +15,6 @@ for name in $needed; do
   esac
 done
 # What ldd adds are the dependencies of dependencies.
-extra=$(ldd "$1" | sed 's/^[ \t]*//' | grep -Ev '^(linux-vdso|linux-gate|libc\.so|/.*/ld-linux|/.*/ld64|ld-linux)' || true)
+extra=$(ldd "$1" | sed 's/^[ \t]*//' | grep -Ev '^(linux-vdso|linux-gate|libc\.so|/.*/ld-linux|/.*/ld64|ld-linux)' ||
+  true)
 [ -z "$extra" ] || { echo "FAILED: ldd shows more than libc: $extra"; exit 1; }

@@ -12,7 +12,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 
-cmake --install "$build" --prefix "$work/first" >"$work/install.log" || { cat "$work/install.log"; fail "cmake --install"; }
+cmake --install "$build" --prefix "$work/first" >"$work/install.log" ||
+  { cat "$work/install.log"; fail "cmake --install"; }
 mv "$work/first" "$work/moved"
 prefix=$work/moved
 (cd "$prefix" && find . ! -type d | sort)
@@ -64,11 +65,13 @@ esac
 if [ -x "$prefix/bin/aiox" ]; then
   echo "-- the command"
   "$prefix/bin/aiox" --version
-  "$prefix/bin/aiox" doctor | grep "^preload .*$lib/libaiox-preload\.so (aiox " || fail "aiox doctor does not find the library of its prefix"
+  "$prefix/bin/aiox" doctor | grep "^preload .*$lib/libaiox-preload\.so (aiox " ||
+    fail "aiox doctor does not find the library of its prefix"
   [ -e "$prefix/share/zsh/site-functions/_aiox" ] || fail "no completion for zsh"
   # Where bash-completion looks for it, by the command's name; it works without bash-completion.
   # shellcheck disable=SC2016  # expanded by the other shell
-  bash -c '. "$1/share/bash-completion/completions/aiox" && complete -p aiox && COMP_LINE="$1/bin/aiox doc" COMP_WORDS=("$1/bin/aiox" doc) \
+  bash -c '. "$1/share/bash-completion/completions/aiox" && complete -p aiox &&
+    COMP_LINE="$1/bin/aiox doc" COMP_WORDS=("$1/bin/aiox" doc) \
     COMP_CWORD=1 && _aiox && [ "${COMPREPLY[*]}" = doctor ]' - "$prefix" || fail "completion for bash"
   # It finds the preload library of its own prefix.
   "$prefix/bin/aiox" run -- sh -c "printf '%s\n' \"\$LD_PRELOAD\"" | grep -qxF "$lib/libaiox-preload.so" ||

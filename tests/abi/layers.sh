@@ -32,13 +32,15 @@ may cli stats base
 # src/cli/bench/worker and src/cli/doctor/trial are programs for these interfaces, like any other.
 for folder in base kernel stats backend engine cli; do
   [ -d "$folder" ] || continue
-  found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"](aio|libaio)\.h[>"]' "$folder" | grep -Ev '^cli/(bench/worker|doctor/trial)/' || true)
+  found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"](aio|libaio)\.h[>"]' "$folder" |
+    grep -Ev '^cli/(bench/worker|doctor/trial)/' || true)
   [ -z "$found" ] || complain "only src/shim may include <aio.h> or <libaio.h>:
 $found"
 done
 
 # An include written "file.h" would slip past the rule above.
-found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"[^/"]+"' base kernel stats backend engine shim cli 2>/dev/null || true)
+found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"[^/"]+"' base kernel stats backend engine shim cli \
+  2>/dev/null || true)
 [ -z "$found" ] || complain "includes of our own files name their folder:
 $found"
 exit $status

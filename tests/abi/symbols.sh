@@ -13,12 +13,13 @@ libaio.so*) kind='drop-in' ;;
 esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-awk -v kind=$kind '!/^#/ && NF && (NF == 1 || ("," $2 ",") ~ ("," kind ",")) { print $1 }' "$list" | LC_ALL=C sort >"$work/documented"
+awk -v kind=$kind '!/^#/ && NF && (NF == 1 || ("," $2 ",") ~ ("," kind ",")) { print $1 }' "$list" |
+  LC_ALL=C sort >"$work/documented"
 # A version node (type A) is not a name anybody can call.
 nm -D --defined-only "$1" | awk '$2 != "A" { print $3 }' | LC_ALL=C sort >"$work/visible"
 if ! diff "$work/documented" "$work/visible" >"$work/difference"; then
-  sed -n "s/^</FAILED: listed in docs\/symbols.txt, not defined:/p; s/^>/FAILED: defined, not listed in docs\/symbols.txt:/p" \
-    "$work/difference"
+  sed -n "s/^</FAILED: listed in docs\/symbols.txt, not defined:/p
+    s/^>/FAILED: defined, not listed in docs\/symbols.txt:/p" "$work/difference"
   exit 1
 fi
 echo "$(wc -l <"$work/visible") names"

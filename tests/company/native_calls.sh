@@ -8,7 +8,8 @@ strace -o "$work/trace" true 2>/dev/null || skip "ptrace is not allowed here"
 unset AIOX_BACKEND AIOX_DIRECT
 requests=8000
 status=0
-timeout 60 strace -f -c -U name,calls -o "$work/counts" -E "LD_PRELOAD=$AIOX_TEST_PRELOAD" "$1" $requests >"$work/out" || status=$?
+timeout 60 strace -f -c -U name,calls -o "$work/counts" -E "LD_PRELOAD=$AIOX_TEST_PRELOAD" "$1" $requests \
+  >"$work/out" || status=$?
 if [ "$status" -eq 77 ]; then
   cat "$work/out"
   exit 77
@@ -22,8 +23,10 @@ total=$(awk '$2 ~ /^[0-9]+$/ && $1 != "total" { n += $2 } END { print n + 0 }' "
 in_lane=$(calls io_submit)
 slept=$(($(calls io_pgetevents) + $(calls io_getevents)))
 [ "$in_lane" -gt 0 ] || skip "no direct lane here"
-echo "$submits submissions: $in_lane io_submit; $waits waits: $slept sleeps in the kernel; $((total - in_lane - slept)) others"
+echo "$submits submissions: $in_lane io_submit; $waits waits: $slept sleeps in the kernel;" \
+  "$((total - in_lane - slept)) others"
 # A submission that the device has no room for goes on to a worker, and the sleeper may be woken for less than it wants.
 [ "$in_lane" -le $((submits + submits / 10 + 20)) ] || fail "$in_lane calls of io_submit for $submits submissions"
 [ "$slept" -le $((waits + waits / 5 + 50)) ] || fail "$slept sleeps for $waits waits"
-[ $((total - in_lane - slept)) -le $((requests / 10)) ] || fail "$((total - in_lane - slept)) other calls for $requests requests"
+[ $((total - in_lane - slept)) -le $((requests / 10)) ] ||
+  fail "$((total - in_lane - slept)) other calls for $requests requests"

@@ -12,7 +12,8 @@ folder=$PWD
 . /etc/os-release
 echo "deb-src http://deb.debian.org/debian ${VERSION_CODENAME:-bookworm} main" >sources.list
 apt() {
-  apt-get -q -o APT::Sandbox::User=root -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+  apt-get -q -o APT::Sandbox::User=root -o Dir::Etc::sourcelist="$folder/sources.list" \
+    -o Dir::Etc::sourceparts=/dev/null \
     -o Dir::State::lists="$folder/lists" "$@"
 }
 apt update

@@ -140,7 +140,8 @@ answered_by_aiox() {
 stress_ng() {
   stressor=$1 what=$2 seconds=$3
   shift 3
-  if ! under_aiox stress-ng "--$stressor" 4 "$@" --verify --timeout "${seconds}s" --metrics-brief --temp-path "$work"; then
+  if ! under_aiox stress-ng "--$stressor" 4 "$@" --verify --timeout "${seconds}s" --metrics-brief \
+    --temp-path "$work"; then
     fail_with_output "stress-ng, $what: status $status"
   fi
   if grep -a -q 'fail:\|stressor skipped\|stressor terminated\|unsuccessful run' "$work/out" "$work/err"; then

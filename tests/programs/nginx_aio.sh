@@ -130,7 +130,8 @@ ask_for_all() {
 leave() {
   kill -QUIT "$(cat pid)"
   finish_under_aiox || fail_with_output "nginx: status $status"
-  if grep -a '\[alert\]\|\[crit\]\|\[error\]\|\[emerg\]\|exited on signal' err; then fail_with_output "nginx has complaints"; fi
+  if grep -a '\[alert\]\|\[crit\]\|\[error\]\|\[emerg\]\|exited on signal' err; then fail_with_output \
+    "nginx has complaints"; fi
   answered_by_aiox "$1" "$2"
   rm -f pid
 }

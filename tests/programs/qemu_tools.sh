@@ -72,7 +72,8 @@ truncate -s %4096 source.raw
 size=$(stat -c %s source.raw)
 qemu-img create -q -f qcow2 there.qcow2 "$size"
 truncate -s "$size" back.raw
-qemu qemu-img convert -n -m 8 -W --image-opts --target-image-opts "$(native raw source.raw)" "$(native qcow2 there.qcow2)"
+qemu qemu-img convert -n -m 8 -W --image-opts --target-image-opts "$(native raw source.raw)" \
+  "$(native qcow2 there.qcow2)"
 qemu-img check -q there.qcow2 || fail "there.qcow2 is damaged"
 qemu qemu-img convert -n -m 8 -W --image-opts --target-image-opts "$(native qcow2 there.qcow2)" "$(native raw back.raw)"
 cmp source.raw back.raw || fail "raw to qcow2 and back"
@@ -182,10 +183,12 @@ for direction in write read; do
     third $number $direction $file >client.$number 2>&1 &
     clients="$clients $!"
   done
-  for client in $clients; do wait "$client" || { cat client.*; fail_with_output "a client of qemu-nbd: status $?"; }; done
+  for client in $clients; do wait "$client" ||
+    { cat client.*; fail_with_output "a client of qemu-nbd: status $?"; }; done
 done
 cmp disk.expected disk.back || fail "what has gone through qemu-nbd"
-timeout 60 qemu-img bench -f raw -c 1000 -d 64 -s 4096 "$url" >client.0 2>&1 || { cat client.0; fail "bench by qemu-nbd"; }
+timeout 60 qemu-img bench -f raw -c 1000 -d 64 -s 4096 "$url" >client.0 2>&1 ||
+  { cat client.0; fail "bench by qemu-nbd"; }
 kill -TERM "$(cat pid)"
 finish_under_aiox || fail_with_output "qemu-nbd: status $status"
 cmp disk.expected disk || fail "what qemu-nbd has written"

@@ -41,7 +41,8 @@ administer --op bind --mode target --tid 1 -I ALL
 one=iscsi://127.0.0.1:$port/$target/1
 two=iscsi://127.0.0.1:$port/$target/2
 if ! timeout 30 qemu-img info "$one" >reached 2>&1; then
-  if grep -q 'Unknown protocol\|iscsi.* module' reached; then skip "QEMU has no iSCSI (apt-get install qemu-block-extra)"; fi
+  if grep -q 'Unknown protocol\|iscsi.* module' reached; then skip \
+    "QEMU has no iSCSI (apt-get install qemu-block-extra)"; fi
   cat reached
   fail_with_output "the target cannot be reached"
 fi

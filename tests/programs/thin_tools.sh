@@ -10,9 +10,11 @@ cd "$work"
 
 # Mappings without any order in them, so that each takes an entry of its own.
 awk 'BEGIN {
-  print "<superblock uuid=\"\" time=\"3\" transaction=\"5\" version=\"2\" data_block_size=\"128\" nr_data_blocks=\"200000\">"
+  print "<superblock uuid=\"\" time=\"3\" transaction=\"5\" version=\"2\" data_block_size=\"128\" " \
+    "nr_data_blocks=\"200000\">"
   for (device = 1; device <= 4; ++device) {
-    printf "  <device dev_id=\"%d\" mapped_blocks=\"10000\" transaction=\"0\" creation_time=\"0\" snap_time=\"1\">\n", device
+    printf "  <device dev_id=\"%d\" mapped_blocks=\"10000\" transaction=\"0\" creation_time=\"0\" snap_time=\"1\">\n", \
+      device
     for (i = 0; i < 10000; ++i)
       printf "    <single_mapping origin_block=\"%d\" data_block=\"%d\" time=\"1\"/>\n", i * 3, \
         (device - 1) * 40000 + (i * 7919) % 40000
@@ -23,7 +25,8 @@ awk 'BEGIN {
   print "<superblock uuid=\"\" block_size=\"128\" nr_cache_blocks=\"20000\" policy=\"smq\" hint_width=\"4\">"
   print "  <mappings>"
   for (i = 0; i < 20000; ++i)
-    printf "    <mapping cache_block=\"%d\" origin_block=\"%d\" dirty=\"%s\"/>\n", i, (i * 7919) % 90000, i % 3 ? "true" : "false"
+    printf "    <mapping cache_block=\"%d\" origin_block=\"%d\" dirty=\"%s\"/>\n", i, (i * 7919) % 90000, \
+      i % 3 ? "true" : "false"
   print "  </mappings>"
   print "  <hints>"
   for (i = 0; i < 20000; ++i) printf "    <hint cache_block=\"%d\" data=\"AAAAAA==\"/>\n", i

@@ -47,6 +47,7 @@ expect 2 'SECOND' "$aiox" bench diff base
 expect 2 'threshold' "$aiox" bench diff --threshold -1 base same
 expect 0 '^Exit status: 0 no difference' "$aiox" bench diff --help
 # What aiox bench writes is what this reads.
-"$aiox" bench --size 4m --runtime 20ms --rounds 2 --engine psync --output real >/dev/null || complain "aiox bench --output"
+"$aiox" bench --size 4m --runtime 20ms --rounds 2 --engine psync --output real >/dev/null ||
+  complain "aiox bench --output"
 expect 0 '^No difference beyond the noise in 4 figures' "$aiox" bench diff real real
 [ "$failures" -eq 0 ]

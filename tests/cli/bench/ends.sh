@@ -110,19 +110,26 @@ wait
 # Reads of what was written in the same run are checked too, so it does not matter when the other one comes.
 head -c 1048576 /dev/zero >garbled
 (while [ ! -e stop ]; do dd if=/dev/zero of=garbled bs=1M count=1 conv=notrunc 2>/dev/null; done) &
-expect 1 '--verify: the block at offset [0-9]+ of garbled' "$aiox" bench --engine psync --filename garbled --overwrite --rw randrw --verify crc32c --runtime 5s --rounds 1
+expect 1 '--verify: the block at offset [0-9]+ of garbled' "$aiox" bench --engine psync --filename garbled --overwrite \
+  --rw randrw --verify crc32c --runtime 5s --rounds 1
 : >stop
 wait
 
 # A disk that is full.
 if unshare -m true 2>/dev/null; then
   mkdir small
-  expect 1 'cannot make files of 64 MiB in all: No space left on device \([1-9].* free there\); give a smaller --size' unshare -m sh -c \
-    'mount -t tmpfs -o size=16m none small && "$0" bench --engine psync --size 64m --directory small; status=$?; [ -z "$(ls -A small)" ] || exit 9; exit $status' "$aiox"
+  expect 1 'cannot make files of 64 MiB in all: No space left on device \([1-9].* free there\); give a smaller --size' \
+    unshare -m sh -c \
+    'mount -t tmpfs -o size=16m none small && "$0" bench --engine psync --size 64m --directory small
+     status=$?; [ -z "$(ls -A small)" ] || exit 9; exit $status' "$aiox"
   expect 1 'No space left|cannot write small/report' unshare -m sh -c \
-    'mount -t tmpfs -o size=40k none small && head -c 36864 /dev/zero >small/f; "$0" bench --engine psync,threads,glibc --size 4m --runtime 20ms --rounds 3 --iodepth 1,2,3,4 --output small/report' "$aiox"
+    'mount -t tmpfs -o size=40k none small && head -c 36864 /dev/zero >small/f
+     "$0" bench --engine psync,threads,glibc --size 4m --runtime 20ms --rounds 3 --iodepth 1,2,3,4 \
+       --output small/report' "$aiox"
 fi
-expect 1 'File too large.*ulimit|cannot make files.*File too large' sh -c 'ulimit -f 1000; exec "$0" bench --engine psync --size 64m' "$aiox"
+expect 1 'File too large.*ulimit|cannot make files.*File too large' sh \
+  -c 'ulimit -f 1000; exec "$0" bench --engine psync --size 64m' "$aiox"
 # A place to print to that is full.
-if [ -w /dev/full ]; then expect 1 'cannot print the report' sh -c '"$0" bench --engine psync --size 4m --runtime 20ms --rounds 1 >/dev/full' "$aiox"; fi
+if [ -w /dev/full ]; then expect 1 'cannot print the report' sh \
+  -c '"$0" bench --engine psync --size 4m --runtime 20ms --rounds 1 >/dev/full' "$aiox"; fi
 [ "$failures" -eq 0 ]

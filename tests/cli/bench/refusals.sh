@@ -42,7 +42,8 @@ name=$(printf 'name\377')
 head -c 4194304 /dev/zero >"$name"
 expect 0 'psync' "$aiox" bench --runtime 20ms --rounds 1 --engine psync --filename "$name" --output name.json
 grep -q '"psync"' name.json || complain "no report of a file whose name is no UTF-8"
-expect 1 'cannot print the report' timeout 20 sh -c '"$1" bench --size 4m --runtime 20ms --ramp_time 0 --rounds 1 --engine psync >&-' - "$aiox"
+expect 1 'cannot print the report' timeout 20 sh \
+  -c '"$1" bench --size 4m --runtime 20ms --ramp_time 0 --rounds 1 --engine psync >&-' - "$aiox"
 expect 1 'has 1 MiB only' short --engine psync --filename precious --size 2m
 expect 1 'less than one block' "$aiox" bench --engine psync --filename precious --bs 2m
 expect 0 'psync' short --engine psync --rw randwrite --filename precious --size 1m --overwrite
@@ -57,16 +58,19 @@ expect 0 'made for this' short --engine psync --filename new --rw write
 # A device is not even opened for writing unless that is said; and one that is in use, not even then.
 if device=$(head -c 4194304 /dev/zero >disk && losetup --find --show disk 2>/dev/null); then
   trap 'losetup --detach "$device"; rm -rf "$work"' EXIT
-  expect 1 '--rw randwrite would destroy.*--allow-device-writes' strace -f -e trace=open,openat -o opens "$aiox" bench --engine psync \
+  expect 1 '--rw randwrite would destroy.*--allow-device-writes' strace -f -e trace=open,openat -o opens "$aiox" bench \
+    --engine psync \
     --rw randwrite --filename "$device" --overwrite
   grep -F "\"$device\"" opens | grep -q O_RDONLY || complain "strace shows no open of $device"
   if grep -F "\"$device\"" opens | grep -Eq 'O_RDWR|O_WRONLY'; then complain "$device is opened for writing"; fi
   expect 0 'psync' short --engine psync --filename "$device" --direct 1
-  expect 0 'the device /dev/loop' short --engine aiox --rw randwrite --filename "$device" --allow-device-writes --direct 1
+  expect 0 'the device /dev/loop' short --engine aiox --rw randwrite --filename "$device" --allow-device-writes \
+    --direct 1
   if command -v mkfs.ext4 >/dev/null && unshare -m true 2>/dev/null && mkfs.ext4 -q "$device" 2>/dev/null; then
     mkdir mounted
       expect 1 'cannot write to /dev/loop.*: it is mounted, or in use' unshare -m sh -c \
-      'mount "$1" mounted && exec "$0" bench --engine psync --rw randwrite --filename "$1" --allow-device-writes' "$aiox" "$device"
+      'mount "$1" mounted && exec "$0" bench --engine psync --rw randwrite --filename "$1" --allow-device-writes' \
+      "$aiox" "$device"
   fi
 else
   echo "(no loop device can be made: devices are left out)"
@@ -75,16 +79,23 @@ fi
 # An engine that the machine does not allow: the others are measured; without others, nothing is.
 expect 0 'not here: io_uring: io_uring_setup: Operation not permitted; the sysctl' "$refuse" EPERM io_uring_setup -- \
   "$aiox" bench --size 4m --runtime 20ms --rounds 2 --engine psync,io_uring
-expect 0 '^cached +1 +psync +[0-9]' "$refuse" EPERM io_uring_setup -- "$aiox" bench --size 4m --runtime 20ms --rounds 1 --engine io_uring,psync
+expect 0 '^cached +1 +psync +[0-9]' "$refuse" EPERM io_uring_setup -- "$aiox" bench --size 4m --runtime 20ms \
+  --rounds 1 --engine io_uring,psync
 expect 1 '^aiox bench: io_uring: io_uring_setup: Function not implemented' "$refuse" ENOSYS io_uring_setup -- \
   "$aiox" bench --size 4m --runtime 20ms --rounds 1 --engine io_uring
-expect 1 'aiox:io_uring: aiox cannot use its lane io_uring' "$refuse" EPERM io_uring_setup -- "$aiox" bench --size 4m --rounds 1 --engine aiox:io_uring
-expect 1 'libaio: io_setup for 1 requests' "$refuse" EPERM io_setup -- "$aiox" bench --size 4m --rounds 1 --engine libaio
+expect 1 'aiox:io_uring: aiox cannot use its lane io_uring' "$refuse" EPERM io_uring_setup -- "$aiox" bench --size 4m \
+  --rounds 1 --engine aiox:io_uring
+expect 1 'libaio: io_setup for 1 requests' "$refuse" EPERM io_setup -- "$aiox" bench --size 4m --rounds 1 \
+  --engine libaio
 # A file system that knows no O_DIRECT.
 mkdir ram
 if unshare -m true 2>/dev/null; then
-  expect 1 'refuses O_DIRECT; give --direct 0' unshare -m sh -c 'mount -t ramfs none ram && exec "$0" bench --size 4m --rounds 1 --engine psync --direct 1 --directory ram' "$aiox"
-  expect 0 '^cached +1 +psync +[0-9]' unshare -m sh -c 'mount -t ramfs none ram && exec "$0" bench --size 4m --runtime 20ms --rounds 1 --engine psync --direct 0,1 --directory ram' "$aiox"
+  expect 1 'refuses O_DIRECT; give --direct 0' unshare -m sh \
+    -c 'mount -t ramfs none ram && exec "$0" bench --size 4m --rounds 1 --engine psync --direct 1 --directory ram' \
+    "$aiox"
+  expect 0 '^cached +1 +psync +[0-9]' unshare -m sh \
+    -c 'mount -t ramfs none ram && exec "$0" bench --size 4m --runtime 20ms --rounds 1 --engine psync --direct 0,1 \
+      --directory ram' "$aiox"
 else
   echo "(no mount namespace: O_DIRECT refused is left out)"
 fi

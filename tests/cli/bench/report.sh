@@ -12,7 +12,8 @@
 grep -q "$(printf '\033')" table && complain "colours in a file"
 # Nothing is fetched: no address but anchors, no script, no import.
 if grep -Eqi '(src|href|xlink:href)=|url\(|@import|<script|<link|<img|<iframe|https?://' page.html; then
-  complain "the page refers to something: $(grep -Eio '(src|href|xlink:href)=.{20}|url\(.{20}|@import|<script|<link|<img|https?://.{20}' page.html | head -3)"
+  complain "the page refers to something: $(
+    grep -Eio '(src|href|xlink:href)=.{20}|url\(.{20}|@import|<script|<link|<img|https?://.{20}' page.html | head -3)"
 fi
 if command -v python3 >/dev/null; then
   python3 - <<'END' || complain "the JSON report and the page do not agree"
@@ -50,13 +51,15 @@ browser=$(command -v chromium || command -v chromium-browser || command -v googl
   [ "$failures" -eq 0 ] || exit 1
   skip "no Chromium to open the page with"
 }
-timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" --dump-dom "file://$work/page.html" >dom 2>/dev/null ||
+timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" \
+  --dump-dom "file://$work/page.html" >dom 2>/dev/null ||
   complain "Chromium does not open the page"
 # Two of throughput against depth, six each of latency and CPU, and the legend's.
 plots=$(grep -o '<svg viewBox="[^"]*" role="img"' dom | wc -l)
 [ "$plots" -eq 14 ] || complain "$plots plots instead of 14"
 [ "$(grep -o '<tr' dom | wc -l)" -eq 19 ] || complain "$(grep -o '<tr' dom | wc -l) rows of the table instead of 19"
-for word in 'Throughput against depth' 'requests in flight (depth)' 'percentile of requests' 'CPU per request' 'aiox bench --size 4m'; do
+for word in 'Throughput against depth' 'requests in flight (depth)' 'percentile of requests' 'CPU per request' \
+  'aiox bench --size 4m'; do
   grep -qF "$word" dom || complain "the page has no \"$word\""
 done
 if grep -Eq 'NaN|inf[^o]|"[^"]*-nan' dom; then complain "the page has figures that are none"; fi

@@ -60,10 +60,12 @@ offers "doctor --pid $$" $$
 # A value has the words that the command itself takes: those in --help.
 if commands_of "$aiox" | grep -qx bench; then
   help=$("$aiox" bench --help)
-  for word in $("$here/drive.bash" "$completion" "$aiox bench --engine "; "$here/drive.bash" "$completion" "$aiox bench --rw "); do
+  for word in $("$here/drive.bash" "$completion" "$aiox bench --engine "
+    "$here/drive.bash" "$completion" "$aiox bench --rw "); do
     # Of an engine with a suffix each part is looked for: --help has the suffixes once.
     for part in "${word%%:*}" ${word#"${word%%:*}"}; do
-      grep -qE "(^|[ ,]|aiox)$part([ ,.:]|\$)" <<<"$help" || { echo "FAILED: aiox bench has no $word"; failures=$((failures + 1)); }
+      grep -qE "(^|[ ,]|aiox)$part([ ,.:]|\$)" <<<"$help" ||
+        { echo "FAILED: aiox bench has no $word"; failures=$((failures + 1)); }
     done
   done
   offers 'bench --engine glibc,ps' glibc,psync
@@ -73,7 +75,8 @@ if commands_of "$aiox" | grep -qx bench; then
 fi
 if commands_of "$aiox" | grep -qx top; then
   for word in $("$here/drive.bash" "$completion" "$aiox top --sort "); do
-    "$aiox" top --help | grep -qE "(^|[ ,])$word([ ,.]|\$)" || { echo "FAILED: aiox top --sort has no $word"; failures=$((failures + 1)); }
+    "$aiox" top --help | grep -qE "(^|[ ,])$word([ ,.]|\$)" ||
+      { echo "FAILED: aiox top --sort has no $word"; failures=$((failures + 1)); }
   done
 fi
 if commands_of "$aiox" | grep -qx stat; then offers "stat $$" $$; fi

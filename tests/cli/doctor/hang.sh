@@ -8,7 +8,8 @@ aiox=$1
 work=$(mktemp -d "$AIOX_TEST_SCRATCH/doctor.XXXXXX")
 clean_up() {
   fsfreeze -u "$work/mount" 2>/dev/null
-  umount "$work/mount" 2>/dev/null || { sleep 1; umount "$work/mount" 2>/dev/null; } || umount -l "$work/mount" 2>/dev/null
+  umount "$work/mount" 2>/dev/null || { sleep 1; umount "$work/mount" 2>/dev/null; } ||
+    umount -l "$work/mount" 2>/dev/null
   rm -rf "$work"
 }
 trap clean_up EXIT

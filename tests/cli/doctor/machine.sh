@@ -21,17 +21,20 @@ expect 2 '"lanes" is no command' "$aiox" lanes
 works=$?
 [ $works -le 1 ] || { echo "FAILED: exit status $works"; exit 1; }
 expect $works '^threads +yes' "$aiox" doctor
-also '^(All that aiox needs works here\.|Does not work here: )' '^kernel +native AIO: (yes|no)' '^limits +locked memory ' \
+also '^(All that aiox needs works here\.|Does not work here: )' '^kernel +native AIO: (yes|no)' \
+  '^limits +locked memory ' \
   '^libaio +(/|none)' '^settings +AIOX_BACKEND=auto '
 expect $works "\"works\": $([ $works -eq 0 ] && echo true || echo false)" "$aiox" doctor --json
 also '"available": true' '"name": "direct"' '"direct": 1' '"aio_max_nr": ' '"seccomp": '
 if command -v python3 >/dev/null; then
-  printf '%s' "$out" | python3 -c 'import json, sys; json.load(sys.stdin)' || { echo "FAILED: --json is no JSON"; failures=$((failures + 1)); }
+  printf '%s' "$out" | python3 -c 'import json, sys; json.load(sys.stdin)' ||
+    { echo "FAILED: --json is no JSON"; failures=$((failures + 1)); }
 fi
 
 if [ -w /dev/full ]; then
   expect 1 'writing the answer: No space left on device' sh -c '"$0" doctor >/dev/full' "$aiox"
-  expect 1 'writing the answer: No space left on device' sh -c '"$0" doctor --json "$1" >/dev/full' "$aiox" "$AIOX_TEST_SCRATCH"
+  expect 1 'writing the answer: No space left on device' sh -c '"$0" doctor --json "$1" >/dev/full' "$aiox" \
+    "$AIOX_TEST_SCRATCH"
 fi
 
 # Each lane is turned off by its own variable, and by no other one's: that is what was asked for, and no failure.
@@ -45,7 +48,8 @@ expect $works ' AIOX_DIRECT_BLOCK=always$' env AIOX_DIRECT_BLOCK=always "$aiox" 
 expect $works '"direct_block": "always"' env AIOX_DIRECT_BLOCK=always "$aiox" doctor --json
 expect $works '"direct": 0' env AIOX_DIRECT=0 "$aiox" doctor --json
 # A value or a name that the library does not know is one.
-expect 1 '^settings +not in force: AIOX_DIRECT: "2" is not accepted; give a whole number from 0 to 1' env AIOX_DIRECT=2 "$aiox" doctor
+expect 1 '^settings +not in force: AIOX_DIRECT: "2" is not accepted; give a whole number from 0 to 1' \
+  env AIOX_DIRECT=2 "$aiox" doctor
 also ' AIOX_DIRECT=1 ' '^Does not work here: .*the settings\.'
 expect 1 'AIOX_WORKER_MAX: no such variable' env AIOX_WORKER_MAX=3 "$aiox" doctor
 expect 1 '"bad_variables": \[' env AIOX_BACKEND=fast "$aiox" doctor --json
@@ -53,8 +57,10 @@ also 'give auto, io_uring or threads'
 
 # Whether LD_PRELOAD reaches programs is found by starting one.
 if [ -z "${AIOX_TEST_SANITIZE:-}" ]; then
-  expect $works '^preload +/.*/libaiox-preload\.so \(aiox [0-9.]+\): a program started with it is answered by it' "$aiox" doctor
-  expect 1 '^preload +AIOX_PRELOAD names /nonexistent, which does not exist' env AIOX_PRELOAD=/nonexistent "$aiox" doctor
+  expect $works '^preload +/.*/libaiox-preload\.so \(aiox [0-9.]+\): a program started with it is answered by it' \
+    "$aiox" doctor
+  expect 1 '^preload +AIOX_PRELOAD names /nonexistent, which does not exist' env AIOX_PRELOAD=/nonexistent "$aiox" \
+    doctor
   expect 1 '^preload +/.*ld.so.cache is not a library' env AIOX_PRELOAD=/etc/ld.so.cache "$aiox" doctor
   other=$(ldd /bin/sh | sed -n 's/.*=> \(\/.*libc\.so[^ ]*\) .*/\1/p')
   expect 1 '^preload +(aio_read|io_submit) is answered by ' env AIOX_PRELOAD="$other" "$aiox" doctor
@@ -66,13 +72,15 @@ if [ $? -ne 77 ]; then
   for call in io_setup io_submit io_pgetevents; do
     expect 1 "^direct +no +$call is forbidden.* allow io_setup, io_submit and io_pgetevents there" \
       "$refuse" EPERM $call -- "$aiox" doctor
-    also "^ +Refused: $call \(EPERM\)\." '^ +This process runs under a seccomp filter \(Seccomp: 2' "^sandbox .*refused: $call \(EPERM\)" \
+    also "^ +Refused: $call \(EPERM\)\." '^ +This process runs under a seccomp filter \(Seccomp: 2' \
+      "^sandbox .*refused: $call \(EPERM\)" \
       '^Does not work here: the lane direct\. '
     expect 1 "^direct +no +$call is not there" "$refuse" ENOSYS $call -- "$aiox" doctor
     also 'The kernel has the call: the filter hides it\.'
     expect 1 "^direct +no +$call is forbidden" env AIOX_DIRECT=0 "$refuse" EPERM $call -- "$aiox" doctor
   done
-  expect 1 '^inline +no +preadv2 is forbidden.* allow preadv2 and pwritev2 there' "$refuse" EPERM preadv2 -- "$aiox" doctor
+  expect 1 '^inline +no +preadv2 is forbidden.* allow preadv2 and pwritev2 there' "$refuse" EPERM preadv2 -- "$aiox" \
+    doctor
   expect 1 '^inline +no +preadv2 is not there' "$refuse" ENOSYS preadv2 -- "$aiox" doctor
   expect 1 '"cause": "seccomp"' "$refuse" EPERM io_submit -- "$aiox" doctor --json
   also '"io_submit": "EPERM"' '"io_setup": "allowed"'
@@ -105,11 +113,13 @@ fi
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && as_nobody test -x "$aiox"; then
   if "$aiox" doctor --json | grep -q '"name": "io_uring"' && as_nobody "$aiox" doctor | grep -q '^io_uring  yes'; then
     # shellcheck disable=SC3045  # dash knows ulimit -l
-    expect 1 '^io_uring +no +io_uring_setup: no memory; raise the locked-memory limit' as_nobody sh -c 'ulimit -l 0; exec "$0" doctor' "$aiox"
+    expect 1 '^io_uring +no +io_uring_setup: no memory; raise the locked-memory limit' as_nobody sh \
+      -c 'ulimit -l 0; exec "$0" doctor' "$aiox"
     also '^ +RLIMIT_MEMLOCK is 0 B' '^limits +locked memory 0 B,'
     expect 1 '"cause": "limit"' as_nobody sh -c 'ulimit -l 0; exec "$0" doctor --json' "$aiox"
     expect 1 '^io_uring +no +no thread could be started: raise ulimit -u' as_nobody prlimit --nproc=1 "$aiox" doctor
-    also '^threads +No thread can be started: RLIMIT_NPROC allows this user 1 ' ', service threads( |\.)|and service threads'
+    also '^threads +No thread can be started: RLIMIT_NPROC allows this user 1 ' \
+      ', service threads( |\.)|and service threads'
   fi
 else
   echo 'SKIP: limits, since nobody but root is here, or cannot reach the build'

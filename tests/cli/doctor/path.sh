@@ -20,10 +20,12 @@ expect 1 'No such file or directory' "$aiox" doctor "$work/nothing"
 
 mkdir "$work/folder"
 expect 0 ': folder$' "$aiox" doctor "$work/folder"
-also '^on +[a-z0-9.]+, mounted at /' '^read, in the page cache +inline +inline ' '^AIO works here\.' '^Tried on a file of its own in '
+also '^on +[a-z0-9.]+, mounted at /' '^read, in the page cache +inline +inline ' '^AIO works here\.' \
+  '^Tried on a file of its own in '
 [ -z "$(ls -A "$work/folder")" ] || { echo "FAILED: left behind: $(ls -A "$work/folder")"; failures=$((failures + 1)); }
 if printf '%s\n' "$out" | grep -q '^O_DIRECT read  .*[0-9]'; then
-  also '^O_DIRECT read +direct +direct ' '^O_DIRECT write inside +direct +direct ' '^O_DIRECT read, misaligned +EINVAL ' \
+  also '^O_DIRECT read +direct +direct ' '^O_DIRECT write inside +direct +direct ' \
+    '^O_DIRECT read, misaligned +EINVAL ' \
     'O_DIRECT wants .*is refused by the kernel'
 fi
 expect 0 '"works": true' "$aiox" doctor --json "$work/folder"
@@ -39,8 +41,10 @@ head -c 1000000 /dev/urandom >"$work/folder/file"
 touch -d '2001-02-03 04:05:06' "$work/folder/file"
 sum=$(cksum <"$work/folder/file"; stat -c '%s %Y' "$work/folder/file")
 expect 0 '^Tried on .*/folder/file and a file of its own in ' "$aiox" doctor "$work/folder/file"
-[ "$sum" = "$(cksum <"$work/folder/file"; stat -c '%s %Y' "$work/folder/file")" ] || { echo "FAILED: the file was changed"; failures=$((failures + 1)); }
-[ "$(ls -A "$work/folder")" = file ] || { echo "FAILED: left behind: $(ls -A "$work/folder")"; failures=$((failures + 1)); }
+[ "$sum" = "$(cksum <"$work/folder/file"; stat -c '%s %Y' "$work/folder/file")" ] ||
+  { echo "FAILED: the file was changed"; failures=$((failures + 1)); }
+[ "$(ls -A "$work/folder")" = file ] ||
+  { echo "FAILED: left behind: $(ls -A "$work/folder")"; failures=$((failures + 1)); }
 expect 0 '^Tried on /proc/self/status\.' "$aiox" doctor /proc/self/status
 : >"$work/folder/empty"
 expect 0 ': file$' "$aiox" doctor "$work/folder/empty"
@@ -66,7 +70,8 @@ if [ "$(id -u)" -eq 0 ] && as_nobody test -x "$aiox"; then
   fi
 fi
 # No room: an error, and nothing left.
-expect 1 '^- .*: a file of [0-9]+ KiB cannot be written in .*: File too large' prlimit --fsize=1000000 "$aiox" doctor "$work/folder"
+expect 1 '^- .*: a file of [0-9]+ KiB cannot be written in .*: File too large' prlimit --fsize=1000000 "$aiox" doctor \
+  "$work/folder"
 rm "$work/folder"/*
 
 # In memory.
@@ -84,7 +89,8 @@ fi
 if [ -n "$device" ]; then
   sum=$(cksum <"$work/disk")
   expect 0 ": block device$" "$aiox" doctor "$device"
-  also "^device +7:[0-9]+ ${device#/dev/}, loop device on .*/disk, 16 MiB" '^geometry +blocks of 512 B' '^read, in the page cache +inline' \
+  also "^device +7:[0-9]+ ${device#/dev/}, loop device on .*/disk, 16 MiB" '^geometry +blocks of 512 B' \
+    '^read, in the page cache +inline' \
     '^O_DIRECT read ' '^- Writes were not tried: a device is only read'
   expect 0 '^read, not in the cache +direct' env AIOX_DIRECT_BLOCK=always "$aiox" doctor "$device"
   [ "$sum" = "$(cksum <"$work/disk")" ] || { echo "FAILED: the device was written to"; failures=$((failures + 1)); }

@@ -42,11 +42,13 @@ fi
 
 begin "$aiox" run --backend threads -- "$asleep"
 expect 0 '^aiox +yes /.*/libaiox-preload\.so, version [0-9.]+, preloaded$' "$aiox" doctor --pid "$pid"
-also '^aiox is loaded and at work\.' '^settings +.*AIOX_BACKEND=threads' '^threads +aiox-' '^figures +none: started with AIOX_STATS=1' '^preload +LD_PRELOAD=/.*/libaiox-preload'
+also '^aiox is loaded and at work\.' '^settings +.*AIOX_BACKEND=threads' '^threads +aiox-' \
+  '^figures +none: started with AIOX_STATS=1' '^preload +LD_PRELOAD=/.*/libaiox-preload'
 expect 0 '"loaded": true' "$aiox" doctor --json --pid "$pid"
 also '"is_replaced": false' '"aiox-' '"AIOX_BACKEND=threads"'
 if [ "$(id -u)" -eq 0 ] && as_nobody test -x "$aiox"; then
-  expect 1 '^It cannot be told: /proc/[0-9]+/maps: Permission denied\. Ask as its user \(0\) or as root' as_nobody "$aiox" doctor --pid "$pid"
+  expect 1 '^It cannot be told: /proc/[0-9]+/maps: Permission denied\. Ask as its user \(0\) or as root' as_nobody \
+    "$aiox" doctor --pid "$pid"
 fi
 stop
 

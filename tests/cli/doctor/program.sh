@@ -18,7 +18,8 @@ build() {
   cc -D_GNU_SOURCE -w -o "$name" "$name.c" "$@" 2>"$name.log"
 }
 
-build posix 'int main(void) { struct aiocb b = {0}; mark(); return aio_read(&b) + aio_error(&b); }' || { cat posix.log; exit 1; }
+build posix 'int main(void) { struct aiocb b = {0}; mark(); return aio_read(&b) + aio_error(&b); }' ||
+  { cat posix.log; exit 1; }
 expect 0 '^posix +aio_error, aio_read @GLIBC_[0-9.]+ from (libc\.so\.6|librt\.so\.1)' "$aiox" doctor --program ./posix
 also '^preload +yes' '^aiox answers these calls: aiox run -- \./posix$'
 expect 0 '"name": "aio_read"' "$aiox" doctor --json --program ./posix
@@ -34,7 +35,8 @@ cc -shared -fPIC -o lib/libuser.so user.c -Llib -l:libaio.so.1 -Wl,-rpath,"\$ORI
 for dtags in --enable-new-dtags --disable-new-dtags; do
   build native 'int io_setup(void); int io_submit(void); int main(void) { mark(); return io_setup() + io_submit(); }' \
     -Llib -l:libaio.so.1 -Wl,$dtags -Wl,-rpath,"\$ORIGIN/lib"
-  expect 0 '^libaio +io_submit @LIBAIO_0.1 from libaio.so.1; io_setup @LIBAIO_0.4 from libaio.so.1' "$aiox" doctor --program ./native
+  expect 0 '^libaio +io_submit @LIBAIO_0.1 from libaio.so.1; io_setup @LIBAIO_0.4 from libaio.so.1' "$aiox" doctor \
+    --program ./native
   also "libaio.so.1 is .*/lib/libaio.so.1"
 done
 # Through a library that it needs.
@@ -49,7 +51,8 @@ expect 0 '^drop-in +yes LD_LIBRARY_PATH=' "$aiox" doctor --program ./before
 expect 0 '"drop_in_sees_closes": true' "$aiox" doctor --json --program ./before
 # A library that is not there.
 mv lib/libuser.so lib/libgone.so
-expect 1 '^It does not start: the loader does not find libuser\.so, which \./through needs\.' "$aiox" doctor --program ./through
+expect 1 '^It does not start: the loader does not find libuser\.so, which \./through needs\.' "$aiox" doctor \
+  --program ./through
 
 # One that can use io_uring by itself, where aiox has nothing to answer: which setting decides is said, and one that
 # does so unless told is not said to work. By its own imports, and by those of a library.

@@ -54,7 +54,8 @@ for call in shmget shmat shmctl; do
   for error in EPERM ENOSYS; do
     "$refuse" "$error" "$call" -- true
     [ $? -ne 77 ] || break
-    expect 0 "no statistics: $call: " "$refuse" "$error" "$call" -- "$aiox" run --stats 1 --verbose -- "$program" "$work/data" 10
+    expect 0 "no statistics: $call: " "$refuse" "$error" "$call" -- "$aiox" run --stats 1 --verbose -- "$program" \
+      "$work/data" 10
   done
 done
 expect 125 'no shared memory for the summary .*shmget' "$refuse" EPERM shmget -- "$aiox" run --summary -- true

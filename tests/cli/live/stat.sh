@@ -12,8 +12,10 @@ json=$("$aiox" stat "$pid" 1 1 --json --files)
 field() {
   printf '%s\n' "$json" | grep -Eq -e "$2" || fail "$1: no /$2/ in: $json"
 }
-field "reads of 4 KiB" '"read":\{"operations":[0-9]+,"bytes":[0-9]+,"sizes":\[\{"from_bytes":4096,"to_bytes":8191,"operations":[0-9]+\}\]'
-field "100 writes of 1 KiB" '"write":\{"operations":100,"bytes":102400,"sizes":\[\{"from_bytes":1024,"to_bytes":2047,"operations":100\}\]'
+field "reads of 4 KiB" \
+  '"read":\{"operations":[0-9]+,"bytes":[0-9]+,"sizes":\[\{"from_bytes":4096,"to_bytes":8191,"operations":[0-9]+\}\]'
+field "100 writes of 1 KiB" \
+  '"write":\{"operations":100,"bytes":102400,"sizes":\[\{"from_bytes":1024,"to_bytes":2047,"operations":100\}\]'
 field "one error" '"errors":\{"EBADF":1\}'
 field "nothing in flight" '"in_flight":0,"queued":0'
 field "latency of reads" '"latency_ns":\{"read":\{"p50":[1-9]'

@@ -40,7 +40,8 @@ done
 commands_of() { "$@" --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z][a-z-]*\) .*/\1/p'; }
 # A line for each option, with all its names; not --help, which all have.
 options_of_help() { "$@" --help | grep -oE '^  -[-a-zA-Z_,]+' | tr -d ' ' | grep -v '^-h,--help$'; }
-options_of_page() { render "$1" | sed -n 's/^ \{2,12\}\(-[-a-zA-Z_].*\)/\1/p' | sed 's/  .*//' | grep -oE '(^|, )--?[a-zA-Z][-a-zA-Z_]*' |
+options_of_page() { render "$1" | sed -n 's/^ \{2,12\}\(-[-a-zA-Z_].*\)/\1/p' | sed 's/  .*//' |
+  grep -oE '(^|, )--?[a-zA-Z][-a-zA-Z_]*' |
   sed 's/^, //' | grep -vxE -e '-h|--help' | sort -u; }
 
 # compare PAGE COMMAND... - PAGE has the options that COMMAND... prints, by one of their names at least, and no others.

@@ -46,7 +46,9 @@ else
     [ -e "$work/started" ] || { echo "FAILED: $place keeps the program from its start"; failures=$((failures + 1)); }
     expect 0 '' timeout 20 sh -c "exec \"$aiox\" run -- true $place"
   done
-  expect 0 '^0 1 $' timeout 20 sh -c '"$1" run -- sh -c "for n in 0 1 2; do [ -e /proc/\$\$/fd/\$n ] && printf \"%s \" \$n; done; echo" 2>&-' - "$aiox"
+  expect 0 '^0 1 $' timeout 20 sh \
+    -c '"$1" run -- sh -c "for n in 0 1 2; do [ -e /proc/\$\$/fd/\$n ] && printf \"%s \" \$n; done; echo" 2>&-' \
+    - "$aiox"
   # A FIFO is no program, and nothing waits for what may be written to it.
   mkfifo -m 755 "$work/fifo"
   expect 126 'denied' timeout 20 "$aiox" run "$work/fifo"
@@ -61,18 +63,25 @@ at_sections = at_names + len(names)
 def section(name, kind, offset, size, link=0):
     return struct.pack('<IIQQQQIIQQ', name, kind, 0, 0, offset, size, link, 0, 1, 24 if kind == 2 else 0)
 with open(sys.argv[1], 'wb') as out:
-    out.write(b'\x7fELF\2\1\1' + b'\0' * 9 + struct.pack('<HHIQQQIHHHHHH', 2, 62, 1, 0x1000, 64, at_sections, 0, 64, 56, 1, 64, 4, 3))
+    out.write(b'\x7fELF\2\1\1' + b'\0' * 9 +
+              struct.pack('<HHIQQQIHHHHHH', 2, 62, 1, 0x1000, 64, at_sections, 0, 64, 56, 1, 64, 4, 3))
     out.write(struct.pack('<IIQQQQQQ', 1, 5, 0, 0, 0, at_sections, at_sections, 4096) + strings + table + names)
-    out.write(section(0, 0, 0, 0) + section(1, 2, at_table, len(table), 2) + section(9, 3, at_strings, len(strings)) + section(17, 3, at_names, len(names)))
+    out.write(section(0, 0, 0, 0) + section(1, 2, at_table, len(table), 2) +
+              section(9, 3, at_strings, len(strings)) + section(17, 3, at_names, len(names)))
 END
   chmod +x "$work/hostile"
-  (ulimit -v 2000000; expect 1 'statically linked|another kind of processor' timeout 20 "$aiox" doctor --program "$work/hostile"; exit "$failures") || failures=$((failures + 1))
+  (
+    ulimit -v 2000000
+    expect 1 'statically linked|another kind of processor' timeout 20 "$aiox" doctor --program "$work/hostile"
+    exit "$failures"
+  ) || failures=$((failures + 1))
 
   expect 3 '' "$aiox" run -- sh -c 'exit 3'
   expect 143 '' "$aiox" run -- sh -c 'kill -TERM $$'
   expect 0 '^--verbose --backend$' "$aiox" run sh -c 'echo "$@"' -- --verbose --backend
   expect 0 '^threads 3 9 7 0 1 1$' "$aiox" run --backend threads --workers-max 3 --queue-max=9 --idle-ms 7 --inline 0 \
-    --notifiers-max 1 --verbose -- sh -c 'echo $AIOX_BACKEND $AIOX_WORKERS_MAX $AIOX_QUEUE_MAX $AIOX_IDLE_MS $AIOX_INLINE \
+    --notifiers-max 1 --verbose -- sh \
+    -c 'echo $AIOX_BACKEND $AIOX_WORKERS_MAX $AIOX_QUEUE_MAX $AIOX_IDLE_MS $AIOX_INLINE \
     $AIOX_NOTIFIERS_MAX $AIOX_VERBOSE'
   expect 0 '^0$' "$aiox" run --direct 0 -- sh -c 'echo $AIOX_DIRECT'
   expect 0 '^always$' "$aiox" run --direct-block always -- sh -c 'echo $AIOX_DIRECT_BLOCK'
@@ -81,7 +90,8 @@ END
   expect 0 '^threads$' env AIOX_BACKEND=threads "$aiox" run sh -c 'echo $AIOX_BACKEND'
   # In front of what was there, and once only.
   other=$(ldd /bin/sh | sed -n 's/.*=> \(\/.*libc\.so[^ ]*\) .*/\1/p')
-  expect 0 "^[^:]*/libaiox-preload\\.so:$other\$" env LD_PRELOAD="$other" "$aiox" run "$aiox" run sh -c 'echo "$LD_PRELOAD"'
+  expect 0 "^[^:]*/libaiox-preload\\.so:$other\$" env LD_PRELOAD="$other" "$aiox" run "$aiox" run sh \
+    -c 'echo "$LD_PRELOAD"'
   expect 0 "^$work/libaiox-preload\\.so\$" env AIOX_PRELOAD="$work/libaiox-preload.so" sh -c \
     'cp "$1" "$AIOX_PRELOAD" && "$2" run -- sh -c "echo \$LD_PRELOAD"' - "$AIOX_TEST_PRELOAD" "$aiox"
   mkdir "$work/a b"

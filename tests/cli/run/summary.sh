@@ -9,14 +9,17 @@ aiox=$1 program=$2 pty=$3
 
 # What a program of known work did.
 out=$("$aiox" run --summary -- "$program" "$work/data" 100 2>&1) || fail "exit status $?"
-for pattern in 'exit status 0 in .*, 1 process with AIO' '^read +101 +404 KiB +4 KiB 100%' '^write +100 +100 KiB +1 KiB 100%' \
-  '^depth 1.0 on average, 1 at most' '^(inline|waiter|threads) +[0-9]+ +[0-9.]+% ' '^read +[0-9.]+ (ns|us|ms) +[0-9.]+ (ns|us|ms) +- +[0-9.]+ (ns|us|ms)$' '^errors +EBADF 1, 0 cancelled' \
+for pattern in 'exit status 0 in .*, 1 process with AIO' '^read +101 +404 KiB +4 KiB 100%' \
+  '^write +100 +100 KiB +1 KiB 100%' \
+  '^depth 1.0 on average, 1 at most' '^(inline|waiter|threads) +[0-9]+ +[0-9.]+% ' \
+  '^read +[0-9.]+ (ns|us|ms) +[0-9.]+ (ns|us|ms) +- +[0-9.]+ (ns|us|ms)$' '^errors +EBADF 1, 0 cancelled' \
   '^system calls +[0-9.]+ per operation' '^threads +[0-9]+ started' "^ +200 +[0-9]+ KiB +$work/data\$"; do
   printf '%s\n' "$out" | grep -Eq -e "$pattern" || fail "no /$pattern/ in: $out"
 done
 
 # Children that do the I/O, each with a place of its own; ends by _exit, abort and kill -9.
-expect 0 '3 processes with AIO' "$aiox" run --summary -- sh -c '"$0" "$1" 10; "$0" "$1" 10 fork; true' "$program" "$work/data"
+expect 0 '3 processes with AIO' "$aiox" run --summary -- sh -c '"$0" "$1" 10; "$0" "$1" 10 fork; true' "$program" \
+  "$work/data"
 expect 134 'ended by SIGABRT in .*, 1 process' "$aiox" run --summary -- "$program" "$work/data" 10 abort
 expect 137 'ended by SIGKILL in .*, 1 process' "$aiox" run --summary -- \
   sh -c '"$0" "$1" 10 >/dev/null; exec 2>&1; kill -9 $$' "$program" "$work/data"
@@ -55,7 +58,8 @@ expect 127 'not found in PATH' "$aiox" run --summary -- no-such-program-anywhere
 expect 126 'denied' "$aiox" run --summary -- "$work"
 expect 0 '^out$' sh -c '"$0" run --summary -- echo out 2>/dev/null' "$aiox"
 expect 0 '^SigBlk:.0*$' "$aiox" run --summary -- grep SigBlk /proc/self/status
-"$aiox" run --summary -- sh -c 'trap "exit 9" TERM; echo ready $$; while :; do sleep 0.05; done' >"$work/ready" 2>/dev/null &
+"$aiox" run --summary -- sh -c 'trap "exit 9" TERM; echo ready $$; while :; do sleep 0.05; done' >"$work/ready" \
+  2>/dev/null &
 above=$!
 for _ in $(seq 100); do grep -q ready "$work/ready" && break; sleep 0.05; done
 kill -TERM "$above"
@@ -150,7 +154,8 @@ fi
 # The file for programs: whole, or as it was.
 "$aiox" run --summary-json "$work/report.json" -- "$program" "$work/data" 100 2>"$work/errors" || fail "exit status $?"
 [ -s "$work/errors" ] && fail "--summary-json alone is not quiet: $(cat "$work/errors")"
-for pattern in '"exit_status": 0' '"operations": 101' '"EBADF": 1' '"p99": [0-9]' '"p99.9": null' '"system_calls_per_operation": [0-9]' '"inode": [1-9]'; do
+for pattern in '"exit_status": 0' '"operations": 101' '"EBADF": 1' '"p99": [0-9]' '"p99.9": null' \
+  '"system_calls_per_operation": [0-9]' '"inode": [1-9]'; do
   grep -q "$pattern" "$work/report.json" || fail "no $pattern in $work/report.json: $(cat "$work/report.json")"
 done
 python3 -m json.tool "$work/report.json" >/dev/null || fail "the report is no JSON"

@@ -1,15 +1,16 @@
-// admitted_ranges.h - what the admitted reads and writes of one file touch, and whether a request must wait for one of them.
+// admitted_ranges.h - the ranges of a file's admitted reads and writes, and whether a request must wait for one of them.
 //
 // A request must wait for an earlier one when a plain sequence of calls would show which came first:
 //   overlap    a read and a write, or two writes, of the same bytes
-//   extension  a write that may make the file longer (an append; a write that ends behind the end of the file), and a read
+//   extension  a write that may make the file longer (an append; a write that ends behind the end of the file), and a
+//   read
 //              that reaches beyond the end that the file had: it sees the new length, and zeros in a gap
 //   append     where an append lands depends on every other write that may make the file longer, and a write behind the
 //              end may lie where an append is to land. Those of one serial (SerialId::kWrites) keep their order there.
 //
-// Three trees (Boost.Intrusive), so that the look costs the logarithm of how many there are. Admitted writes overlap nothing
-// that is admitted, so only a write's neighbours matter; reads may overlap one another, so there the longest of them says
-// how far back to look.
+// Three trees (Boost.Intrusive), so that the look costs the logarithm of how many there are. Admitted writes overlap
+// nothing that is admitted, so only a write's neighbours matter; reads may overlap one another, so there the longest of
+// them says how far back to look.
 // Thread: one at a time (FileQueue::mu_). Owns nothing: the requests are their pool's.
 #pragma once
 

@@ -1,6 +1,6 @@
-// cross_bystander.h - a thread of the cross driver that has nothing to do with the file that hangs. While that hangs, the
-// thread must get on with files of its own, in every way of waiting, and what it asks about the file that hangs must
-// not keep it: the file is let go only when the thread has got on.
+// cross_bystander.h - a thread of the cross driver that has nothing to do with the file that hangs. While that hangs,
+// the thread must get on with files of its own, in every way of waiting, and what it asks about the file that hangs
+// must not keep it: the file is let go only when the thread has got on.
 #ifndef AIOX_TESTS_RANDOM_CROSS_BYSTANDER_H
 #define AIOX_TESTS_RANDOM_CROSS_BYSTANDER_H
 

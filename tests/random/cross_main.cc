@@ -68,7 +68,9 @@ class Hold {
  public:
   void change(bool is_held) {
     if (is_held_ && g_bystander.rounds.load() < rounds_ + kRoundsPerHold) {
-      if (Clock::now() - since_ > kBystanderMax) fail("a file that hangs keeps one waiting who has to do with others only");
+      if (Clock::now() - since_ > kBystanderMax) {
+        fail("a file that hangs keeps one waiting who has to do with others only");
+      }
       return;
     }
     hold_slow(is_held);

@@ -51,8 +51,8 @@ struct Opening {
   File* file = nullptr;
   std::atomic<bool> is_over{false};  // from here on its requests may end with ECANCELED
   std::atomic<int> chains{0};        // that have begun and are not finished
-  // Its number was an O_DIRECT file's, and changed hands unseen: reads are handed to the kernel without another look, and
-  // end with ECANCELED where that refuses them.
+  // Its number was an O_DIRECT file's, and changed hands unseen: reads are handed to the kernel without another look,
+  // and end with ECANCELED where that refuses them.
   bool may_lose_reads = false;
   // Of a pipe.
   int feed_fd = -1;

@@ -142,6 +142,10 @@ class Hold {
 // A signal has come while the thread is inside: it is sent again, and comes when the thread goes out. context: the
 // handler's. False: it cannot be put off. Signal-safe: yes, inside that signal's handler only.
 bool put_off(int signo, siginfo_t* info, void* context);
+// A signal has come, and its handler is called. info becomes that of the first of its number that has been put off, if
+// any has, since real-time signals come in the order in which they were sent. False: none is left for this one.
+// Signal-safe: yes, inside that signal's handler only.
+bool take_turn(int signo, siginfo_t* info);
 // Whether cancellation may strike this thread anywhere (PTHREAD_CANCEL_ASYNCHRONOUS).
 void set_cancellable_anywhere(bool is_cancellable);
 

@@ -78,6 +78,7 @@ void forget_handler(int signo, int flags) {
 
 void deliver(int signo, siginfo_t* info, void* context) {
   if (engine::inside_depth() != 0 && engine::put_off(signo, info, context)) return;
+  if (!engine::take_turn(signo, info)) return;
   ProgramAction& action = g_actions[signo];
   struct sigaction program;
   program.sa_handler = action.handler.load(std::memory_order_relaxed);  // relaxed: any that was set is right

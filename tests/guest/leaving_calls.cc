@@ -3,12 +3,16 @@
 // given back, or was never held: everything works as before, for this thread and the others.
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <thread>
 
 #include "native.h"
 
@@ -238,6 +242,38 @@ struct sigaction action_of(int signo) {
 }  // namespace
 
 // What the program has said is what it reads, and what happens.
+// A signal that strikes a call is sent once more; those of its number that were pending then must not come before it.
+GUEST_PROPERTY(real_time_signals_come_in_the_order_in_which_they_were_sent) {
+  static constexpr int kSignals = 3000;
+  static std::atomic<int> next, wrong;
+  next = 0, wrong = 0;
+  const int signo = SIGRTMIN + 3;
+  struct sigaction action{};
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  action.sa_sigaction = [](int, siginfo_t* info, void*) {
+    const bool is_right = info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_int == next;
+    if (!is_right) ++wrong;
+    next = info->si_value.sival_int + 1;
+  };
+  CHECK(sigaction(signo, &action, nullptr) == 0);
+  Calls calls;
+  const pthread_t main_thread = pthread_self();
+  std::atomic<bool> is_over{false};
+  std::thread sender([&] {
+    for (int i = 0; i < kSignals; ++i) {
+      sigval value{};
+      value.sival_int = i;
+      while (pthread_sigqueue(main_thread, signo, value) == EAGAIN) sched_yield();
+      if (i % 5 == 0) usleep(random_below(30));
+    }
+    is_over = true;
+  });
+  while (!is_over) calls.once();
+  sender.join();
+  calls.end();
+  if (next != kSignals || wrong != 0) FAIL("%d of %d signals, %d out of order", int(next), kSignals, int(wrong));
+}
+
 GUEST_PROPERTY(handlers_are_the_programs_own_to_ask_for) {
   use_aio_a_little();
   struct sigaction action = {}, was;

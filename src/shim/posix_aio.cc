@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -303,11 +304,14 @@ class GroupWaiter final : public engine::Waiter {
   ListGroup* group_;
 };
 
+// tv_nsec may be anything, as on glibc: programs say {0, 1000000000} for a second.
 int64_t deadline_after(const timespec* timeout) {
   if (timeout == nullptr) return kernel::kNoTimeout;
-  if (timeout->tv_sec < 0) return 0;  // over already; not to be multiplied
-  const int64_t seconds = timeout->tv_sec > 1'000'000'000 ? 1'000'000'000 : timeout->tv_sec;
-  const int64_t nanoseconds = seconds * 1'000'000'000 + timeout->tv_nsec;
+  constexpr int64_t kSecondsMax = 1'000'000'000, kSecondNs = 1'000'000'000;
+  int64_t seconds = 0;
+  if (__builtin_add_overflow(timeout->tv_sec, timeout->tv_nsec / kSecondNs, &seconds)) seconds = timeout->tv_sec;
+  seconds = std::clamp(seconds, -kSecondsMax, kSecondsMax);
+  const int64_t nanoseconds = seconds * kSecondNs + timeout->tv_nsec % kSecondNs;
   return nanoseconds <= 0 ? 0 : kernel::monotonic_now_ns() + nanoseconds;
 }
 
@@ -353,7 +357,6 @@ int suspend(const aiocb* const list[], int count, const timespec* timeout) {
     is_any_pending = true;
   }
   if (!is_any_pending) return 0;
-  if (timeout != nullptr && (timeout->tv_nsec < 0 || timeout->tv_nsec >= 1'000'000'000)) return fail(EINVAL);
   engine::Undisturbed undisturbed;
   Engine* engine = Engine::running();
   if (engine == nullptr) return 0;  // in a child of fork: nothing is in progress

@@ -332,6 +332,37 @@ void compare(bool is_read, size_t bytes, long long offset) {
                                        .make = [=](int fd) { return request_on(fd, is_read); }});
 }
 
+// The plain call of an aio_fsync.
+void compare_syncs(bool is_read, int operation) {
+  const auto make = [=](int) -> aiox_test::Attempt {
+    auto request = std::make_shared<aiocb>();
+    return {[=](int fd, void*, size_t, long long) {
+              *request = make_fsync(fd);
+              EXPECT_EQ(aio_fsync(operation, request.get()), 0);
+            },
+            [=]() -> aiox_test::Answer {
+              const int error = aio_error(request.get());
+              if (error == EINPROGRESS) return {};
+              return {true, error != 0 ? -error : aio_return(request.get())};
+            }};
+  };
+  const auto call = [=](int fd, void*) -> long {
+    const int result = operation == O_SYNC ? fsync(fd) : fdatasync(fd);
+    return result < 0 ? -errno : result;
+  };
+  aiox_test::compare_with_plain_calls({.is_read = is_read, .make = make, .call = call});
+}
+
+AIOX_CASE("every kind of file answers an fsync as the plain call does") {
+  compare_syncs(true, O_SYNC);
+  compare_syncs(false, O_SYNC);
+}
+
+AIOX_CASE("every kind of file answers an fdatasync as the plain call does") {
+  compare_syncs(true, O_DSYNC);
+  compare_syncs(false, O_DSYNC);
+}
+
 // What waits by its file's own rules: with some bytes taken already, or none.
 AIOX_CASE("a read that waits by its file's own rules can be cancelled",
           .not_compared = "glibc cannot cancel what has begun") {

@@ -168,6 +168,40 @@ AIOX_CASE("aio_suspend with a time that is long past is over at once, whatever i
   EXPECT_EQ(wait_for(waiting.cb), 0);
 }
 
+void expect_time_limit(const timespec& timeout, long long expected_us) {
+  WaitingRead waiting;
+  const aiocb* const list[] = {&waiting.cb};
+  const long long before = monotonic_us();
+  EXPECT_FAILS(aio_suspend(list, 1, &timeout), EAGAIN);
+  const long long passed = monotonic_us() - before;
+  EXPECT(passed >= expected_us);
+  EXPECT(passed < expected_us + 5000000);
+}
+
+AIOX_CASE("aio_suspend takes a thousand million nanoseconds for a second") {
+  expect_time_limit({0, 1000000000}, 1000000);
+  expect_time_limit({-1, 1000000000}, 0);
+}
+
+AIOX_CASE("the two fields of aio_suspend's time are added up, whatever they hold",
+          .not_compared = "glibc aborts the program for some of these, depending on the clock") {
+  expect_time_limit({0, 1200000000}, 1200000);
+  expect_time_limit({0, -1}, 0);
+  expect_time_limit({1, -700000000}, 300000);
+  expect_time_limit({-2, 2300000000}, 300000);
+  expect_time_limit({0, LONG_MIN}, 0);
+  expect_time_limit({LONG_MIN, LONG_MAX}, 0);
+  WaitingRead waiting;
+  const aiocb* const list[] = {&waiting.cb};
+  const timespec long_time{LONG_MAX, LONG_MAX};
+  std::thread feeder([&] {
+    sleep_ms(20);
+    waiting.feed();
+  });
+  EXPECT_EQ(aio_suspend(list, 1, &long_time), 0);
+  feeder.join();
+}
+
 AIOX_CASE("aio_suspend waits for data that comes before a long timeout is over") {
   WaitingRead waiting;
   const aiocb* const list[] = {&waiting.cb};

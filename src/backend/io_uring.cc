@@ -140,6 +140,8 @@ Cancellation* IoUring::take_answered_cancel() {
 bool IoUring::finish(Io* io, int result) {
   flight_.remove(io);
   in_flight_--;
+  // The kernel found no thread of its own for it (RLIMIT_NPROC, pids.max), and drops it unbegun.
+  if (result == -ECANCELED && io->opcode != Opcode::kPoll && !is_cancel_wanted(*io)) result = -EAGAIN;
   if (result == -EBADF && io->gate != nullptr && io->gate->is_shut()) result = -ECANCELED;
   if (is_bounded(io)) {
     bounded_in_flight_--;

@@ -11,9 +11,19 @@
 #include <cerrno>
 #include <cstring>
 
+#include "kernel/file_io.h"
 #include "kernel/raw_syscall.h"
 
 namespace aiox::kernel {
+
+namespace {
+
+void sleep_for(int64_t time_ns) {
+  std::atomic<uint32_t> never{0};
+  futex_wait_until(never, 0, monotonic_now_ns() + time_ns);
+}
+
+}  // namespace
 
 bool can_polls_be_cancelled(aio_context_t context) {
   // There is no such request: the kernel answers -EINVAL where the call is allowed.
@@ -44,12 +54,15 @@ int AioPoll::wait_in_slices(int fd, short events, Mutex& mutex, const bool& canc
   while (result == -EINPROGRESS) {
     int64_t slice_ns = kSliceMs * 1'000'000;
     if (deadline_ns != kNoTimeout) slice_ns = std::clamp(deadline_ns - monotonic_now_ns(), int64_t{0}, slice_ns);
-    pollfd entry = {fd, events, 0};
-    timespec slice = {0, slice_ns};
-    long count = raw_syscall(SYS_ppoll, as_argument(&entry), 1, as_argument(&slice), 0, 0);
+    PollEntry entry = {fd, events, 0};
+    const long count = poll_one(&entry, slice_ns);
+    const bool is_refused = is_refused_call(count);
+    if (is_refused) sleep_for(slice_ns);
     MutexLock lock(mutex);
     if (cancel_requested) {
       result = -ECANCELED;
+    } else if (is_refused) {
+      result = -ETIMEDOUT;
     } else if (count > 0) {
       result = (entry.revents & POLLNVAL) != 0 ? -EBADF : 0;
     } else if (deadline_ns != kNoTimeout && monotonic_now_ns() >= deadline_ns) {

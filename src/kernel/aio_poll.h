@@ -24,7 +24,8 @@ class AioPoll {
   void close();
 
   // Blocks until `fd` has one of `events` (POLLIN, POLLOUT), an error or a hang-up: 0; also for a file that knows no
-  // polling. -ECANCELED: cancel() came first. -ETIMEDOUT: neither until the time. Other -errno: the descriptor is bad.
+  // polling. -ECANCELED: cancel() came first. -ETIMEDOUT: neither until the time; where every poll is refused: not yet,
+  // and only a try can tell. Other -errno: the descriptor is bad.
   // is_own: the poll is to be made by this thread (of a signalfd, which the kernel asks about the thread that polls).
   int wait(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns = kNoTimeout,
            bool is_own = false) AIOX_EXCLUDES(mutex);

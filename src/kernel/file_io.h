@@ -75,16 +75,28 @@ inline int64_t try_write(int fd, const iovec* vectors, unsigned count, int64_t o
   return is_refused_call(result) ? -EOPNOTSUPP : result;
 }
 
+// One entry of poll(2).
+struct PollEntry {
+  int fd;
+  short events, revents;
+};
+
+// poll(2) of one entry, also where ppoll(2) is refused. 1, 0 or -errno.
+inline long poll_one(PollEntry* entry, int64_t limit_ns) {
+  timespec limit = {limit_ns / 1'000'000'000, limit_ns % 1'000'000'000};
+  long count = raw_syscall(SYS_ppoll, as_argument(entry), 1, as_argument(&limit), 0, 0);
+#ifdef SYS_poll
+  if (is_refused_call(count)) count = raw_syscall(SYS_poll, as_argument(entry), 1, (limit_ns + 999'999) / 1'000'000);
+#endif
+  return count;
+}
+
 // What of `events` (POLLIN ...) there is now, with errors and hang-ups; 0: nothing.
 inline int64_t poll_now(int fd, unsigned events) {
-  struct {
-    int fd;
-    short events, revents;
-  } entry = {fd, static_cast<short>(events), 0};
+  PollEntry entry = {fd, static_cast<short>(events), 0};
   long count;
   do {
-    timespec no_time = {};
-    count = raw_syscall(SYS_ppoll, as_argument(&entry), 1, as_argument(&no_time), 0);
+    count = poll_one(&entry, 0);
   } while (count == -EINTR);  // a pending signal comes before the time is looked at (fs/select.c: do_poll)
   return count < 0 ? count : static_cast<uint16_t>(entry.revents);
 }

@@ -36,6 +36,15 @@ void refuse(std::initializer_list<long> calls, int error) {
   if (!refuse_system_calls(calls, error)) skip("no seccomp filters here");
 }
 
+void wait_for_a_stream(const NativeFiles& files) {
+  NativeContext context(1);
+  NativeRequest stream(8);
+  context.submit(stream.read(files.read_end, 0));
+  sleep_ms(20);
+  CHECK(write(files.write_end, "0123456", 8) == 8);
+  context.finish();
+}
+
 // Refused from the beginning, and in the middle of loads whose events are taken in each way.
 void work_where_refused(std::initializer_list<long> calls, std::initializer_list<int> errors) {
   need_aiox();
@@ -86,12 +95,25 @@ GUEST_PROPERTY(native_aio_never_hangs_when_the_kernel_refuses_threads) {
 GUEST_PROPERTY(native_aio_never_hangs_at_the_limit_of_processes) {
   if (getuid() != 0) skip("needs root, to become a user with no processes of its own");
   NativeFiles files;
-  expect_clean_exit(fork_child([&] {
-    CHECK(setgid(65531) == 0 && setuid(65530) == 0);
-    rlimit limit{1, 1};
-    CHECK(setrlimit(RLIMIT_NPROC, &limit) == 0);
-    use_native_files(files, true);
-  }));
+  const int growing = pattern_file(4096, O_DIRECT);
+  for (bool has_begun_before : {false, true})
+    expect_clean_exit(fork_child([&] {
+      if (has_begun_before) wait_for_a_stream(files);  // in a ring
+      CHECK(setgid(65531) == 0 && setuid(65530) == 0);
+      rlimit limit{1, 1};
+      CHECK(setrlimit(RLIMIT_NPROC, &limit) == 0);
+      use_native_files(files, true);
+      // A ring that is there already drops, ECANCELED, what it finds no thread of the kernel's for.
+      for (unsigned i = 0; growing >= 0 && i < 4; ++i) {
+        NativeContext context(1);
+        NativeRequest write;
+        write.fill('w');
+        context.submit(write.write(growing, (i + 1) * 4096));
+        context.finish();
+        write.expect_all();
+      }
+    }));
+  if (growing >= 0) close(growing);
 }
 
 GUEST_PROPERTY(native_aio_works_in_a_control_group_without_room_for_threads) {

@@ -29,8 +29,6 @@ struct Call {
   Need need = Need::kOtherWay;
 };
 
-// Not yet here: io_cancel. Where it alone is refused, with AIOX_BACKEND=threads, about one run in six of this stood for
-// ever; why is not known.
 // Not here: what libc itself cannot be without (futex, mmap, munmap, mremap, close, write, rt_sigprocmask,
 // rt_sigaction, gettid, getpid, clone: threads.cc, refusals.cc), and what only other programs than this ask for
 // (capget, shmget ...).
@@ -57,7 +55,7 @@ const Call kCalls[] = {
     {"fdatasync", SYS_fdatasync, Need::kAnswer},
     {"recvmsg", SYS_recvmsg, Need::kAnswer},
     {"sendmsg", SYS_sendmsg, Need::kAnswer},
-    {"ppoll", SYS_ppoll, Need::kAnswer},
+    {"ppoll", SYS_ppoll},
     {"fcntl", SYS_fcntl, Need::kAnswer},
     {"statx", SYS_statx},
     {"fstat", SYS_fstat},
@@ -106,6 +104,12 @@ const Policy kPolicies[] = {
     {"a kernel of before 4.6", ENOSYS,
      {SYS_io_uring_setup, SYS_io_uring_register, SYS_io_uring_enter, SYS_io_pgetevents, SYS_statx, SYS_preadv2,
       SYS_pwritev2, SYS_close_range}},
+    {"neither a ring, nor native AIO, nor ppoll", ENOSYS,
+     {SYS_io_uring_setup, SYS_io_uring_register, SYS_io_uring_enter, SYS_io_setup, SYS_ppoll}},
+#ifdef SYS_poll
+    {"no way to wait for a stream but to try it", EPERM,
+     {SYS_io_uring_setup, SYS_io_uring_register, SYS_io_uring_enter, SYS_io_setup, SYS_ppoll, SYS_poll}},
+#endif
 };
 
 constexpr size_t kFileBytes = 64 * 1024;

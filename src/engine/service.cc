@@ -62,10 +62,9 @@ bool Service::summon(bool may_start) {
       if (wake_idle()) return true;
       continue;  // somebody else woke it; look again what has become of it
     }
-    const bool has_place = Census::alive(census) < workers_limit();
     // All that live are in calls that may take their time, and another may be started: not by this thread.
-    if (has_place && !may_start) return false;
-    if (has_place && start_worker()) return true;
+    if (!may_start && has_place(census)) return false;
+    if (may_start && start_worker()) return true;
     census = census_.load(std::memory_order_acquire);
     // A blocked one comes back to the queue, unless it is a stream that it waits for: that may be for ever.
     if (id_ == ServiceId::kStreams && may_start) return Census::alive(census) > Census::blocked(census);
@@ -91,21 +90,20 @@ bool Service::wake_idle() {
 }
 
 bool Service::start_worker() {
+  // Counted in first, so that of several threads that start one none takes it past the limit.
+  uint64_t counts = census_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
+  do {
+    if (!has_place(counts)) return false;
+    // E-idle; relaxed where it fails: as above
+  } while (!census_.compare_exchange_weak(counts, counts + Census::kAlive, std::memory_order_acq_rel,
+                                          std::memory_order_relaxed));
   Worker* worker = engine_->workers.allocate();
-  if (worker == nullptr) return false;
-  worker->open(this);
-  {
-    MutexLock lock(mu_);
-    uint64_t census = census_.load(std::memory_order_acquire);
-    if (Census::alive(census) >= workers_limit()) {
-      engine_->workers.free(worker);
-      return false;
-    }
-    census_.fetch_add(Census::kAlive, std::memory_order_acq_rel);  // E-idle
+  if (worker != nullptr) {
+    worker->open(this);
+    if (engine_->start_thread(Worker::thread_entry, worker, true)) return true;
+    engine_->workers.free(worker);
   }
-  if (engine_->start_thread(Worker::thread_entry, worker, true)) return true;
   census_.fetch_sub(Census::kAlive, std::memory_order_acq_rel);  // E-idle
-  engine_->workers.free(worker);
   return false;
 }
 

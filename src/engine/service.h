@@ -164,12 +164,13 @@ class Service {
   bool summon(bool may_start) AIOX_EXCLUDES(mu_);
   // How many workers there may be.
   uint64_t workers_limit() const { return uint64_t{workers_max_.load(std::memory_order_acquire)} + share_.extras(); }
+  bool has_place(uint64_t counts) const { return Census::alive(counts) < workers_limit(); }
   // A worker is about to make a call that may block: whatever is ready must find somebody else.
   void enter_blocked();
   void leave_blocked() { census_.fetch_sub(Census::kBlocked, std::memory_order_acq_rel); }  // E-idle
   FileQueue* pop();
   bool wake_idle() AIOX_EXCLUDES(mu_);
-  bool start_worker() AIOX_EXCLUDES(mu_);
+  bool start_worker();
   // Lists the worker as idle. False: work arrived meanwhile, and it is not listed.
   bool enter_idle(Worker* worker) AIOX_EXCLUDES(mu_);
   // Takes the worker off the list, if nobody has done so to wake it.

@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -18,13 +21,20 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
 #include "engine/engine.h"
+#include "engine/inside.h"
 
 using namespace aiox::shim;
 using aiox::engine::Engine;
+using aiox::engine::FileQueue;
+using aiox::engine::Request;
+using aiox::engine::RequestState;
+using aiox::engine::ServiceId;
+using aiox::engine::Submission;
 
 namespace {
 
@@ -92,6 +102,78 @@ struct Pipe {
     close(ends[1]);
   }
   int ends[2];
+};
+
+// A control block that remembers what the engine says of it.
+struct Told {
+  aiox::engine::Token token = 0;
+  int64_t result = 0;
+  std::atomic<bool> has_ended{false};
+  void end(int64_t with) {
+    result = with;
+    has_ended.store(true);
+  }
+  bool ends_within_ms(int64_t limit_ms) const {
+    for (const int64_t since = now_ms(); !has_ended.load() && now_ms() - since < limit_ms;) usleep(1000);
+    return has_ended.load();
+  }
+};
+
+constexpr aiox::engine::ControlBlockOps kTelling = {
+    [](void* told, aiox::engine::Token token) { static_cast<Told*>(told)->token = token; },
+    [](Request* request, int64_t result) {
+      static_cast<Told*>(request->control_block)->end(result);
+      return true;
+    },
+    [](const Submission& submission, int64_t result) { static_cast<Told*>(submission.control_block)->end(result); }};
+
+// Past both interfaces.
+void submit_read(Told* told, int fd, void* buffer, uint64_t length_bytes) {
+  Submission submission;
+  submission.opcode = aiox::backend::Opcode::kRead;
+  submission.fd = fd;
+  submission.buffer = {buffer, length_bytes};
+  submission.length_bytes = length_bytes;
+  submission.control_block = told;
+  submission.ops = &kTelling;
+  aiox::engine::Inside inside;
+  REQUIRE(Engine::get()->submit(submission) == 0);
+}
+
+// A read for a worker of kThreads, made by hand and queued, with nobody told of it.
+aiox::engine::ServiceMask queue_read(Request* request, FileQueue* file, int fd, void* buffer, Told* told) {
+  aiox::backend::Io& io = request->io;
+  io.fd = fd;
+  io.single = {buffer, 4096};
+  io.vectors = &io.single;
+  io.vector_count = 1;
+  io.left_bytes = request->range_bytes = 4096;
+  request->has_range = true;
+  request->control_block = told;
+  request->ops = &kTelling;
+  request->holds.store(2);  // it is no pool's
+  request->file.store(file);
+  change_state(request, RequestState::kFree, RequestState::kPrepared);
+  aiox::engine::ServiceMask wake = 0;
+  REQUIRE(file->enqueue(request, &wake));
+  return wake;
+}
+
+struct Terminal {
+  Terminal() : main(posix_openpt(O_RDWR | O_NOCTTY)) {
+    if (main < 0 || grantpt(main) != 0 || unlockpt(main) != 0) return;
+    program = open(ptsname(main), O_RDWR | O_NOCTTY);
+    termios settings = {};
+    tcgetattr(program, &settings);
+    settings.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+    settings.c_cc[VMIN] = 2;  // a rule of its own: no ring waits by it
+    tcsetattr(program, TCSANOW, &settings);
+  }
+  ~Terminal() {
+    close(program);
+    close(main);
+  }
+  int main, program = -1;
 };
 
 }  // namespace
@@ -624,4 +706,91 @@ TEST_CASE("a queue whose number is gone is given back also where its last reques
   CHECK(meanwhile.queue->fd() == -1);
   engine->counters.completed.add();
   engine->release_hold(meanwhile.first);
+}
+
+TEST_CASE("a request is for no more than one call moves") {
+  constexpr uint64_t kBytes = uint64_t{5} << 30;
+  void* memory = mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) AIOX_SKIP("no such address space");
+  Pipe pipe;
+  Told told;
+  submit_read(&told, pipe.ends[0], memory, kBytes);
+  Engine* engine = Engine::get();
+  const Request* request = engine->requests.at(static_cast<uint32_t>(told.token));
+  REQUIRE(request != nullptr);
+  // A ring has 32 bits for it.
+  CHECK(request->io.left_bytes == aiox::kernel::kTransferBytesMax);
+  CHECK(request->io.vectors->iov_len == aiox::kernel::kTransferBytesMax);
+  CHECK(engine->cancel(pipe.ends[0], told.token) == aiox::engine::CancelOutcome::kCanceled);
+  CHECK(told.ends_within_ms(20000));
+  munmap(memory, kBytes);
+}
+
+TEST_CASE("a direct request that finds others of its file free to go sends them a worker") {
+  Watchdog watchdog;
+  ScratchFile scratch(65536, O_DIRECT);
+  if (scratch.fd() < 0) AIOX_SKIP("no O_DIRECT here");
+  std::unique_ptr<void, void (*)(void*)> buffer(aligned_alloc(4096, 3 * 4096), free);
+  auto at = [&](int i) { return static_cast<char*>(buffer.get()) + 4096 * i; };
+  Told attaching;
+  submit_read(&attaching, scratch.fd(), at(0), 4096);
+  Engine* engine = Engine::get();
+  engine->poll_direct();
+  FileQueue* file = engine->files.find(scratch.fd());
+  if (file == nullptr || !file->can_go_direct() || !engine->is_direct_usable()) AIOX_SKIP("it does not go direct");
+  while (!attaching.has_ended.load()) engine->poll_direct();
+
+  constexpr unsigned kThreads = static_cast<unsigned>(ServiceId::kThreads);
+  static aiox::engine::WorkerShare share;  // all that a failure leaves behind
+  static Request held, waiting;
+  static Told told_of_held, told_of_waiting;
+  aiox::engine::WorkerShare* before = std::exchange(file->shares[kThreads], &share);
+  share.open(aiox::engine::WorkerShare::kUnlimited, 0);
+  // One is in hand, so that the file has had its share; another finds none, and nobody is told of it.
+  CHECK(queue_read(&held, file, scratch.fd(), at(0), &told_of_held) == 1u << kThreads);
+  aiox::backend::Io* taken[1];
+  bool has_more = false;
+  REQUIRE(file->take(ServiceId::kThreads, nullptr, engine->shared_ios, taken, 1, &has_more) == 1);
+  CHECK(queue_read(&waiting, file, scratch.fd(), at(1), &told_of_waiting) == 0);
+  // Another file gives back its own; who comes by next is a direct request.
+  share.open(aiox::engine::WorkerShare::kUnlimited, 4);
+  Told told;
+  submit_read(&told, scratch.fd(), at(2), 4096);
+  REQUIRE(told_of_waiting.ends_within_ms(20000));
+  CHECK(told_of_waiting.result == 4096);
+  while (!told.has_ended.load()) engine->poll_direct();
+
+  change_state(&held, RequestState::kInFlight, RequestState::kDone);
+  held.is_published.store(1);
+  aiox::engine::CancelTicket* ticket = nullptr;
+  engine->schedule(file, file->finish(&held, &ticket));
+  while (waiting.holds.load() != 1) usleep(1000);
+  file->shares[kThreads] = before;
+}
+
+TEST_CASE("of a service there are no more workers than its limit, and a stream that gets none is refused") {
+  Watchdog watchdog;
+  constexpr size_t kLimit = 2, kCount = 5;
+  aiox::engine::Service& service = Engine::get()->services[static_cast<unsigned>(ServiceId::kStreams)];
+  Terminal terminals[kCount];
+  Told told[kCount];
+  char bytes[kCount][8];
+  for (const Terminal& terminal : terminals) {
+    if (terminal.program < 0) AIOX_SKIP("no terminals here");
+  }
+  auto ended_count = [&] {
+    auto has_ended = [](const Told& one) { return one.has_ended.load(); };
+    return static_cast<size_t>(std::count_if(std::begin(told), std::end(told), has_ended));
+  };
+  service.become_threads(kLimit);
+  for (size_t i = 0; i < kCount; i++) submit_read(&told[i], terminals[i].program, bytes[i], sizeof bytes[i]);
+  for (const int64_t since = now_ms(); ended_count() < kCount - kLimit && now_ms() - since < 10000;) usleep(1000);
+  CHECK(ended_count() == kCount - kLimit);
+  for (const Told& one : told) CHECK((!one.has_ended.load() || one.result == -EAGAIN));
+  for (const Terminal& terminal : terminals) CHECK(write(terminal.main, "x\n", 2) == 2);
+  for (const Told& one : told) {
+    REQUIRE(one.ends_within_ms(20000));
+    CHECK((one.result == 2 || one.result == -EAGAIN));
+  }
+  service.become_threads(Engine::get()->config.queue_max);
 }

@@ -203,6 +203,32 @@ Terminal open_terminal(int least_bytes, int tenths) {
   return terminal;
 }
 
+AIOX_CASE("a write whose terminal becomes O_NONBLOCK in its middle tells what it has written") {
+  const Terminal terminal = open_terminal(1, 0);
+  EXPECT_EQ(fcntl(terminal.master, F_SETFL, O_NONBLOCK), 0);
+  const std::string data = pattern(1 << 20, 3);
+  std::string got;
+  auto read_some = [&] {
+    char part[8192];
+    const ssize_t count = read(terminal.master, part, sizeof part);
+    if (count > 0) got.append(part, static_cast<size_t>(count));
+    return count > 0;
+  };
+  aiocb write = make_write(terminal.slave, data.data(), data.size());
+  submit(write);
+  while (!read_some()) sleep_ms(1);  // it has begun
+  EXPECT_EQ(fcntl(terminal.slave, F_SETFL, O_NONBLOCK), 0);
+  read_some();
+  for (int looks = 0; looks < 100 && aio_error(&write) == EINPROGRESS; ++looks) sleep_ms(1);
+  // It may have ended, or go on until all is written.
+  while (aio_error(&write) == EINPROGRESS) read_some();
+  const ssize_t count = result_of(write);
+  while (static_cast<ssize_t>(got.size()) < count) read_some();
+  sleep_ms(5);
+  EXPECT(!read_some());
+  EXPECT(data.compare(0, static_cast<size_t>(count), got) == 0);
+}
+
 AIOX_CASE("a terminal's read with VMIN 0 gives no bytes at once, or after VTIME") {
   char in[16];
   for (const int tenths : {0, 1}) {

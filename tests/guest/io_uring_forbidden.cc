@@ -1,8 +1,11 @@
 // io_uring_forbidden.cc - where io_uring is refused (container profiles, kernel.io_uring_disabled, old kernels), before
 // the first request or from the middle of a run, AIO works all the same and the reason can be read.
+#include <aio.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "guest.h"
 #include "seccomp_filter.h"
@@ -93,6 +96,28 @@ GUEST_PROPERTY(aio_works_when_io_uring_is_forbidden_and_threads_numbers_are_used
     sleep_ms(20);
   }
   work();
+}
+
+// The first of each file is under way, and the others wait for it, to be carried out as one.
+GUEST_PROPERTY(syncs_end_well_when_io_uring_is_forbidden_in_the_middle) {
+  constexpr unsigned kFiles = 4, kSyncs = 4;
+  int files[kFiles];
+  aiocb syncs[kFiles][kSyncs] = {};
+  for (int& file : files) file = pattern_file(12 << 20, 0);
+  for (unsigned round = 0; round < kSyncs; ++round) {
+    for (unsigned i = 0; i < kFiles; ++i) {
+      syncs[i][round].aio_fildes = files[i];
+      CHECK(aio_fsync(O_SYNC, &syncs[i][round]) == 0);
+    }
+    if (round == 0) sleep_ms(3);
+  }
+  refuse_io_uring(EPERM);
+  for (auto& of_file : syncs) {
+    for (aiocb& block : of_file) {
+      while (aio_error(&block) == EINPROGRESS) sleep_ms(1);
+      if (aio_error(&block) != 0) FAIL("an fsync ended with %s", strerror(aio_error(&block)));
+    }
+  }
 }
 
 GUEST_PROPERTY(aio_works_in_a_child_that_forbids_io_uring) {

@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <random>
@@ -50,6 +52,21 @@ bool read_one(ProgramRing* ring, io_event* event) {
   *event = ring->events[head];
   std::atomic_ref<uint32_t>(ring->head).store((head + 1) % ring->slot_count, std::memory_order_release);
   return true;
+}
+
+// Where the events are copied to is not there at first. At the fault of the copy the program takes one.
+struct ProgramBetween {
+  ProgramRing* ring;
+  void* page;
+  io_event event;
+  unsigned faults;
+};
+ProgramBetween g_between;
+
+void read_between(int) {
+  g_between.faults++;
+  if (g_between.faults == 1) read_one(g_between.ring, &g_between.event);
+  if (mprotect(g_between.page, 4096, PROT_READ | PROT_WRITE) != 0) abort();
 }
 
 }  // namespace
@@ -174,6 +191,29 @@ TEST_CASE("a ring that its program has moved goes on, and is found where it is n
   CHECK(CompletionRing::is_ring_at(reinterpret_cast<uintptr_t>(moved), &id));
   CHECK_FALSE(CompletionRing::is_ring_at(open.ring.address(), &id));
   open.ring.set_address(reinterpret_cast<uintptr_t>(moved));
+}
+
+TEST_CASE("what the program takes while a call copies is given once") {
+  OpenRing open(8);
+  for (uint64_t i = 0; i < 3; i++) {
+    REQUIRE(open.ring.reserve());
+    open.ring.post(event_of(i));
+  }
+  void* page = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(page != MAP_FAILED);
+  g_between = {open.seen(), page, {}, 0};
+  struct sigaction action = {}, before;
+  action.sa_handler = read_between;
+  REQUIRE(sigaction(SIGSEGV, &action, &before) == 0);
+  auto* events = static_cast<io_event*>(page);
+  const uint32_t taken = open.ring.take(events, 8);
+  REQUIRE(sigaction(SIGSEGV, &before, nullptr) == 0);
+  CHECK(g_between.faults == 1);
+  CHECK(is_event_of(g_between.event, 0));
+  CHECK(taken == 2);
+  CHECK((is_event_of(events[0], 1) && is_event_of(events[1], 2)));
+  CHECK(open.ring.available() == 0);
+  munmap(page, 4096);
 }
 
 TEST_CASE("threads that post, take and read lose no event and see none twice") {

@@ -2,6 +2,8 @@
 
 #include "engine/wait_slots.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <memory>
 #include <set>
@@ -68,4 +70,14 @@ TEST_CASE("waking one slot leaves the others alone, waking everyone reaches all 
   slots->wake(WaitSlots::kEveryone);
   CHECK(slots->value(b) != b_seen);
   slots->wake(WaitSlots::kNone);
+}
+
+TEST_CASE("a sleep ends at its time, which is one of the monotonic clock") {
+  auto slots = std::make_unique<WaitSlots>();
+  uint32_t slot = slots->take();
+  alarm(60);  // a time taken for a length is as long as the machine has been up
+  const int64_t deadline_ns = aiox::kernel::monotonic_now_ns() + 20'000'000;
+  CHECK(slots->sleep(slot, slots->value(slot), deadline_ns) == -ETIMEDOUT);
+  CHECK(aiox::kernel::monotonic_now_ns() >= deadline_ns);
+  alarm(0);
 }

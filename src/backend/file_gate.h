@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/assert.h"
 #include "kernel/descriptor.h"
 
 namespace aiox::backend {
@@ -39,7 +40,10 @@ class FileGate {
     leave();
     return false;
   }
-  void leave() { word_.fetch_sub(1, std::memory_order_acq_rel); }  // E-gate
+  void leave() {
+    const uint32_t before = word_.fetch_sub(1, std::memory_order_acq_rel);  // E-gate
+    AIOX_ASSERT((before & ~kShut) > 0);
+  }
   void shut() { word_.fetch_or(kShut, std::memory_order_acq_rel); }  // E-gate
   bool is_shut() const { return (word_.load(std::memory_order_acquire) & kShut) != 0; }
   bool is_held_by_others() const {

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "backend/file_gate.h"
+#include "base/assert.h"
 #include "base/intrusive_list.h"
 #include "kernel/descriptor.h"
 #include "kernel/io_priority.h"
@@ -86,6 +87,7 @@ class NumberUse {
 
 // A unit has moved `bytes` and goes on behind them.
 inline void advance(Io* io, int64_t bytes) {
+  AIOX_ASSERT(bytes >= 0 && static_cast<uint64_t>(bytes) <= io->left_bytes);
   io->done_bytes += bytes;
   io->offset += bytes;
   io->left_bytes -= static_cast<uint64_t>(bytes);
@@ -95,6 +97,7 @@ inline void advance(Io* io, int64_t bytes) {
     io->vectors++;
     io->vector_count--;
   }
+  AIOX_ASSERT(left <= io->vectors->iov_len);  // left_bytes is the sum of the vectors
   io->vectors->iov_base = static_cast<char*>(io->vectors->iov_base) + left;
   io->vectors->iov_len -= left;
 }

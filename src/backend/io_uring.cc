@@ -82,6 +82,7 @@ int IoUring::submit(bool may_block, bool may_reap) {
     if (entry.user_data == kWakeTag || (entry.user_data & kCancelBit) != 0) continue;
     FileGate* gate = reinterpret_cast<Io*>(static_cast<uintptr_t>(entry.user_data))->gate;
     if (gate == nullptr) continue;
+    AIOX_ASSERT(held_count < kernel::Ring::kSubmissionEntries);
     if (gate->enter(entry.fd)) {
       held[held_count++] = gate;
     } else {
@@ -138,6 +139,7 @@ Cancellation* IoUring::take_answered_cancel() {
 
 // Takes one completion of a unit. False: the unit goes on (the rest of a stream write).
 bool IoUring::finish(Io* io, int result) {
+  AIOX_ASSERT(in_flight_ > 0 && bounded_in_flight_ <= in_flight_);
   flight_.remove(io);
   in_flight_--;
   // The kernel found no thread of its own for it (RLIMIT_NPROC, pids.max), and drops it unbegun.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "base/assert.h"
 #include "kernel/ring.h"
 
 namespace aiox::backend {
@@ -25,7 +26,10 @@ class IoUring final : public Backend {
   unsigned in_flight() const override { return in_flight_; }
   void start(Io* io) override;
   unsigned reap(Io** done, unsigned done_max, bool may_block) override;
-  void close() override { ring_.close(); }
+  void close() override {
+    AIOX_ASSERT(in_flight_ == 0);  // the kernel would write to buffers that are the program's again
+    ring_.close();
+  }
 
   // Issues what was started, without reaping.
   void issue() {

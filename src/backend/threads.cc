@@ -62,6 +62,7 @@ void Threads::start(Io* io) {
 }
 
 bool Threads::start_without_blocking(Io* io) {
+  AIOX_ASSERT(finished_ == nullptr);
   if (!io->try_nowait) return false;
   const NumberUse use(*io);
   if (!use.is_allowed()) return false;
@@ -146,6 +147,7 @@ Threads::PlainCall Threads::plain_call(const Io* io) {
 // False: it has been cancelled before it began.
 bool Threads::begin_stream(Io* io) {
   MutexLock lock(mutex_);
+  AIOX_ASSERT(current_ == nullptr && plain_ == nullptr);
   current_ = io;
   cancel_requested_ = is_cancel_wanted(*io);
   return !cancel_requested_;
@@ -155,6 +157,7 @@ bool Threads::begin_stream(Io* io) {
 bool Threads::begin_plain_call(const Io& io) {
   const int thread_id = static_cast<int>(kernel::raw_syscall(SYS_gettid));
   MutexLock lock(mutex_);
+  AIOX_ASSERT(current_ == &io);
   if (cancel_requested_) return false;
   plain_ = &io;
   plain_thread_id_ = thread_id;

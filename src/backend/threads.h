@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/stream.h"
+#include "base/assert.h"
 #include "kernel/aio_poll.h"
 
 namespace aiox::backend {
@@ -29,7 +30,10 @@ class Threads final : public Backend {
   };
   Tried try_stream(Io* io, short* events);
   unsigned reap(Io** done, unsigned done_max, bool may_block) override;
-  void close() override { poll_.close(); }
+  void close() override {
+    AIOX_ASSERT(finished_ == nullptr);
+    poll_.close();
+  }
 
   // Thread: any; `io` is a unit that the owner has taken and not given back. kRefused: it is in a plain call that
   // nothing but its file ends, or its wait cannot be ended; it begins nothing new. Else it ends at once.

@@ -3,8 +3,7 @@
 // A request must wait for an earlier one when a plain sequence of calls would show which came first:
 //   overlap    a read and a write, or two writes, of the same bytes
 //   extension  a write that may make the file longer (an append; a write that ends behind the end of the file), and a
-//   read
-//              that reaches beyond the end that the file had: it sees the new length, and zeros in a gap
+//              read that reaches beyond the end that the file had: it sees the new length, and zeros in a gap
 //   append     where an append lands depends on every other write that may make the file longer, and a write behind the
 //              end may lie where an append is to land. Those of one serial (SerialId::kWrites) keep their order there.
 //

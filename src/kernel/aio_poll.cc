@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/assert.h"
 #include "kernel/file_io.h"
 #include "kernel/raw_syscall.h"
 
@@ -95,6 +96,7 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
   {
     MutexLock lock(mutex);
     if (cancel_requested) return -ECANCELED;
+    AIOX_ASSERT(!is_waiting_);  // the control block is the kernel's until its event has come
     memset(&control_block_, 0, sizeof control_block_);
     control_block_.aio_fildes = static_cast<uint32_t>(fd);
     control_block_.aio_lio_opcode = IOCB_CMD_POLL;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "base/assert.h"
 #include "kernel/futex.h"
 #include "kernel/raw_syscall.h"
 
@@ -23,6 +24,7 @@ constexpr long kNowhere = -4096;
 }  // namespace
 
 int AioRing::open(unsigned entries, const char** step) {
+  AIOX_ASSERT(ring() == nullptr);
   aio_context_t context = 0;
   long error;
   for (;;) {
@@ -56,6 +58,7 @@ void AioRing::close() {
 }
 
 bool AioRing::peek(uint64_t index, io_event* event) const {
+  AIOX_ASSERT(ring() != nullptr);  // its readers keep it open
   if (!has_event(index)) return false;
   *event = ring()->events[index % event_count_];
   return true;

@@ -21,6 +21,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/assert.h"
 #include "kernel/file_io.h"
 
 namespace aiox::kernel {
@@ -173,6 +174,7 @@ int file_traits(int fd, FileTraits* traits) {
     traits->offset_alignment_bytes = status.offset_alignment_bytes;
     traits->memory_alignment_bytes = status.memory_alignment_bytes;
   }
+  AIOX_ASSERT(is_power_of_two(traits->offset_alignment_bytes) && is_power_of_two(traits->memory_alignment_bytes));
   if (traits->kind != FileKind::kBlockDevice) return 0;
   int block_bytes = 0;
   if (!has_alignment && raw_syscall(SYS_ioctl, fd, BLKSSZGET, as_argument(&block_bytes)) == 0 &&

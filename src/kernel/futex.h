@@ -10,6 +10,7 @@
 #include <climits>
 #include <ctime>
 
+#include "base/assert.h"
 #include "kernel/clock.h"
 #include "kernel/raw_syscall.h"
 
@@ -22,6 +23,7 @@ inline constexpr int64_t kFarFutureNs = INT64_MAX / 2;
 // Sleeps while *word == expected, at most until `deadline_ns` on CLOCK_MONOTONIC (kNoTimeout: no limit).
 // 0: woken, possibly for no reason; -EAGAIN: the word had another value; -EINTR: a signal handler ran; -ETIMEDOUT.
 inline int futex_wait_until(std::atomic<uint32_t>& word, uint32_t expected, int64_t deadline_ns) {
+  AIOX_ASSERT(deadline_ns == kNoTimeout || deadline_ns >= 0);  // else the kernel refuses it, and its caller spins
   struct timespec deadline = {};
   struct timespec* limit = nullptr;
   if (deadline_ns != kNoTimeout) {

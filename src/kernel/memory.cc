@@ -8,6 +8,7 @@
 
 #include <atomic>
 
+#include "base/assert.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/served_faults.h"
 
@@ -35,6 +36,7 @@ void* map_memory(size_t size_bytes) {
 }
 
 void unmap_memory(void* address, size_t size_bytes) {
+  AIOX_ASSERT(reinterpret_cast<uintptr_t>(address) % page_size_bytes() == 0 && size_bytes > 0);  // else it stays mapped
   raw_syscall(SYS_munmap, as_argument(address), static_cast<long>(size_bytes));
 }
 

@@ -17,6 +17,7 @@
 //     LaneRings::mu_
 #pragma once
 
+#include "base/assert.h"
 #include "base/thread_annotations.h"
 #include "kernel/futex.h"
 
@@ -37,7 +38,9 @@ class AIOX_CAPABILITY("mutex") Mutex {
 
   void unlock() AIOX_RELEASE() {
     // release: with the acquire of the next holder.
-    if (word_.exchange(kUnlocked, std::memory_order_release) == kContended) futex_wake(word_, 1);
+    const uint32_t before = word_.exchange(kUnlocked, std::memory_order_release);
+    AIOX_ASSERT(before != kUnlocked);
+    if (before == kContended) futex_wake(word_, 1);
   }
 
  private:

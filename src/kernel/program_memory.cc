@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "base/assert.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/valgrind.h"
 
@@ -61,6 +62,7 @@ bool is_beyond_addresses(uintptr_t address, uint64_t size_bytes) {
 
 bool ProgramPages::ask(uintptr_t begin, uintptr_t last, bool is_write) {
   if (last < begin) return false;
+  AIOX_ASSERT(last - begin >= kMaskBytes - 1);  // a word is asked about: it must lie within
   const uintptr_t wanted = is_write ? kReadable | kWritable : kReadable;
   for (uintptr_t page = page_of(begin);; page += kPageBytes) {
     const uintptr_t known = slot_of(page).load(std::memory_order_relaxed);  // relaxed: one word

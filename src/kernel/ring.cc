@@ -9,6 +9,7 @@
 #include <cstring>
 #include <linux/futex.h>
 
+#include "base/assert.h"
 #include "kernel/memory.h"
 #include "kernel/raw_syscall.h"
 
@@ -33,6 +34,7 @@ T* at(void* base, uint32_t offset) {
 }  // namespace
 
 int Ring::open(const char** step) {
+  AIOX_ASSERT(!is_open_ && queues_ == nullptr && entries_ == nullptr);
   queues_ = map_memory(page_size_bytes());
   entries_ = map_memory(page_size_bytes());
   if (queues_ == nullptr || entries_ == nullptr) {

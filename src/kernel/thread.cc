@@ -8,10 +8,12 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 
 #include <sched.h>
 #include <sys/prctl.h>
 
+#include "base/assert.h"
 #include "kernel/own_table.h"
 #include "kernel/raw_syscall.h"
 
@@ -52,7 +54,10 @@ int start_joinable_thread(void* (*entry)(void*), void* argument, size_t stack_by
   return start(entry, argument, stack_bytes, PTHREAD_CREATE_JOINABLE);
 }
 
-void name_this_thread(const char* name) { raw_syscall(SYS_prctl, PR_SET_NAME, as_argument(name)); }
+void name_this_thread(const char* name) {
+  AIOX_ASSERT(strlen(name) <= 15);  // the kernel cuts off the rest
+  raw_syscall(SYS_prctl, PR_SET_NAME, as_argument(name));
+}
 
 unsigned processor_count() {
   cpu_set_t set;

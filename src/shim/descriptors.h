@@ -10,12 +10,14 @@
 #include <cerrno>
 #include <climits>
 
+#include "base/assert.h"
 #include "engine/engine.h"
 #include "kernel/own_table.h"
 
 namespace aiox::shim {
 
 inline void before_closing(int first, int last) {
+  AIOX_ASSERT(first >= 0 && first <= last);
   engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
   if (engine != nullptr && !kernel::has_own_table()) engine->descriptors_closing(first, last);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/assert.h"
 #include "engine/engine.h"
 #include "engine/inside.h"
 #include "engine/waiter.h"
@@ -102,6 +103,7 @@ bool let_in(const uint64_t& mask) {
 void Taking::take() {
   const bool may_wait = !engine::is_inside();  // a handler may have interrupted this very function
   Inside inside;
+  AIOX_ASSERT(static_cast<long>(taken) <= count);  // `events` has no room for more
   const uint64_t available = context->ring.available();
   const uint64_t wanted = std::min<uint64_t>(available, static_cast<uint64_t>(count - taken));
   if (wanted == 0 || is_bad) return;
@@ -127,6 +129,7 @@ void wait_for_quick_events(Engine* engine, Taking* taking) {
 }
 
 long wait_for_events(Engine* engine, Taking* taking, long min_count, const timespec* timeout, const uint64_t* mask) {
+  AIOX_ASSERT(min_count >= 0 && min_count <= taking->count);  // else it would wait for events that it cannot take
   Context* context = taking->context;
   const int64_t timeout_ns = timeout != nullptr ? timeout_ns_of(*timeout) : kForeverNs;
   // The caller's mask is for the sleeps alone: between them, the signals that it lets through must stay pending.

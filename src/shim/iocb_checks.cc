@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "base/assert.h"
 #include "engine/engine.h"
 #include "kernel/file_io.h"
 #include "kernel/io_priority.h"
@@ -69,6 +70,7 @@ int copy_vectors(Engine* engine, const iocb& block, Submission* submission) {
     if (to[i].iov_len > kernel::kTransferBytesMax - total) to[i].iov_len = kernel::kTransferBytesMax - total;
     total += to[i].iov_len;
   }
+  AIOX_ASSERT(total <= kernel::kTransferBytesMax);
   submission->length_bytes = total;
   return 0;
 }

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/assert.h"
 #include "engine/engine.h"
 #include "engine/inside.h"
 #include "kernel/leaving.h"
@@ -47,6 +48,7 @@ void post(Context* context, const void* control_block, uint64_t user_data, Opcod
 void begin(void*, engine::Token) {}
 
 bool publish(engine::Request* request, int64_t result) {
+  AIOX_ASSERT(request->context != nullptr);
   post(request->context, request->control_block, request->user_data, request->io.opcode, result);
   return true;
 }
@@ -169,6 +171,7 @@ long setup_context(unsigned events, aio_context_t* context) {
   uintptr_t address = 0;
   int error = engine->create_context(events, &address);
   if (error != 0) return error;
+  AIOX_ASSERT(address != 0);
   *context = address;
   register_exit();
   return 0;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/assert.h"
 #include "engine/engine.h"
 #include "engine/waiter.h"
 #include "kernel/descriptor.h"
@@ -80,6 +81,7 @@ Token token_of(const aiocb* control_block) {
 }
 
 void begin(void* block, Token token) {
+  AIOX_ASSERT(token != 0 && in_progress(token) < kErrorMin);  // else it would read as ended
   auto* control_block = static_cast<aiocb*>(block);
   control_block->__abs_prio = static_cast<int>(Engine::current_epoch());
   // E-status: a thread that sees the token sees the epoch too
@@ -87,6 +89,7 @@ void begin(void* block, Token token) {
 }
 
 bool publish(engine::Request* request, int64_t result) {
+  AIOX_ASSERT(result >= kErrorMin);  // below that it would read as in progress
   int64_t expected = in_progress(request->token);
   auto* control_block = static_cast<aiocb*>(request->control_block);
   // E-status: the last access to the block. seq_cst, for E-wait (see Engine::publish). Only from this very request's
@@ -95,6 +98,7 @@ bool publish(engine::Request* request, int64_t result) {
 }
 
 void answer_block(aiocb* control_block, int64_t result) {
+  AIOX_ASSERT(result >= kErrorMin);
   state_word(control_block).store(result, std::memory_order_release);  // E-status: answered in the call
 }
 

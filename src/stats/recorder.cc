@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/assert.h"
 #include "kernel/shared_segment.h"
 
 namespace aiox::stats {
@@ -176,6 +177,7 @@ void Recorder::begin_process(ProcessFigures* figures) {
 
 // Takes figures that no thread has, or whose thread has gone; else those that all other threads share.
 void Recorder::take_place() {
+  AIOX_ASSERT(is_on());
   ThreadPlace& place = t_place;
   const auto self = static_cast<uint32_t>(raw_syscall(SYS_gettid));
   const long process_id = raw_syscall(SYS_getpid);
@@ -226,6 +228,7 @@ void Recorder::begin(uint32_t file) {
 
 void Recorder::count_asked(ThreadFigures* figures, Kind kind, uint64_t bytes, uint64_t in_flight) {
   const unsigned index = index_of(kind);
+  AIOX_ASSERT(index < kKinds);
   add(figures->sizes[index][power_cell_of(bytes, kSizeCells)], 1);
   if (index < kTransferKinds) add(figures->asked_bytes[index], bytes);
   add(figures->depths[power_cell_of(in_flight, kDepthCells)], 1);
@@ -247,6 +250,7 @@ uint64_t Recorder::accepted(Kind kind, uint64_t bytes, uint64_t in_flight) {
 void Recorder::withdrawn(Kind kind) { add(here()->sizes[index_of(kind)][0], ~uint64_t{0}); }
 
 void Recorder::count_ended(ThreadFigures* figures, Kind kind, Lane lane, int64_t result, uint32_t file) {
+  AIOX_ASSERT(static_cast<unsigned>(lane) < kLanes && file <= kOtherFiles);
   const uint64_t bytes = result > 0 && index_of(kind) < kTransferKinds ? static_cast<uint64_t>(result) : 0;
   Served& served = figures->served[static_cast<unsigned>(lane)][index_of(kind)];
   add(served.operations, 1);

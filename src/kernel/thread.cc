@@ -1,7 +1,8 @@
-// thread.cc - starts detached threads with the program's signals blocked, names them, and counts processors.
+// thread.cc - starts threads with the program's signals blocked, names them, and counts processors.
 //
-// Owns nothing: a thread that it starts ends by itself. Thread: any; one with a descriptor table of its own is refused.
-// Never joins a thread, and leaves errno and the caller's signal mask as they were.
+// Owns nothing: a thread ends by itself, or another joins it. Thread: any; one with a descriptor table of its own is
+// refused.
+// Never lets a thread run with the program's signals open, and leaves errno and the caller's signal mask as they were.
 #include "kernel/thread.h"
 
 #include <pthread.h>

@@ -1,3 +1,8 @@
+// block_devices.cc - the thread aiox-block: opens block devices once more, with O_DIRECT, and submits from there.
+//
+// Owns the handles of those devices, in a descriptor table that its thread alone has. Thread: push and release, any;
+// the rest, aiox-block. Blocks: release, until the handle is closed.
+// Never ends a request and never starts a thread on aiox-block: they would see its descriptor table.
 #include "engine/block_devices.h"
 
 #include <fcntl.h>

@@ -1,3 +1,7 @@
+// config.cc - reads the AIOX_ variables, and names a bad value in one line on stderr.
+//
+// Owns nothing. Thread: the one that makes the engine. Blocks: no.
+// Never obeys the environment of a program that runs with raised privileges, and lets a bad value end nothing.
 #include "engine/config.h"
 
 #include <sys/auxv.h>

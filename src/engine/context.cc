@@ -1,3 +1,7 @@
+// context.cc - contexts of native AIO: how the program takes their events, and the lock-free table that finds them.
+//
+// Owns the table, and the memory of all contexts. Thread: any; contexts are made and ended under mu_. Blocks: no.
+// Never gives a context's memory back: a look-up that comes too late finds a dead context, not another object.
 #include "engine/context.h"
 
 #include <cerrno>

@@ -1,3 +1,8 @@
+// copy_store.cc - copies the data of buffered native writes, in three pools by size.
+//
+// Owns the pools, mapped at the first copy. Thread: copy, the submitting one; free, any. Blocks: while the kernel
+// brings the program's pages in.
+// Never copies from memory that the kernel has not called readable, nor more than AIOX_NATIVE_COPY in all.
 #include "engine/copy_store.h"
 
 #include <cstring>

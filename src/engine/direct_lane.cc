@@ -1,3 +1,8 @@
+// direct_lane.cc - hands O_DIRECT requests to the kernel's AIO, takes their events, and ends them or sends them on.
+//
+// Owns the lane's rings, and the requests whose end is deferred. Thread: any; a request is handed over by the
+// submitting thread, and its event taken by the first that looks. Blocks: the sleeps alone.
+// Never takes a lock in a signal handler that has interrupted the engine, and never waits for the leader.
 #include "engine/direct_lane.h"
 
 #include <poll.h>

@@ -1,3 +1,8 @@
+// engine.cc - makes the process's one engine, finds it again, and opens its parts.
+//
+// Owns the page through which the engine is found, which a child of fork sees as zeros. Thread: any; the engine is made
+// under Root::start_mu. Blocks: get(), while another thread makes it.
+// Never destroys the engine: its threads may run until the process ends.
 #include "engine/engine.h"
 
 #include <pthread.h>

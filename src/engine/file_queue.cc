@@ -1,3 +1,8 @@
+// file_queue.cc - admits the requests of one descriptor in order, and gives them to workers until they end.
+//
+// Owns the file's requests from enqueue to their end. Thread: any; every entry point takes mu_. Blocks: the waits alone
+// (wait_until_idle, wait_until_unsignalled).
+// Never calls anything that blocks, or the program, under mu_: it returns what its caller is to wake or publish.
 #include "engine/file_queue.h"
 
 #include <fcntl.h>

@@ -1,3 +1,8 @@
+// file_table.cc - finds the queue of a descriptor number, makes one at its first request, and takes it off at close.
+//
+// Owns the slots and the pool of queues. Thread: any. Blocks: where a queue is made, as long as the file's server takes
+// to answer.
+// Never gives a page of slots back: a look-up takes no lock.
 #include "engine/file_table.h"
 
 #include <cerrno>

@@ -1,3 +1,8 @@
+// lane_rings.cc - opens, replaces and closes the direct lane's contexts of the kernel's AIO.
+//
+// Owns two contexts at most. Thread: any; opened and closed under mu_. Blocks: closing, until readers have left (some
+// 10 ms at most) and the kernel has ended the context.
+// Never closes a context that has requests in flight, or whose memory a thread has pinned.
 #include "engine/lane_rings.h"
 
 #include <cerrno>

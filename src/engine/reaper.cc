@@ -1,3 +1,8 @@
+// reaper.cc - the thread aiox-reaper: reaps the direct lane, ticks for parked requests, and wakes workers for others.
+//
+// Owns its wait slot, and the queue of files that tick. Thread: aiox-reaper; watch, add_due, kick and summon, any.
+// Blocks: its own thread alone.
+// Never calls a function of the program's: that is left to the notifier's threads.
 #include "engine/reaper.h"
 
 #include <cerrno>

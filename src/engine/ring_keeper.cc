@@ -1,3 +1,7 @@
+// ring_keeper.cc - the thread aiox-keeper: empties and closes the direct lane's old ring, and an idle last one.
+//
+// Owns no ring: LaneRings does. Thread: aiox-keeper; ensure and grow, the submitting one. Blocks: its own thread alone.
+// Never exists in a program whose requests fit into the first ring.
 #include "engine/ring_keeper.h"
 
 #include <cerrno>

@@ -1,3 +1,8 @@
+// service.cc - wakes, starts and retires workers, and the loop in which a worker carries out the work of files.
+//
+// Owns, as a Service, its ready queue and its idle workers; as a Worker, its backend and the units in it. Thread:
+// Service, any; Worker, its own, but for wake and cancel. Blocks: Worker::run, in its backend.
+// Never blocks in a call while a file is ready and no other worker is awake: it has one woken or started first.
 #include "engine/service.h"
 
 #include <pthread.h>

@@ -1,3 +1,8 @@
+// stream_poller.cc - the threads aiox-streams: streams wait in polls of the kernel's AIO, and go on when ready.
+//
+// Owns a context for each group, and the requests parked in it. Thread: aiox-streams, one for each group; park and
+// cancel, any. Blocks: its own threads alone.
+// Never reads or writes a stream: a worker does, when the poll says that it is ready.
 #include "engine/stream_poller.h"
 
 #include <cerrno>

@@ -1,3 +1,8 @@
+// waiter.cc - the wait of a program's thread: it leads in the direct lane, helps, or sleeps on a slot until woken.
+//
+// Owns its slot and its lead, as long as it has them. Thread: the waiting one, inside the engine but for its sleeps.
+// Blocks: as long as the wait is asked to.
+// Never allocates, and holds no lock while it sleeps: the thread may leave for good in any of its sleeps.
 #include "engine/waiter.h"
 
 #include <pthread.h>

@@ -44,7 +44,7 @@ void BlockDevices::push(Request* request) {
   if (!is_alive() && !ensure()) decline_pending();
 }
 
-// No thread comes: what is pending goes on elsewhere. Thread: any.
+// There is no thread to take them: the pending requests go another way. Thread: any.
 void BlockDevices::decline_pending() {
   const int none = -1;
   Request* request = pending_.exchange(nullptr, std::memory_order_seq_cst);

@@ -1,7 +1,7 @@
 // completing.cc - the engine's way out: who is told of new work, what happens when a request has ended, and lists.
 //
-// Thread: whoever carried the request out, or reaped it. Blocks: no, except where no thread can be had (serve_in_this_thread).
-// Program code never runs here; signals are sent, functions are left to the notifier.
+// Thread: the one that carried the request out, or reaped it. Blocks: no, except where no thread can be had
+// (serve_in_this_thread). Program code never runs here; signals are sent, functions are left to the notifier.
 #include <fcntl.h>
 
 #include <cerrno>
@@ -46,7 +46,7 @@ void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads,
 // No thread can be had (RLIMIT_NPROC, cgroup pids, memory): the last resort is the plain call, here.
 // is_last_resort: a thread was asked for and could not be had.
 void Engine::serve_in_this_thread(unsigned service, bool is_last_resort) {
-  if (kernel::has_own_table()) return;  // the numbers mean other files here: whoever comes next finds it in the ready queue
+  if (kernel::has_own_table()) return;  // numbers mean other files here: the next thread finds it in the ready queue
   Worker worker;
   worker.open(&services[service]);
   worker.serve_in_caller(is_last_resort);
@@ -90,7 +90,7 @@ void Engine::announce_event(Context* context, const EventTarget& target, int fd,
   if (target.file != nullptr) target.file->signal(target.life);
 }
 
-// The result has been stored: tells whoever waits, or wants to be notified.
+// The result has been stored: wakes the waiter, and notifies the program.
 void Engine::announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
   (result == -ECANCELED ? counters.cancelled : counters.completed).add();
@@ -186,7 +186,7 @@ bool Engine::complete_or_reroute(Request* request, int64_t result, bool may_star
     // program it has come already.
     kernel::raise_in_process(SIGXFSZ);
   }
-  // The same for a write where nobody reads any more. Of POSIX AIO no program expects the signal: glibc's never reaches it.
+  // The same for a write to a stream that has lost its reader. No program of POSIX AIO expects it: glibc's never comes.
   if (is_by_worker && result == -EPIPE && request->context != nullptr && io.opcode == Opcode::kWrite &&
       kernel::signals_broken_pipe(io.fd)) {
     kernel::raise_in_process(SIGPIPE);
@@ -246,8 +246,8 @@ ListGroup* Engine::make_group(const Notification* notification, bool has_waiter)
 }
 
 void Engine::group_child_done(ListGroup* group, bool may_send_here) {
-  // E-list: acq_rel, so that whoever takes it to zero has everything the others published before it; and seq_cst for
-  // E-wait: the waiter stores its slot, then looks at the count.
+  // E-list: acq_rel, so that the thread that takes it to zero has all that the others published before it; and seq_cst
+  // for E-wait: the waiter stores its slot, then looks at the count.
   if (group->remaining.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
   wait_slots.wake(group->waiter.load(std::memory_order_seq_cst));  // E-wait
   if (group->notification.kind == NotificationKind::kNone) {

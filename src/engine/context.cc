@@ -126,7 +126,7 @@ void Contexts::remove(Context* context) {
 }
 
 // Without the marks, which would fill the table up in time, so that a search would find no end. Who searches meanwhile may
-// miss what is there, and looks again under the lock.
+// miss one that is there, and looks again under the lock.
 void Contexts::put_in_order() {
   Slot* slots = slots_.load(std::memory_order_relaxed);  // relaxed: under the lock
   for (uint32_t i = 0; i < kSlotCount; i++) slots[i].store(nullptr, std::memory_order_relaxed);  // relaxed: as said
@@ -173,7 +173,7 @@ Context* Contexts::enter(uintptr_t address, WaitSlots& wait_slots) {
     Context* context = slots[i].load(std::memory_order_acquire);  // E-context
     if (context == nullptr) break;
     if (context == kRemoved || context->key_.load(std::memory_order_acquire) != address) continue;
-    // E-users: counted first, then looked at again: whoever takes it off the table waits for all that are counted.
+    // E-users: count first, then look again: the thread that takes it off the table waits for all that are counted.
     context->add_user();
     // Another's ring may have been moved to where this one's was, before either was used again.
     const bool is_known = context->key_.load(std::memory_order_seq_cst) == address;
@@ -220,7 +220,7 @@ Context* Contexts::find_moved(uintptr_t address, uint32_t id) {
   Context* context = contexts_.at(id & ((1u << kIdBits) - 1));
   if (context == nullptr || context->is_dead() || context->generation_ << kIdBits >> kIdBits != id >> kIdBits) return nullptr;
   uint32_t still_there;
-  // Only if it is not where it was: what is found may be a copy.
+  // Only if it is not where it was: a ring at another address may be a copy.
   if (CompletionRing::is_ring_at(context->ring.address(), &still_there) && still_there == id) return nullptr;
   remove(context);
   context->ring.set_address(address);

@@ -1,8 +1,8 @@
 // context.h - one context of Linux's native AIO (io_setup to io_destroy), and the table of all of them.
 //
-// A context is its completion ring and what is known of how the program takes events from it: by calls, by reading the
+// A context is its completion ring, and a record of how the program takes events from it: by calls, by reading the
 // memory, or told by eventfds. That decides who reaps what the direct lane has in flight for it, and whether a request may
-// be left to whoever waits.
+// be left to the thread that waits.
 //
 // Thread: any. Life: `enter` counts a user, and so does every request; io_destroy waits until it is the only one. The memory
 // stays a Context's for ever, so a stale look is safe. A child of fork has none of its parent's (the engine is absent).
@@ -33,7 +33,7 @@ class Context {
   void add_user() { users_.fetch_add(1, std::memory_order_seq_cst); }
   // slots: who waits for the last one is woken.
   void remove_user(WaitSlots& slots) {
-    // E-users: we leave, then look whether somebody waits for that; it says so, then looks at the count.
+    // E-users: we leave, then look whether a thread waits for that; it says so, then looks at the count.
     if (users_.fetch_sub(1, std::memory_order_seq_cst) <= 2 && is_dead()) [[unlikely]] {
       slots.wake(drain_slot_.load(std::memory_order_seq_cst));
     }
@@ -83,9 +83,9 @@ class Context {
   // ---- How the program takes its events. Figures, all of them. ----
   enum class Habit : uint8_t {
     kUnknown,
-    kCalls,  // io_getevents: whoever waits reaps, and may carry requests out
-    kPolls,  // io_getevents without a wait: whoever polls reaps
-    kReads,  // from the ring's memory: nobody comes by
+    kCalls,  // io_getevents: the thread that waits reaps, and may carry requests out
+    kPolls,  // io_getevents without a wait: the thread that polls reaps
+    kReads,  // from the ring's memory: no thread calls
   };
   Habit habit() const { return habit_.load(std::memory_order_relaxed); }  // relaxed: a figure
   // It called io_getevents, and waited or not.
@@ -103,7 +103,7 @@ class Context {
     withheld_service.store(static_cast<uint8_t>(service), std::memory_order_relaxed);  // relaxed: hints
     withheld_file.store(file, std::memory_order_relaxed);
   }
-  // The file whose requests were left to whoever waits (FileQueue::Enqueued::kWithheld); nullptr: none.
+  // The file whose requests were left to the thread that waits (FileQueue::Enqueued::kWithheld); nullptr: none.
   std::atomic<FileQueue*> withheld_file{nullptr};  // (@) a hint
   std::atomic<uint8_t> withheld_service{0};        // (@) a hint
 
@@ -154,11 +154,11 @@ class Contexts {
   Context* enter(uintptr_t address, WaitSlots& slots);
   // Takes it off the table and marks it dead: only one caller gets true. Its users stay.
   bool begin_destroy(Context* context) AIOX_EXCLUDES(mu_);
-  // Nobody but the caller uses it any more.
+  // Only the caller uses it any more.
   void end_destroy(Context* context) AIOX_EXCLUDES(mu_);
 
-  // A ring has room for more requests than were asked for, as the kernel's has. They are taken as long as that is at the
-  // expense of nobody to whom a request was promised. False: not now.
+  // A ring has room for more requests than were asked for, as the kernel's has. They are taken as long as no context goes
+  // without a request that it was promised. False: not now.
   static constexpr uint32_t kExtraMax = 1u << 14;
   bool take_extra() {
     if (extra_.fetch_add(1, std::memory_order_relaxed) < kExtraMax) return true;  // relaxed: a figure

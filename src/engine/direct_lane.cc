@@ -24,7 +24,7 @@ namespace {
 
 // iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or a nudge.
 constexpr uint64_t kPartBit = 1;
-constexpr uint64_t kNudgeBit = 2;  // nobody's: it only wakes who sleeps in the ring; the descriptor in the bits above
+constexpr uint64_t kNudgeBit = 2;  // no request's: it wakes the thread that sleeps in the ring; with the descriptor above
 constexpr unsigned kNudgeShift = 2;
 
 // Answers that mean "not this way": would block, or the file does not know RWF_NOWAIT.
@@ -133,7 +133,7 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
     }
     const FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
     uint32_t chunk_bytes = file->direct_chunk_bytes();
-    // What is misaligned is left to the kernel as it is: cut up, its parts in a hole would be read where the whole is refused.
+    // A misaligned request stays whole: its parts in a hole would be read where the kernel refuses the whole.
     bool is_aligned = file->is_direct_aligned(io.vectors->iov_base, io.left_bytes, io.offset);
     if (io.left_bytes > chunk_bytes && is_aligned && io.vector_count == 1) {
       start_split(request, chunk_bytes, fd, from);
@@ -188,7 +188,7 @@ void DirectLane::submit(iocb** list, unsigned count, unsigned counted_in, From f
     }
     if (accepted == -EAGAIN && engine_->ring_keeper.grow(ring)) continue;
     if (accepted == -EAGAIN && from == From::kBlockThread && looks++ < kRoomLooksMax) {
-      // The ring is full, and this thread may wait: whoever reaps makes room.
+      // The ring is full, and this thread may wait: a thread that reaps makes room.
       std::atomic<uint32_t> never{0};
       kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kRoomLookNs);
       continue;
@@ -225,7 +225,7 @@ void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result,
   rings_.count_out(request->lane_ring);
   Outcome outcome = judge(request, bytes, result);
   if (from == From::kBlockThread) {
-    // It neither ends requests nor sends them on: somebody who has the program's descriptors does.
+    // It neither ends requests nor sends them on: a thread that has the program's descriptors does.
     if (outcome.bytes > 0) request->has_begun = true;
     if (!outcome.is_answer) backend::advance(&request->io, outcome.bytes);
     defer(request, outcome.is_answer || is_refusal(outcome.result) ? outcome.result : -EAGAIN);
@@ -289,7 +289,7 @@ bool DirectLane::end_poll(Request* request) {
   return false;
 }
 
-// Wakes the leader, or has it not go to sleep: an event that is nobody's.
+// Wakes the leader, or keeps it from going to sleep, by an event that is no request's.
 bool DirectLane::nudge(int fd) {
   iocb block = {};
   block.aio_data = static_cast<uint64_t>(static_cast<uint32_t>(fd)) << kNudgeShift | kNudgeBit;
@@ -403,7 +403,7 @@ bool DirectLane::take(LaneRings::One* one, io_event* event) {
   std::atomic<uint64_t>& consumed = one->consumed;
   uint64_t index = consumed.load(std::memory_order_acquire);  // E-event
   do {
-    // What is copied is good if the exchange succeeds: then nobody had moved the head past it.
+    // The copy is good if the exchange succeeds: then the head had not moved past it.
     if (!one->ring.peek(index, event)) return false;
   } while (!consumed.compare_exchange_weak(index, index + 1, std::memory_order_seq_cst));  // E-event
   // The head goes where the last one has it: who stores an older number finds that there is a newer one, and stores that.
@@ -468,7 +468,7 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
   rings_.count_out(request->lane_ring);
   if (split != nullptr) splits_.free(split);
   if (is_locked_out) {
-    // Whoever waits is told at once; the rest needs locks.
+    // The waiter is woken at once; the rest needs locks.
     request->is_stored = true;
     engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
     defer(request, outcome.result);

@@ -2,7 +2,7 @@
 //
 // A request is handed to the kernel by io_submit(2) inside aio_read, with RWF_NOWAIT so that submitting never waits for
 // the device; its completion appears in a ring in this process's memory at interrupt time. There is no thread of ours on
-// the way: who waits (aio_suspend, LIO_WAIT, close) or polls (aio_error) reaps for itself, and for everybody else.
+// the way: a thread that waits (aio_suspend, LIO_WAIT, close) or polls (aio_error) reaps for itself and all others.
 // What would block, or is not known to the kernel, goes on to the service pool.
 //
 // Who reaps: any thread, at any moment. An event is taken by one compare-and-exchange, and from before it until the request
@@ -13,9 +13,9 @@
 // may be in a handler, of low priority, or gone. Who finds some takes them, and the lead.
 //
 // Inside a handler that has interrupted the engine itself (inside.h) no lock may be taken. Then a request is published,
-// which takes none, and what is left to do for it is kept (deferred) for whoever comes next.
+// which takes none, and the rest of its completion is kept (deferred) for the next thread that reaps.
 //
-// What nobody waits for but somebody depends on (a notification; a request ordered behind it) needs a reaper thread:
+// A request that no thread waits for, but that has a notification or another ordered behind it, needs a reaper thread:
 // reaper.h. Requests with a notification are ended by that thread only, never on the program's.
 #pragma once
 
@@ -35,7 +35,7 @@ struct SplitIo;
 struct SplitPart {
   std::atomic<SplitIo*> split{nullptr};  // (@) E-split
   int64_t length = 0;
-  int64_t result = 0;                  // of whoever takes its bit from SplitIo::left
+  int64_t result = 0;                  // of the thread that takes its bit from SplitIo::left
 };
 
 // A request cut into children that are in flight side by side; joined when the last has ended.
@@ -59,8 +59,8 @@ struct SplitIo {
 
 // Who reaps, and hence what the thread may do.
 enum class ReapBy : uint8_t {
-  kWaiter,     // a program thread that waits or polls, perhaps in a signal handler: starts no threads, notifies nobody
-  kSubmitter,  // a program thread in a submitting call: notifies nobody
+  kWaiter,     // a program thread that waits or polls, perhaps in a signal handler: starts no threads, does not notify
+  kSubmitter,  // a program thread in a submitting call: does not notify
   kReaper,     // the reaper thread
 };
 
@@ -103,7 +103,8 @@ class DirectLane {
   }
   void start_for(Request* const* requests, const int* descriptors, unsigned count);
 
-  // Takes and ends what is in the ring, if there is something and nobody is about to. Signal-safe: yes, as kWaiter. Blocks: no.
+  // Takes the events in the ring and ends their requests, if there are any and no other thread is about to.
+  // Signal-safe: yes, as kWaiter. Blocks: no.
   void poll(ReapBy by) {
     if ((in_flight() > 0 && rings_.has_events()) || has_deferred(by)) [[unlikely]] poll_events(by);
   }
@@ -134,7 +135,7 @@ class DirectLane {
   long ring_to_sleep_in() { return rings_.to_sleep_in().id(); }
   // Wakes the leader from its sleep. fd: any that is open. False: the kernel did not take it. Thread: any. Signal-safe: yes.
   bool nudge(int fd);
-  // Takes events that lay about since the last look: nobody comes by for them. Thread: the reaper.
+  // Takes events that lay there since the last look, since no other thread does. Thread: the reaper.
   void look();
   // Events taken, ever. A figure.
   uint64_t consumed() const { return rings_.consumed(); }

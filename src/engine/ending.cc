@@ -131,7 +131,7 @@ bool Engine::has_direct_in_flight(FileQueue* file) {
   return file->has_direct_in_flight();
 }
 
-// Sleeps until nothing is outstanding on the file, reaping the direct lane where nobody else does.
+// Sleeps until nothing is outstanding on the file, reaping the direct lane where no other thread does.
 void Engine::wait_until_idle(FileQueue* file) {
   {
     Inside inside;
@@ -192,9 +192,9 @@ void Engine::status_flags_changing(int fd, int flags) {
   descriptors_closing(fd, fd);
 }
 
-// A handler has interrupted the engine itself, perhaps under the file's lock, and closes: it takes no lock. As long as other
-// threads get on with what was submitted it waits for them. What is left then is shut out: it ends with ECANCELED, or has its
-// file already (in the kernel's direct lane, or in a call that has had its time to begin).
+// A handler has interrupted the engine itself, perhaps under the file's lock, and closes: it takes no lock. As long as
+// other threads get on with the file's requests it waits for them. The rest is then shut out: it ends with ECANCELED, or
+// has its file already (in the kernel's direct lane, or in a call that has had its time to begin).
 void Engine::abandon(FileQueue* file) {
   std::atomic<uint32_t> never{0};
   const bool is_stream = !kernel::is_seekable(file->kind());
@@ -232,7 +232,7 @@ void Engine::settle_abandoned_slow() {
     }
     block_devices.release(file);
     leave_figures(file);
-    file->detach();  // from here on whoever ends its last request gives it back
+    file->detach();  // from here on the thread that ends its last request gives it back
     files.retire(file);
     file = next;
   }

@@ -84,7 +84,7 @@ Engine* Engine::get() {
   return engine;
 }
 
-// What is done once, and cannot fail.
+// The part of starting that runs once, and cannot fail.
 void Engine::prepare() {
   if (config.is_stats_on && recorder.open(config.stats_segment_id, config.stats_segment_key)) counters.recorder = &recorder;
   notifier.open(&counters, config.notifiers_max, config.idle_timeout_ms);

@@ -91,11 +91,11 @@ class Engine {
   // Makes one that takes `events` requests. 0, -EAGAIN, -ENOMEM.
   int create_context(uint32_t events, uintptr_t* address);
   // Cancels what can be cancelled of its requests, waits for the others, and ends it. The caller is a user of it.
-  // -EINVAL: somebody else is at it.
+  // -EINVAL: another thread does it.
   int destroy_context(Context* context);
   // Cancels the request of that control block on `fd`, if it can be.
   CancelOutcome cancel(Context* context, int fd, const void* control_block);
-  // An event has been put into its ring: tells whoever waits for it. fd: any that is open. wakes: nullptr: at once.
+  // An event has been put into its ring: wakes the threads that wait for it. fd: any open one. wakes: nullptr: at once.
   void announce_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes);
   // What has been submitted for it may need one of its waiters to lead the direct lane, or the reaper to look after it.
   void call_waiters(Context* context);
@@ -149,7 +149,7 @@ class Engine {
   bool is_servable(Token token);
   // Workers are told of the request, if they were not. Signal-safe: yes.
   void call_workers(Token token);
-  // Somebody asks, and not for the first time, for a request that no worker was told of. Signal-safe: yes.
+  // A thread asks, and not for the first time, for a request that no worker was told of. Signal-safe: yes.
   void poll_withheld(Token token);
   // Registers `slot` as the waiter of the request. Signal-safe: yes.
   void watch(Token token, uint32_t slot);

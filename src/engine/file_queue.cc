@@ -268,7 +268,7 @@ ServiceMask FileQueue::take_wake_mask() {
 
 void FileQueue::stop_reading_inline() {
   MutexLock lock(mu_);
-  // The end of what is outstanding has it tried again.
+  // It is tried again when the outstanding requests have ended.
   if (!order_.empty()) may_read_inline_.store(false, std::memory_order_relaxed);  // relaxed: a hint
 }
 
@@ -301,7 +301,7 @@ void FileQueue::give_back_share(Request* request) {
   shares[service]->give_back_extra();
 }
 
-// Somewhere among the figures, and nowhere else: what is done here does not go by it.
+// Statistics only; never read back.
 void FileQueue::note_waiting(int change) {
   if (waiting_figure == nullptr) [[likely]] return;
   waiting_figure->fetch_add(static_cast<uint64_t>(int64_t{change}), std::memory_order_relaxed);  // relaxed: a figure
@@ -346,8 +346,8 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
   return count;
 }
 
-// Gathers writes that continue one another: the next append, or the write at the offset where the last one ends. What is
-// in the serial has been admitted, so nothing in it overlaps and it may be taken out of order, but not across an append.
+// Gathers writes that continue one another: the next append, or the write at the offset where the last one ends. The
+// requests of the serial have been admitted, so none overlap, and they may be taken out of order, but not across an append.
 SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) {
   SerialRun& run = serials_[static_cast<unsigned>(SerialId::kWrites)];
   if (!is_mergeable(first)) return nullptr;
@@ -580,7 +580,7 @@ ServiceMask FileQueue::finish_all(Request* const* requests, unsigned count) {
 
 ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket** ticket) {
   MutexLock lock(mu_);
-  *ticket = request->ticket;  // whoever wanted it cancelled learns that it goes on
+  *ticket = request->ticket;  // the thread that wanted it cancelled learns that it goes on
   request->ticket = nullptr;
   request->io.cancel_wish = 0;  // asked for under the lock, and answered
   if (request->state.load(std::memory_order_acquire) == RequestState::kCanceling) {
@@ -618,7 +618,7 @@ bool FileQueue::resume(Request* request, ServiceMask* wake) {
   return true;
 }
 
-// Takes a request that nobody has begun off the lists from which it could begin.
+// Takes a request that has not begun off the lists from which it could begin.
 void FileQueue::remove_queued(Request* request) {
   SerialRun* run = request->serial != SerialId::kNone ? &serials_[static_cast<unsigned>(request->serial)] : nullptr;
   switch (place_of(request)) {

@@ -11,7 +11,7 @@
 // service; a worker takes it from there. What waits holds up only what conflicts with it.
 //
 // Thread: any, every entry point takes mu_. Blocks: no, but wait_until_idle. Calls nothing that blocks and no program
-// code under the lock (invariant 4): what is to be woken or published is returned to the caller.
+// code under the lock (invariant 4): the caller gets the services to wake and the results to publish.
 #pragma once
 
 #include <cerrno>
@@ -40,13 +40,13 @@ struct SharedIo {
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
 };
 
-// Services for which a file has work that nobody has been told of yet: bit 1 << ServiceId.
+// Services for which a file has work that no worker has been told of yet: bit 1 << ServiceId.
 using ServiceMask = uint8_t;
 
 using RequestList = base::IntrusiveList<Request, &Request::run_link>;
 
 // One cancellation of a request that a worker is carrying out. Lives on the asker's stack; the asker leaves only once
-// is_done is set, and whoever sets it touches the ticket no more.
+// is_done is set, and the thread that sets it touches the ticket no more.
 struct CancelTicket {
   backend::Cancellation cancellation;  // (o) the worker's
   Request* request = nullptr;          // set by the asker
@@ -67,7 +67,7 @@ struct CancelSweep {
   unsigned running_count = 0;         // in flight and not to be cancelled
 };
 
-// Whether it may wait for ever for what somebody else has to give.
+// Whether it may wait for ever, for bytes or room that a peer has to give.
 inline bool waits_for_data(const backend::Io& io) { return backend::is_stream(io) && io.opcode == backend::Opcode::kRead; }
 
 // Which requests of a file are to be cancelled.
@@ -129,7 +129,7 @@ class FileQueue {
   uint32_t life() const { return life_.load(std::memory_order_acquire); }
   // Adds one to the eventfd, if it is still the one of that life. Thread: any. Signal-safe: yes.
   void signal(uint32_t life);
-  // Sleeps until nobody is about to. After detach.
+  // Sleeps until no thread is about to. After detach.
   void wait_until_unsignalled();
 
   // Writes accepted and not yet ended. A read may be answered inside the call only when there is none.
@@ -163,7 +163,7 @@ class FileQueue {
   enum class Start : uint8_t {
     kWorker,        // a worker is told
     kDirect,        // the caller hands it to the kernel
-    kWaiter,        // nobody is told: whoever waits for it carries it out; see release_withheld
+    kWaiter,        // no worker is told: the thread that waits for it carries it out; see release_withheld
     kWaiterIfLone,  // the same, if it is the only one of its file
   };
   // The same, with a choice.
@@ -197,7 +197,7 @@ class FileQueue {
   // Whether BlockDevices has the device open.
   static constexpr uint32_t kHandleNone = 0, kHandleOpen = 1, kHandleClosing = 2;
   std::atomic<uint32_t> handle{kHandleNone};  // (@) E-handle; futex word
-  // Whether requests stand here that nobody has begun.
+  // Whether there are requests here that have not begun.
   bool has_waiting() const { return waiting_count_.load(std::memory_order_acquire) != 0; }
 
   // Moves up to `units_max` units of a service in flight and stores them in `units`. *more: there is more, and the queue
@@ -205,7 +205,7 @@ class FileQueue {
   unsigned take(ServiceId service, Worker* worker, Pool<SharedIo>& shared_pool, backend::Io** units, unsigned units_max,
                 bool* more) AIOX_EXCLUDES(mu_);
 
-  // Takes one request that has not been taken yet, for a thread that waits for it. False: somebody else has it, it may
+  // Takes one request that has not been taken yet, for a thread that waits for it. False: another thread has it, it may
   // not run yet, or the lock is held (perhaps by the code this thread interrupted). Signal-safe: yes.
   bool try_claim(Request* request, uint32_t generation) AIOX_EXCLUDES(mu_);
 
@@ -226,13 +226,14 @@ class FileQueue {
   bool is_quick() const { return mean_duration_ns_.load(std::memory_order_relaxed) < kQuickNs; }  // relaxed: a figure
 
   // The request has been published: frees its place. Returns the services that now have work.
-  // *ticket: who waits for its cancellation, if anybody.
+  // *ticket: of the thread that waits for its cancellation, if one does.
   ServiceMask finish(Request* request, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
 
   // The same for several of one file, none of which was to be cancelled.
   ServiceMask finish_all(Request* const* requests, unsigned count) AIOX_EXCLUDES(mu_);
 
-  // Back from in flight to runnable, for another service. *ticket: who waits for its cancellation, if anybody.
+  // Back from in flight to runnable, for another service. *ticket: of the thread that waits for its cancellation, if
+  // one does.
   ServiceMask reroute(Request* request, ServiceId service, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
 
   // Another worker carries out the request in flight from now on. False: its cancellation has been asked of the present one.
@@ -267,7 +268,7 @@ class FileQueue {
   bool has_direct_in_flight() AIOX_EXCLUDES(mu_);
   // Whether reads stand here that wait for data: also of what looked like a file until it was read (tracefs' trace_pipe).
   bool has_waiting_reads() AIOX_EXCLUDES(mu_);
-  // Of a stream, after everything has been cancelled: what is left of it are plain calls, which only its peer may end. False:
+  // Of a stream, after everything has been cancelled: only plain calls are left, which only its peer may end. False:
   // something else is left, which ends or begins at once.
   static constexpr unsigned kPlainCallsMax = 4;
   bool plain_calls(backend::Threads::PlainCall* calls, unsigned* count) AIOX_EXCLUDES(mu_);
@@ -353,8 +354,8 @@ class FileQueue {
   kernel::Mutex mu_;
   bool is_attached_ AIOX_GUARDED_BY(mu_) = false;
   bool is_scheduled_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};
-  ServiceMask withheld_ AIOX_GUARDED_BY(mu_) = 0;   // services that are not told of what is runnable
-  bool is_ticking_ AIOX_GUARDED_BY(mu_) = false;    // somebody calls tick
+  ServiceMask withheld_ AIOX_GUARDED_BY(mu_) = 0;   // services that are not told of the runnable requests
+  bool is_ticking_ AIOX_GUARDED_BY(mu_) = false;    // the reaper calls tick
   bool was_withheld_since_tick_ AIOX_GUARDED_BY(mu_) = false;
   uint32_t in_hand_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};  // units that workers of the service carry out
   uint32_t extras_[kServiceCount] AIOX_GUARDED_BY(mu_) = {};   // of them those that its WorkerShare counts

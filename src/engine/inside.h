@@ -59,7 +59,7 @@ inline bool add_inside_bits(uint32_t bits) {
   return has_care;
 }
 #else
-// seq_cst: what is done inside stays there, as a handler on this thread sees it.
+// seq_cst: accesses made inside stay there, as a handler on this thread sees them.
 inline bool count_in(uint32_t once) {
   return (__atomic_add_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
 }

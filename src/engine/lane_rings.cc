@@ -74,7 +74,7 @@ bool LaneRings::grow(const kernel::AioRing* full) {
   return true;
 }
 
-// Nobody begins to read it any more, and who does has ended. False: somebody stays; then it is as it was.
+// Lets no thread begin to read it, and waits for those that do. False: one stays; then it is as it was.
 bool LaneRings::hide(unsigned ring) {
   const uint32_t now = now_.load(std::memory_order_relaxed);  // relaxed: under the lock
   const bool is_front = front_of(now) == ring || front_of(now) >= kCount;
@@ -121,8 +121,7 @@ bool LaneRings::close_front() {
     const uint32_t now = now_.load(std::memory_order_relaxed);  // relaxed: under the lock
     ring = front_of(now);
     if (ring >= kCount || old_of(now) < kCount || in_flight_.load(std::memory_order_seq_cst) != 0) return false;
-    // E-rings: we take the front away, then look what is counted in; who submits counts in, then looks where the front
-    // is.
+    // E-rings: we take the front away, then look at the count; a submitter counts in, then looks where the front is.
     now_.store(now & kOpen, std::memory_order_seq_cst);
     if (in_flight_.load(std::memory_order_seq_cst) != 0 || !hide(ring)) {
       now_.store(now, std::memory_order_seq_cst);  // E-rings

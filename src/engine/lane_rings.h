@@ -45,7 +45,7 @@ class LaneRings {
   // Closes the only one, if nothing is in flight. False: something is, or it is being read. Blocks: some 10 ms.
   bool close_front() AIOX_EXCLUDES(mu_);
 
-  // ---- What is in flight ----
+  // ---- Requests in flight ----
   uint64_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
   // Counts requests in before they are submitted. Returns where, for count_out; kCount: nowhere, there is none to
   // submit to.

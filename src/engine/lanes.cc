@@ -114,8 +114,8 @@ void explain_direct_error(int error, const char* step, char* reason, size_t reas
 }
 
 // Whether this process may make the calls of the direct lane at all: 0, or -errno with *step naming the first that it may
-// not. What is asked of them is nothing, and of no context: allowed, they say that this is wrong. A lane that could
-// submit, but not sleep until the end, would be worse than none.
+// not. They are called with nothing to do, on no context: where they are allowed, they say that this is wrong. A lane
+// that could submit, but not sleep until the end, would be worse than none.
 int try_direct_calls(const char** step) {
   static constexpr struct {
     long number;

@@ -62,12 +62,12 @@ class Pool {
   void trim() {
     const uint32_t count = touched_.load(std::memory_order_acquire);
     if (count <= kKept) return;
-    // E-pool: with the whole stack in hand, what is missing from it is in use.
+    // E-pool: with the whole stack in hand, the objects missing from it are in use.
     uint64_t head = head_.load(std::memory_order_acquire);
     while (!head_.compare_exchange_weak(head, make_head(kNone, head), std::memory_order_acquire)) {}
     uint32_t found = 0;
     for (uint32_t i = index_of(head); i != kNone; i = object_at(i)->pool_next.load(std::memory_order_relaxed)) found++;
-    // New objects are made beyond the count, and nobody has the others now.
+    // New objects are made beyond the count, and no thread has the others now.
     bool is_unused = found == count;
     if (is_unused) drop_chunks(count);
     uint32_t expected = count;

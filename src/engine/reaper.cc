@@ -73,8 +73,8 @@ int64_t Reaper::idle_sleep_ns() const {
 }
 
 void Reaper::add_due() {
-  // E-reaper: sequentially consistent on both sides: it says that it sleeps, then looks what is due; we count, then look
-  // whether it sleeps.
+  // E-reaper: sequentially consistent on both sides: it says that it sleeps, then looks at the count; we count, then
+  // look whether it sleeps.
   due_.fetch_add(1, std::memory_order_seq_cst);
   kick();
 }
@@ -187,7 +187,7 @@ void Reaper::run() {
   engine_->counters.thread_ends();
 }
 
-// Reaps for everybody while something is due.
+// Reaps for all threads while something is due.
 void Reaper::lead() {
   DirectLane& lane = engine_->direct;
   const int64_t idle_ns = idle_sleep_ns();

@@ -1,10 +1,10 @@
-// reaper.h - the thread that reaps the direct lane when nobody waits for what is in flight and somebody depends on it.
+// reaper.h - the thread that reaps the direct lane for requests that no thread waits for, but others depend on.
 //
 // Due are: requests with a notification, requests ordered behind one of the direct lane, and threads that wait for
 // requests of several lanes at once. Started by a submitting call (never by a waiter, which may be a signal handler),
 // asleep while nothing is due, gone after AIOX_IDLE_MS. It also starts workers for those that may not start threads.
 //
-// And it is who comes by for requests that no worker was told of, because whoever waits for them can carry them out as
+// It also looks after requests that no worker was told of, because the thread that waits can carry them out as
 // well (FileQueue::Enqueued::kWithheld): after a tick or two (kTickNs) a worker is told after all.
 #pragma once
 
@@ -37,8 +37,8 @@ class Reaper {
   bool watch(FileQueue* file);
   void reserve_node() { ticking_->reserve(); }
 
-  // Requests are in flight in the direct lane (counted before the call) for which somebody will come by, or may not: from
-  // now on it looks from time to time. Thread: any in a submitting call.
+  // Requests are in flight in the direct lane (counted before the call) that a thread may reap, or may not: from now on
+  // it looks from time to time. Thread: any in a submitting call.
   void look_after_lane() {
     if (is_lane_unwatched_.load(std::memory_order_seq_cst)) [[unlikely]] kick();  // E-reaper
   }

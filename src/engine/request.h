@@ -82,7 +82,7 @@ struct EventTarget {
 };
 
 // Key: (s) written by the submitting thread before the request is queued, read-only then
-//      (q) guarded by FileQueue::mu_ of `file`     (o) whoever carries it out, while kInFlight or kCanceling
+//      (q) guarded by FileQueue::mu_ of `file`     (o) the thread that carries it out, while kInFlight or kCanceling
 //      (@) atomic, see the edge
 struct Request {
   backend::Io io;                                   // (s), then (o)
@@ -107,7 +107,7 @@ struct Request {
   std::atomic<uint8_t> service_hint{0};             // (s), to waiters a hint: the service it was queued for
   std::atomic<uint32_t> polls{0};                   // (@) a figure: how often it was asked for while withheld
   uint32_t withheld_tick = 0;                       // (s) Reaper::now at submit
-  std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: there is somebody to notify, so not by them
+  std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: it has a notification, so not by them
   bool is_due = false;                              // (s), or (q) at once: counted in Reaper::add_due
   bool has_begun = false;                           // (s), then (o): some of it may be done; not to be cancelled any more
   stats::Lane lane = stats::Lane::kInline;          // (o) by which it is carried out, once it is

@@ -65,7 +65,7 @@ bool Service::summon(bool may_start) {
     if (Census::awake(census) > 0) return true;
     if (Census::idle(census) > 0) {
       if (wake_idle()) return true;
-      continue;  // somebody else woke it; look again what has become of it
+      continue;  // another thread woke it; look again what has become of it
     }
     // All that live are in calls that may take their time, and another may be started: not by this thread.
     if (!may_start && has_place(census)) return false;
@@ -125,7 +125,7 @@ bool Service::enter_idle(Worker* worker) {
 
 void Service::leave_idle(Worker* worker) {
   MutexLock lock(mu_);
-  if (!worker->idle_link.is_linked) return;  // somebody took it off to wake it: the wake-up was for work it will find
+  if (!worker->idle_link.is_linked) return;  // a thread took it off to wake it, for work that it will find
   idle_.remove(worker);
   census_.fetch_sub(Census::kIdle, std::memory_order_acq_rel);  // E-idle
 }
@@ -475,7 +475,7 @@ void Worker::answer(CancelTicket* ticket) {
   kernel::futex_wake(ticket->is_done);
 }
 
-// The kernel refuses this thread's ring from now on. Only the end of the thread ends what is in it, so another thread
+// The kernel refuses this thread's ring from now on. Only the end of the thread ends the units in it, so another thread
 // takes the worker over and waits for that.
 void Worker::hand_over() {
   service_->enter_blocked();

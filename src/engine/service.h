@@ -24,7 +24,7 @@ class Worker {
     service_ = service;
     wake_word_.store(0, std::memory_order_relaxed);  // relaxed: the thread does not run yet
   }
-  // It is nobody: requests that wait in the poller are said to be its own.
+  // It is no thread: requests that wait in the poller are said to be its own.
   void open_as_stand_in(Service* service, StreamPoller* poller) {
     open(service);
     poller_ = poller;
@@ -151,7 +151,7 @@ class Service {
   static constexpr uint32_t kRingUnitsPerFile = 128;
   // Three counts in one word, so that one look sees all of them together. A worker is awake unless it is idle (listed,
   // to be woken) or blocked (in a call that may take its time). One that is awake looks at the ready queue before it
-  // becomes anything else: while there is one, nobody needs to be woken or started.
+  // becomes anything else: while there is one, no other needs to be woken or started.
   struct Census {
     static constexpr uint64_t kAlive = 1;
     static constexpr uint64_t kIdle = uint64_t{1} << 21;
@@ -165,7 +165,7 @@ class Service {
   // How many workers there may be.
   uint64_t workers_limit() const { return uint64_t{workers_max_.load(std::memory_order_acquire)} + share_.extras(); }
   bool has_place(uint64_t counts) const { return Census::alive(counts) < workers_limit(); }
-  // A worker is about to make a call that may block: whatever is ready must find somebody else.
+  // A worker is about to make a call that may block: files that are ready need another worker.
   void enter_blocked();
   void leave_blocked() { census_.fetch_sub(Census::kBlocked, std::memory_order_acq_rel); }  // E-idle
   FileQueue* pop();
@@ -173,7 +173,7 @@ class Service {
   bool start_worker();
   // Lists the worker as idle. False: work arrived meanwhile, and it is not listed.
   bool enter_idle(Worker* worker) AIOX_EXCLUDES(mu_);
-  // Takes the worker off the list, if nobody has done so to wake it.
+  // Takes the worker off the list, unless a thread has done so to wake it.
   void leave_idle(Worker* worker) AIOX_EXCLUDES(mu_);
   // The worker found nothing to do for the idle time. False: there is work after all.
   bool retire(Worker* worker) AIOX_EXCLUDES(mu_);

@@ -13,8 +13,9 @@ using backend::Opcode;
 
 namespace {
 
-// How often a request that nobody else sees to is asked for before something is done for it. A program that looks at many
-// requests, finds some that have ended, and waits when it finds none, should not pay for each of them at each look.
+// How often a request that no other thread sees to is asked for before something is done for it. A program that looks
+// at many requests, finds some that have ended, and waits when it finds none, should not pay for each of them at each
+// look.
 constexpr uint32_t kPollsPerTry = 16;
 constexpr uint32_t kPollsUntilCall = 256;
 
@@ -145,7 +146,7 @@ void Engine::call_workers(Context* context) {
 void Engine::call_waiters(Context* context) {
   const uint32_t slot = context->any_waiter();
   if (slot != WaitSlots::kNone && !context->is_waiter_in_lane()) wait_slots.wake(slot);
-  // Nor need anybody ever wait for a context's: its program may read the ring.
+  // Nor need a thread ever wait for a context's: its program may read the ring.
   if (direct.in_flight() > 0 && reaper.ensure()) reaper.look_after_lane();
 }
 

@@ -168,7 +168,7 @@ bool StreamPoller::retire(Group* group) {
 }
 
 // The polls go with their context, and their requests to workers that wait themselves. Those are taken off together with it:
-// what is parked from then on is another thread's, in a context of its own.
+// streams that are parked from then on are another thread's, in a context of its own.
 void StreamPoller::give_up(Group* group) {
   aio_context_t context;
   base::IntrusiveList<Request, &Request::poll_link> orphans;

@@ -235,7 +235,7 @@ void Engine::submit_batch(DirectBatch* batch) {
 FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake) {
   const FileQueue::Start start = choose_start(request, file, inline_outcome);
   bool may_be_direct = start == FileQueue::Start::kDirect;
-  // Counted before anybody can end it; what turns out to be the waiter's own to reap is counted out again.
+  // Counted before any thread can end it, and counted out again where it turns out to be the waiter's own to reap.
   add_foreign(request);
   Context* context = request->context;
   request->is_quick = context != nullptr && kernel::is_seekable(file->kind()) && !file->opened_direct();
@@ -243,7 +243,7 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   const bool is_reaped_for = context != nullptr && (context->needs_reaper() || request->event_target.file != nullptr);
   request->is_due = may_be_direct && (is_reaped_for || request->is_reaper_only.load(std::memory_order_relaxed));
   if (request->is_due) {
-    // E-reaper: it says that it is gone, then looks what is due; we count, then look whether it is gone.
+    // E-reaper: it says that it is gone, then looks at the count; we count, then look whether it is gone.
     reaper.add_due();
     reaper.ensure();
   }
@@ -265,14 +265,14 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
       if (direct.is_shared()) reaper.ensure();
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
       if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();
-      // It looks from time to time after what nobody waits for (call_waiters).
+      // It looks from time to time after requests that no thread waits for (call_waiters).
       if (context != nullptr && !request->is_due) reaper.ensure();
       break;
     case FileQueue::Enqueued::kQueued:
       if (direct.in_flight() > 0) reaper.ensure();
       break;
     case FileQueue::Enqueued::kDependent:
-      // Nobody may be waiting for what it waits for.
+      // There may be no thread waiting for the request that it waits for.
       if (!was_due) reaper.add_due();
       reaper.ensure();
       break;
@@ -316,11 +316,11 @@ FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, I
   // relaxed: ours
   if (request->is_reaper_only.load(std::memory_order_relaxed) || request->group != nullptr) return Start::kWorker;
   if (config.backend != BackendChoice::kAuto || !config.is_inline_enabled) return Start::kWorker;
-  if (request->io.left_bytes > backend::kInlineBytesMax) return Start::kWorker;  // nor do they carry out what is large
+  if (request->io.left_bytes > backend::kInlineBytesMax) return Start::kWorker;  // nor do they carry out large requests
   if (request->context != nullptr && !may_be_withheld(request, file)) return Start::kWorker;
-  // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: whoever waits does that
-  // as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough when its
-  // waiter comes.
+  // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: the thread that waits
+  // does that as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough
+  // when its waiter comes.
   Start start = Start::kWorker;
   bool is_read = request->io.opcode == Opcode::kRead;
   if (is_read && (inline_outcome == InlineOutcome::kMissed || inline_outcome == InlineOutcome::kPartly)) {
@@ -414,7 +414,7 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
   }
 }
 
-// A request that the program wants refused rather than to wait: what is to be said of it can be said at once, unless
+// A request that the program wants refused rather than to wait: it can be answered at once, unless
 // something that came before it must come first, or the direct lane does it better.
 bool Engine::is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result) {
   if (!backend::is_transfer(submission.opcode)) return false;
@@ -444,8 +444,8 @@ bool Engine::is_instant_done(const Submission& submission, int64_t* result) cons
   return *result >= 0 || *result == -EFAULT;
 }
 
-// A RAM disk that does not know RWF_NOWAIT (zram) does its work in the submission, whoever submits: the kernel's io_submit
-// waits for that, too. A request that is alone in its context would only be handed from one call to the next.
+// A RAM disk that does not know RWF_NOWAIT (zram) does its work in the submission, on any thread: the kernel's
+// io_submit waits for that, too. A request that is alone in its context would only be handed from one call to the next.
 bool Engine::is_carried_out_here(FileQueue* file, const Submission& submission, int64_t* result) {
   if (file->knows_nowait() || !file->opened_direct() || !file->is_quick()) [[likely]] return false;
   if (!backend::is_transfer(submission.opcode) || submission.length_bytes > backend::kInlineBytesMax) return false;
@@ -473,7 +473,7 @@ bool Engine::takes_own_signals(FileQueue* file, const Submission& submission, in
 bool Engine::start_poll(const Submission& submission) {
   Context* context = submission.context;
   if (!config.is_direct_enabled || !is_direct_usable() || !direct.may_poll()) return false;
-  if (!reaper.ensure()) return false;  // nobody may come by
+  if (!reaper.ensure()) return false;  // no other thread may come
   Request* request = make_request(submission);
   if (request == nullptr) return false;
   request->file.store(nullptr, std::memory_order_relaxed);  // relaxed: it is in no file's queue
@@ -583,7 +583,7 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
   bool is_told_ring = config.backend == BackendChoice::kIoUring && io.file_kind == kernel::FileKind::kBlockDevice;
   bool is_ring_kind = is_seekable ? file->knows_nowait() || is_told_ring : io.file_kind != kernel::FileKind::kOther;
   if (backend::is_transfer(io.opcode)) {
-    // Of nothing the plain call asks the file, which answers at once; a ring waits for it to be ready, or asks nobody.
+    // With nothing to move, the plain call asks the file, which answers at once; a ring waits for it, or never asks.
     if (io.left_bytes == 0) is_ring_kind = false;
     if (!is_seekable) {
       request->serial = io.opcode == Opcode::kRead ? SerialId::kStreamRead : SerialId::kStreamWrite;
@@ -606,7 +606,7 @@ void Engine::choose_road(Request* request, FileQueue* file, InlineOutcome inline
   // and can merge neighbours. Everything else is better off in a ring.
   // Files that do not know RWF_NOWAIT, and devices, of which a ring makes one call where read(2) makes as many as it takes
   // (/dev/zero), are left to blocking calls too.
-  // A read that only waits for a write, or has somebody to notify, was not tried in the call and is probably cached: the
+  // A read that only waits for a write, or has a notification, was not tried in the call and is probably cached: the
   // worker that did the write tries it first, and no other thread is needed.
   io.try_nowait = inline_outcome == InlineOutcome::kNotTried;
   bool is_ring_work = config.backend == BackendChoice::kIoUring ||

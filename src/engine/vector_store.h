@@ -1,7 +1,7 @@
 // vector_store.h - where a request keeps its own copy of the program's iovec array, which is the program's again as soon as
 // the submitting call returns.
 //
-// Thread: any. Blocks: no. Nothing is malloc'ed: two pools by size, and a mapping of its own for what is long when the
+// Thread: any. Blocks: no. Nothing is malloc'ed: two pools by size, and a mapping of its own for a long array when the
 // second is empty.
 #pragma once
 

@@ -145,7 +145,7 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
       }
     } else {
       lane.poll(ReapBy::kWaiter);
-      // The wait that this handler interrupted leads, and nobody else can: this one looks for itself.
+      // The wait that this handler interrupted leads, and no other can: this one looks for itself.
       if (lane.leads()) until_ns = sooner(deadline_ns, kPollIntervalNs);
     }
     if (!is_wanting_) {

@@ -1,6 +1,6 @@
 // waiter.h - one program thread's wait for requests: it reaps the direct lane itself, or sleeps until a publisher wakes it.
 //
-// If all it waits for is in the direct lane and nobody leads there, the thread leads: it sleeps in the kernel until an
+// If all it waits for is in the direct lane and no thread leads there, this one leads: it sleeps in the kernel until an
 // event arrives and ends what it finds, its own and other threads'. Otherwise it takes a wait slot, registers it with what
 // it waits for, and sleeps on that; when requests of the direct lane are among others, the reaper thread leads for it. Who
 // sleeps on a slot looks from time to time whether the leader does its part, and takes its place if not.
@@ -34,7 +34,7 @@ class Waiter {
   ~Waiter() = default;
   // With bodies, though never called: a pure virtual function needs the C++ runtime.
   virtual bool is_done() const { return true; }
-  // Whether what is not done yet will end by this thread's reaping. May be wrong for a moment.
+  // Whether the requests not done yet will end by this thread's reaping. May be wrong for a moment.
   virtual bool is_self_reaped() const { return false; }
   // Carries out what this thread can of what it waits for. True: is_done. may_block: it may take a plain call's time.
   virtual bool serve([[maybe_unused]] bool may_block) { return false; }
@@ -42,7 +42,7 @@ class Waiter {
   virtual bool restarts() const { return true; }
   // The thread is about to sleep in the direct lane's ring, or has just done so.
   virtual void note_in_lane([[maybe_unused]] bool is_there) {}
-  // Registers the slot with what is waited for: whoever ends it from now on wakes the slot. No locks.
+  // Registers the slot with the requests waited for: a thread that ends one from now on wakes the slot. No locks.
   virtual void watch([[maybe_unused]] uint32_t slot) {}
   virtual void unwatch([[maybe_unused]] uint32_t slot) {}
   Engine* engine() const { return engine_; }

@@ -36,6 +36,7 @@ int AioRing::open(unsigned entries, const char** step) {
     *step = "io_setup";
     return static_cast<int>(error);
   }
+  static_assert(sizeof(Layout) == 32 && sizeof(io_event) == 32, "as fs/aio.c has them");
   auto* ring = reinterpret_cast<Layout*>(context);
   if (ring->magic != kMagic || ring->incompatible_features != 0 || ring->header_bytes != sizeof(Layout) ||
       ring->event_count <= entries) {

@@ -33,6 +33,10 @@ T* at(void* base, uint32_t offset) {
 
 }  // namespace
 
+// Both areas fit one page each (ring.h).
+static_assert(Ring::kSubmissionEntries * sizeof(io_uring_sqe) <= 4096);
+static_assert(Ring::kCompletionEntries * sizeof(io_uring_cqe) + Ring::kSubmissionEntries * sizeof(unsigned) < 4096);
+
 int Ring::open(const char** step) {
   AIOX_ASSERT(!is_open_ && queues_ == nullptr && entries_ == nullptr);
   queues_ = map_memory(page_size_bytes());

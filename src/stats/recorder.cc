@@ -25,6 +25,9 @@ using kernel::raw_syscall;
 
 namespace {
 
+// Alike::packed has so many bits for each.
+static_assert(kKinds <= 0x80 && kSizeCells <= 0x100 && kDepthCells <= 0x100 && kOtherFiles < 0x100);
+
 // relaxed, wherever it stands below: each is a figure of its own.
 constexpr std::memory_order kFigure = std::memory_order_relaxed;
 

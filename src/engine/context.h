@@ -157,8 +157,8 @@ class Contexts {
   // Only the caller uses it any more.
   void end_destroy(Context* context) AIOX_EXCLUDES(mu_);
 
-  // A ring has room for more requests than were asked for, as the kernel's has. They are taken as long as no context goes
-  // without a request that it was promised. False: not now.
+  // A ring has room for more requests than were asked for, as the kernel's has. They are taken as long as every context
+  // can have those that it was promised. False: not now.
   static constexpr uint32_t kExtraMax = 1u << 14;
   bool take_extra() {
     if (extra_.fetch_add(1, std::memory_order_relaxed) < kExtraMax) return true;  // relaxed: a figure

@@ -24,7 +24,7 @@ namespace {
 
 // iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or a nudge.
 constexpr uint64_t kPartBit = 1;
-constexpr uint64_t kNudgeBit = 2;  // no request's: it wakes the thread that sleeps in the ring; with the descriptor above
+constexpr uint64_t kNudgeBit = 2;  // no request's: it wakes the thread that sleeps in the ring; a descriptor above it
 constexpr unsigned kNudgeShift = 2;
 
 // Answers that mean "not this way": would block, or the file does not know RWF_NOWAIT.

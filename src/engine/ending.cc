@@ -193,7 +193,7 @@ void Engine::status_flags_changing(int fd, int flags) {
 }
 
 // A handler has interrupted the engine itself, perhaps under the file's lock, and closes: it takes no lock. As long as
-// other threads get on with the file's requests it waits for them. The rest is then shut out: it ends with ECANCELED, or
+// other threads get on with the file's requests it waits for them. The rest is then shut out: it ends with ECANCELED or
 // has its file already (in the kernel's direct lane, or in a call that has had its time to begin).
 void Engine::abandon(FileQueue* file) {
   std::atomic<uint32_t> never{0};

@@ -347,7 +347,7 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
 }
 
 // Gathers writes that continue one another: the next append, or the write at the offset where the last one ends. The
-// requests of the serial have been admitted, so none overlap, and they may be taken out of order, but not across an append.
+// serial's requests have been admitted, so none overlap: they may be taken out of order, but not across an append.
 SharedIo* FileQueue::merge_writes(Request* first, Worker* worker, Pool<SharedIo>& pool) {
   SerialRun& run = serials_[static_cast<unsigned>(SerialId::kWrites)];
   if (!is_mergeable(first)) return nullptr;

@@ -47,7 +47,7 @@ void BlockDevices::push(Request* request) {
 // There is no thread to take them: the pending requests go another way. Thread: any.
 void BlockDevices::decline_pending() {
   const int none = -1;
-  Request* request = pending_.exchange(nullptr, std::memory_order_seq_cst);
+  Request* request = pending_.exchange(nullptr, std::memory_order_seq_cst);  // E-block
   while (request != nullptr) {
     Request* next = request->deferred_next;
     engine_->direct.start_for(&request, &none, 1);
@@ -57,6 +57,7 @@ void BlockDevices::decline_pending() {
 
 void BlockDevices::release(FileQueue* file) {
   uint32_t state = FileQueue::kHandleOpen;
+  // E-block: we mark the handle and count, then look whether the thread sleeps
   if (!file->handle.compare_exchange_strong(state, FileQueue::kHandleClosing, std::memory_order_seq_cst) &&
       state == FileQueue::kHandleNone) {
     return;
@@ -76,6 +77,7 @@ void* BlockDevices::thread_entry(void* devices) {
 }
 
 bool BlockDevices::has_news() const {
+  // E-block
   return pending_.load(std::memory_order_seq_cst) != nullptr || releases_.load(std::memory_order_seq_cst) != 0;
 }
 
@@ -94,7 +96,7 @@ void BlockDevices::run() {
   const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
   for (;;) {
     serve_releases();
-    Request* newest = pending_.exchange(nullptr, std::memory_order_seq_cst);
+    Request* newest = pending_.exchange(nullptr, std::memory_order_seq_cst);  // E-block
     Request* oldest = nullptr;
     while (newest != nullptr) {
       Request* next = newest->deferred_next;
@@ -145,7 +147,7 @@ int BlockDevices::find_handle(FileQueue* file) {
   handles_[handle_count_].file = file;
   handles_[handle_count_].fd = fd;
   handle_count_++;
-  file->handle.store(FileQueue::kHandleOpen, std::memory_order_seq_cst);
+  file->handle.store(FileQueue::kHandleOpen, std::memory_order_seq_cst);  // E-block: release() finds it to close
   return fd;
 }
 
@@ -158,9 +160,11 @@ void BlockDevices::close_handle(unsigned index) {
 }
 
 void BlockDevices::serve_releases() {
+  // E-block: the count is taken first, then the handles are looked at
   if (releases_.load(std::memory_order_seq_cst) == 0) [[likely]] return;
   releases_.store(0, std::memory_order_seq_cst);
   for (unsigned i = handle_count_; i-- > 0;) {
+    // E-block
     if (handles_[i].file->handle.load(std::memory_order_seq_cst) == FileQueue::kHandleClosing) close_handle(i);
   }
 }

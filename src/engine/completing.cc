@@ -102,7 +102,7 @@ void Engine::announce(Request* request, int64_t result, bool may_send_here, Wake
     request->is_quick = false;
     announce_event(request->context, request->event_target, request->io.fd, wakes);
   } else {
-    wake_waiter(request->waiter.load(std::memory_order_seq_cst), wakes);
+    wake_waiter(request->waiter.load(std::memory_order_seq_cst), wakes);  // E-wait
   }
   if (request->is_due) reaper.remove_due();
   remove_foreign(request);

@@ -35,7 +35,7 @@ void Context::remove_waiter() {
   do {
     const uint64_t count = now >> kCountShift & kCountMask;
     next = count <= 1 ? 0 : make_waiters(0, count - 1, kEveryoneWaits);
-  } while (!waiters_.compare_exchange_weak(now, next, std::memory_order_seq_cst));
+  } while (!waiters_.compare_exchange_weak(now, next, std::memory_order_seq_cst));  // E-wait
 }
 
 void Context::add_poll(Request* request) {
@@ -68,7 +68,7 @@ void Context::note_call(bool is_wait) {
     calls_to_forget_.store(left - 1, std::memory_order_relaxed);
     return;
   }
-  habit_.store(next, std::memory_order_relaxed);
+  habit_.store(next, std::memory_order_relaxed);  // relaxed: a hint
 }
 
 void Context::note_read() {
@@ -112,10 +112,10 @@ void Contexts::remove(Context* context) {
   if (address == 0) return;
   uint32_t i = first_slot(address);
   while (slots[i].load(std::memory_order_relaxed) != context) i = next_slot(i);
-  context->key_.store(0, std::memory_order_seq_cst);
+  context->key_.store(0, std::memory_order_seq_cst);  // E-context
   slots[i].store(kRemoved, std::memory_order_release);
   removed_count_++;
-  // Where the search ends anyway, nothing need be kept for it.
+  // Where the search ends anyway, nothing need be kept for it. relaxed: under the lock; E-context
   while (slots[next_slot(i)].load(std::memory_order_relaxed) == nullptr &&
          slots[i].load(std::memory_order_relaxed) == kRemoved) {
     slots[i].store(nullptr, std::memory_order_release);
@@ -157,7 +157,7 @@ int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
   context->withheld_file.store(nullptr, std::memory_order_relaxed);
   context->drain_slot_.store(WaitSlots::kNone, std::memory_order_relaxed);
   context->is_waiter_in_lane_.store(false, std::memory_order_relaxed);
-  context->waiters_.store(0, std::memory_order_relaxed);
+  context->waiters_.store(0, std::memory_order_relaxed);  // relaxed: as above
   context->pages.forget();
   context->is_dead_.store(false, std::memory_order_relaxed);
   *address = context->ring.address();
@@ -211,6 +211,7 @@ Context* Contexts::find(uintptr_t address) {
   for (uint32_t i = first_slot(address);; i = next_slot(i)) {
     Context* context = slots[i].load(std::memory_order_relaxed);
     if (context == nullptr) return nullptr;
+    // relaxed: under the lock
     if (context != kRemoved && context->key_.load(std::memory_order_relaxed) == address) return context;
   }
 }
@@ -239,7 +240,7 @@ bool Contexts::begin_destroy(Context* context) {
 
 void Contexts::end_destroy(Context* context) {
   context->ring.close();
-  context->users_.fetch_sub(1, std::memory_order_seq_cst);
+  context->users_.fetch_sub(1, std::memory_order_seq_cst);  // E-users
   contexts_.free(context);
 }
 

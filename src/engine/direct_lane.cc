@@ -272,7 +272,7 @@ bool DirectLane::start_poll(Request* request) {
     const long accepted = ring->submit(&block, 1);
     if (accepted == 1) break;
     if (accepted == -EAGAIN && engine_->ring_keeper.grow(ring)) continue;
-    polls_.fetch_sub(1, std::memory_order_relaxed);
+    polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
     rings_.count_out(counted_in);
     return false;
   }
@@ -377,13 +377,14 @@ void DirectLane::call_others(ReapBy by, int fd) {
 
 // Whether an event lies about that the leader could have seen to for a while: it is in a handler, of low priority, or gone.
 bool DirectLane::is_neglected() {
-  const uint64_t index = consumed();  // figures all of them
+  const uint64_t index = consumed();
   const int64_t now_ns = kernel::monotonic_now_ns();
+  // relaxed: figures, all of them
   if (neglected_index_.exchange(index, std::memory_order_relaxed) != index) {
     neglected_since_ns_.store(now_ns, std::memory_order_relaxed);
     return false;
   }
-  return now_ns - neglected_since_ns_.load(std::memory_order_relaxed) >= kNeglectNs;
+  return now_ns - neglected_since_ns_.load(std::memory_order_relaxed) >= kNeglectNs;  // relaxed: a figure
 }
 
 void DirectLane::poll_events(ReapBy by) {
@@ -407,7 +408,7 @@ bool DirectLane::take(LaneRings::One* one, io_event* event) {
     if (!one->ring.peek(index, event)) return false;
   } while (!consumed.compare_exchange_weak(index, index + 1, std::memory_order_seq_cst));  // E-event
   // The head goes where the last one has it: who stores an older number finds that there is a newer one, and stores that.
-  do {
+  do {  // E-event
     index = consumed.load(std::memory_order_seq_cst);
     one->ring.set_head(index);
   } while (consumed.load(std::memory_order_seq_cst) != index);
@@ -453,7 +454,8 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
   if (request->io.opcode == Opcode::kPoll) polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
   Context* context = request->context;
   if (is_looking && context != nullptr) context->note_unattended();
-  // A context's event is put into its ring under a lock, which the code that is interrupted may hold.
+  // A context's event is put into its ring under a lock, which the code that is interrupted may hold. relaxed: set
+  // before the request was handed over (E-event).
   const bool is_not_ours = (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) ||
                            (is_locked_out && context != nullptr);
   if (is_not_ours) {

@@ -30,18 +30,20 @@ struct Root {
 std::atomic<Root*> g_root{nullptr};
 
 Root* get_root() {
-  Root* root = g_root.load(std::memory_order_acquire);
+  Root* root = g_root.load(std::memory_order_acquire);  // acquire, with the release below: a page that is mapped
   if (root != nullptr) return root;
   bool is_wiped = false;
   root = static_cast<Root*>(kernel::map_page_wiped_on_fork(&is_wiped));
   if (root == nullptr) return nullptr;
   Root* other = nullptr;
+  // acq_rel: another thread's page, or this one for the others
   if (!g_root.compare_exchange_strong(other, root, std::memory_order_acq_rel)) {
     kernel::unmap_memory(root, kernel::page_size_bytes());
     return other;
   }
   if (!is_wiped) {
     // A kernel before 4.14 (or gVisor): forks by libc are still seen. New in place: the page as the kernel would leave it.
+    // relaxed: the child has one thread
     pthread_atfork(nullptr, nullptr, [] { new (g_root.load(std::memory_order_relaxed)) Root(); });
   }
   return root;
@@ -50,11 +52,13 @@ Root* get_root() {
 }  // namespace
 
 Engine* Engine::running() {
+  // acquire, with get()'s release: the engine is made
   Root* root = g_root.load(std::memory_order_acquire);
   return root != nullptr ? root->engine.load(std::memory_order_acquire) : nullptr;
 }
 
 uint32_t Engine::current_epoch() {
+  // acquire, with get()'s release: the epoch comes before its engine
   Root* root = g_root.load(std::memory_order_acquire);
   return root != nullptr ? root->epoch.load(std::memory_order_acquire) : 0;
 }
@@ -66,7 +70,7 @@ Engine* Engine::get() {
   if (root == nullptr) return nullptr;
   Inside inside;
   MutexLock lock(root->start_mu);
-  engine = root->engine.load(std::memory_order_acquire);
+  engine = root->engine.load(std::memory_order_acquire);  // acquire: as in running()
   if (engine != nullptr) return engine;
   if (root->unfinished == nullptr) {
     void* memory = kernel::map_memory(sizeof(Engine));
@@ -78,6 +82,7 @@ Engine* Engine::get() {
   if (!engine->open()) return nullptr;
   root->unfinished = nullptr;
   uint32_t epoch = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 10) | 1;
+  // release, with running()'s and current_epoch()'s acquire: the engine is made
   root->epoch.store(epoch, std::memory_order_release);
   root->engine.store(engine, std::memory_order_release);
   if (engine->config.is_verbose) engine->say_lanes();
@@ -116,7 +121,7 @@ void Engine::give_back_memory() {
   const uint64_t ended = counters.completed.read() + counters.cancelled.read();
   if (ended < counters.submitted.read()) return;
   requests.trim();
-  if (is_open_for_contexts_.load(std::memory_order_acquire)) {
+  if (is_open_for_contexts_.load(std::memory_order_acquire)) {  // acquire: the stores, as open_for_contexts opened them
     context_requests.trim();
     vector_stores.trim();
   }

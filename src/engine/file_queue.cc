@@ -471,7 +471,8 @@ bool FileQueue::try_claim(Request* request, uint32_t generation) {
   // place, seen before a generation that is still the same, is this life's; and that one changes under this lock only.
   bool is_ours = request->file.load(std::memory_order_acquire) == this &&
                  request->place.load(std::memory_order_acquire) == QueuePlace::kRunnable &&
-                 request->generation.load(std::memory_order_acquire) == generation && !backend::is_stream(request->io);
+                 request->generation.load(std::memory_order_acquire) == generation &&  // E-token
+                 !backend::is_stream(request->io);
   if (is_ours) {
     runnable_[static_cast<unsigned>(request->service)].remove(request);
     begin_flight(request, nullptr);
@@ -583,7 +584,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   *ticket = request->ticket;  // the thread that wanted it cancelled learns that it goes on
   request->ticket = nullptr;
   request->io.cancel_wish = 0;  // asked for under the lock, and answered
-  if (request->state.load(std::memory_order_acquire) == RequestState::kCanceling) {
+  if (request->state.load(std::memory_order_acquire) == RequestState::kCanceling) {  // E-state
     change_state(request, RequestState::kCanceling, RequestState::kInFlight);
   }
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
@@ -600,14 +601,14 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
 
 bool FileQueue::hand_to(Request* request, Worker* worker) {
   MutexLock lock(mu_);
-  if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight) return false;
+  if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight) return false;  // E-state
   request->worker = worker;
   return true;
 }
 
 bool FileQueue::resume(Request* request, ServiceMask* wake) {
   MutexLock lock(mu_);
-  if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight) return false;
+  if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight) return false;  // E-state
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
   count(waiting_count_, 1);
   note_waiting(1);
@@ -649,6 +650,7 @@ bool FileQueue::try_cancel_running(Request* request, CancelSweep* sweep) {
   if (!backend::is_stream(request->io) || request->worker == nullptr || request->ticket != nullptr) return false;
   if (sweep->ticket_count == CancelSweep::kTicketsMax) return false;
   RequestState state = RequestState::kInFlight;
+  // E-state
   if (!request->state.compare_exchange_strong(state, RequestState::kCanceling, std::memory_order_acq_rel)) {
     wait_until_published(request);  // it could only have become kDone
     return true;
@@ -661,6 +663,7 @@ bool FileQueue::try_cancel_running(Request* request, CancelSweep* sweep) {
   if (request->worker->cancel(ticket) == backend::CancelAnswer::kRefused) {
     request->ticket = nullptr;
     state = RequestState::kCanceling;
+    // E-state
     if (request->state.compare_exchange_strong(state, RequestState::kInFlight, std::memory_order_acq_rel)) return false;
     wait_until_published(request);
     return true;
@@ -670,7 +673,7 @@ bool FileQueue::try_cancel_running(Request* request, CancelSweep* sweep) {
 }
 
 void FileQueue::cancel_this(Request* request, CancelSweep* sweep) {
-  switch (request->state.load(std::memory_order_acquire)) {
+  switch (request->state.load(std::memory_order_acquire)) {  // E-state
     case RequestState::kQueued:
       if (request->has_begun && !backend::is_stream(request->io)) {
         sweep->running_count++;
@@ -712,7 +715,7 @@ void FileQueue::cancel_one(Request* request, uint32_t generation, CancelSweep* s
   // is released.
   bool is_ours = request->file.load(std::memory_order_acquire) == this &&
                  request->generation.load(std::memory_order_acquire) == generation &&
-                 request->is_listed.load(std::memory_order_acquire) != 0 &&
+                 request->is_listed.load(std::memory_order_acquire) != 0 &&  // E-token
                  request->generation.load(std::memory_order_acquire) == generation;
   if (is_ours) cancel_this(request, sweep);
   *wake = go_on_after_cancel();
@@ -723,6 +726,7 @@ void FileQueue::cancel_refused(Request* request, CancelTicket* ticket) {
   if (request->ticket != ticket) return;  // it has ended, and finish has seen the ticket
   request->ticket = nullptr;
   RequestState expected = RequestState::kCanceling;
+  // E-state
   request->state.compare_exchange_strong(expected, RequestState::kInFlight, std::memory_order_acq_rel);
 }
 
@@ -769,7 +773,7 @@ void FileQueue::add_signal() {
   if (to_add_.fetch_add(1, std::memory_order_acq_rel) != 0) return;
   do {
     kernel::add_to_eventfd(fd_);
-  } while (to_add_.fetch_sub(1, std::memory_order_acq_rel) != 1);
+  } while (to_add_.fetch_sub(1, std::memory_order_acq_rel) != 1);  // E-signal
 }
 
 void FileQueue::wait_until_unsignalled() {
@@ -782,7 +786,7 @@ bool FileQueue::wait_until_idle(int64_t deadline_ns) {
   mu_.lock();
   while (!order_.empty()) {
     idle_waiters_++;
-    uint32_t seen = idle_sequence_.load(std::memory_order_acquire);
+    uint32_t seen = idle_sequence_.load(std::memory_order_acquire);  // acquire: changed under mu_, which is held
     mu_.unlock();
     const uint32_t epoch = Engine::current_epoch();
     int error;
@@ -804,7 +808,10 @@ bool FileQueue::plain_calls(backend::Threads::PlainCall* calls, unsigned* count)
   MutexLock lock(mu_);
   *count = 0;
   for (Request* request = order_.front(); request != nullptr; request = order_.next(request)) {
-    if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight || request->worker == nullptr) return false;
+    // E-state
+    if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight || request->worker == nullptr) {
+      return false;
+    }
     backend::Threads::PlainCall call = request->worker->plain_call(&request->io);
     if (call.is_over) continue;
     if (call.thread_id == 0 || *count == kPlainCallsMax) return false;

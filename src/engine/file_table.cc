@@ -104,7 +104,7 @@ bool FileTable::remove(FileQueue* queue) {
 }
 
 int FileTable::next_attached(int fd, int last) const {
-  int highest = highest_.load(std::memory_order_acquire);
+  int highest = highest_.load(std::memory_order_acquire);  // E-file
   if (last > highest) last = highest;
   for (; fd <= last; fd++) {
     if (find(fd) != nullptr) return fd;

@@ -167,7 +167,7 @@ uint32_t Engine::rings_max() const {
 }
 
 Engine::RingState Engine::probe_ring() {
-  RingState state = ring_state_.load(std::memory_order_acquire);
+  RingState state = ring_state_.load(std::memory_order_acquire);  // E-probe, and so below
   if (!is_try_due(state, ring_try_ns_)) return state;
   MutexLock lock(probe_mu_);
   state = ring_state_.load(std::memory_order_acquire);
@@ -201,7 +201,7 @@ Engine::RingState Engine::probe_ring() {
 
 Engine::RingState Engine::probe_direct() {
   MutexLock lock(probe_mu_);
-  RingState state = direct_state_.load(std::memory_order_acquire);
+  RingState state = direct_state_.load(std::memory_order_acquire);  // E-probe
   if (!is_try_due(state, direct_try_ns_)) return state;
   const char* step = "";
   direct_error_ = try_direct_calls(&step);

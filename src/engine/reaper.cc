@@ -36,7 +36,7 @@ bool Reaper::tick() {
   int64_t now_ns = kernel::monotonic_now_ns();
   if (now_ns - tick_ns_ < kTickNs) return true;
   tick_ns_ = now_ns;
-  uint32_t now = now_.fetch_add(1, std::memory_order_relaxed) + 1;
+  uint32_t now = now_.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: a figure
   FileQueue* first_kept = nullptr;
   while (FileQueue* file = ticking_->pop()) {
     if (file == first_kept) {
@@ -55,6 +55,7 @@ bool Reaper::tick() {
 }
 
 bool Reaper::ensure() {
+  // E-reaper
   if (is_alive_.load(std::memory_order_seq_cst)) return true;
   kernel::MutexLock lock(start_mu_);
   if (is_alive_.load(std::memory_order_seq_cst)) return true;
@@ -80,6 +81,7 @@ void Reaper::add_due() {
 }
 
 void Reaper::kick() {
+  // E-reaper
   if (is_asleep_.load(std::memory_order_seq_cst) && is_asleep_.exchange(false, std::memory_order_seq_cst)) {
     engine_->wait_slots.wake(slot_);
   }
@@ -91,9 +93,10 @@ bool Reaper::summon(unsigned service, int fd) {
   summons_.fetch_or(bit, std::memory_order_seq_cst);
   bool is_told = is_alive();
   if (is_told) kick();
+  // E-reaper
   if (is_told && is_in_ring_.load(std::memory_order_seq_cst)) is_told = engine_->direct.nudge(fd);
   if (is_told) return true;
-  // If the summons is still there, it is taken back.
+  // If the summons is still there, it is taken back. E-reaper
   return (summons_.fetch_and(~bit, std::memory_order_seq_cst) & bit) == 0;
 }
 
@@ -104,12 +107,13 @@ void* Reaper::thread_entry(void* reaper) {
 }
 
 bool Reaper::has_work() const {
+  // E-reaper
   return due_.load(std::memory_order_seq_cst) > 0 || summons_.load(std::memory_order_seq_cst) != 0 ||
          engine_->direct.has_deferred(ReapBy::kReaper) || engine_->direct.in_flight() > 0 || !ticking_->empty();
 }
 
 void Reaper::serve_summons() {
-  uint32_t mask = summons_.exchange(0, std::memory_order_seq_cst);
+  uint32_t mask = summons_.exchange(0, std::memory_order_seq_cst);  // E-reaper
   for (unsigned service = 0; mask != 0; service++, mask >>= 1) {
     if ((mask & 1) != 0) engine_->serve_ready(service);
   }
@@ -117,9 +121,9 @@ void Reaper::serve_summons() {
 
 // False: there is something to do after all.
 bool Reaper::retire() {
-  is_alive_.store(false, std::memory_order_seq_cst);
+  is_alive_.store(false, std::memory_order_seq_cst);  // E-reaper
   if (!has_work() && !engine_->is_mixed()) return true;
-  // Another may have been started for it meanwhile; then that one has it.
+  // Another may have been started for it meanwhile; then that one has it. E-reaper
   bool is_alive = false;
   return !is_alive_.compare_exchange_strong(is_alive, true, std::memory_order_seq_cst);
 }
@@ -149,7 +153,7 @@ void Reaper::run() {
     bool is_watching = is_lane_active();
     lane_seen = lane_seen_;  // the next thread's, once this one has retired
     if (is_watching) lane.look();
-    bool is_due = due_.load(std::memory_order_seq_cst) > 0;
+    bool is_due = due_.load(std::memory_order_seq_cst) > 0;  // E-reaper
     if (is_due) {
       if (lane.try_lead() != DirectLane::Lead::kBusy) {
         lead();
@@ -173,12 +177,12 @@ void Reaper::run() {
                     (!is_due && due_.load(std::memory_order_seq_cst) > 0) || (!is_ticking && !ticking_->empty());
     int64_t sleep_ns = is_ticking || is_led_by_other ? kTickNs : is_stranded ? kLookNs : is_watching ? look_ns_ : idle_ns;
     int error = has_news ? 0 : slots.sleep(slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
-    is_asleep_.store(false, std::memory_order_seq_cst);
+    is_asleep_.store(false, std::memory_order_seq_cst);  // E-reaper, these three
     is_away_.store(false, std::memory_order_seq_cst);
     is_lane_unwatched_.store(false, std::memory_order_seq_cst);
     slots.unwant_lead(slot_);
     if (is_led_by_other && lane.replace_leader(ReapBy::kReaper) && !is_due) lane.leave();
-    // It may have been chosen to lead, and have nothing to lead for any more.
+    // It may have been chosen to lead, and have nothing to lead for any more. E-reaper
     if (is_due && due_.load(std::memory_order_seq_cst) <= 0) slots.pass_lead();
     if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !engine_->is_mixed() && retire()) break;
   }
@@ -207,7 +211,7 @@ void Reaper::lead() {
     const bool has_news = summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper);
     error = has_news ? 0 : lane.sleep(kernel::monotonic_now_ns() + sleep_ns);
     is_in_ring_.store(false, std::memory_order_seq_cst);
-    is_away_.store(false, std::memory_order_seq_cst);
+    is_away_.store(false, std::memory_order_seq_cst);  // E-reaper
     serve_summons();
     if (is_ticking || is_looking || is_lane_in_use) error = 0;
     lane.reap(ReapBy::kReaper);

@@ -70,7 +70,7 @@ bool Service::summon(bool may_start) {
     // All that live are in calls that may take their time, and another may be started: not by this thread.
     if (!may_start && has_place(census)) return false;
     if (may_start && start_worker()) return true;
-    census = census_.load(std::memory_order_acquire);
+    census = census_.load(std::memory_order_acquire);  // E-idle
     // A blocked one comes back to the queue, unless it is a stream that it waits for: that may be for ever.
     if (id_ == ServiceId::kStreams && may_start) return Census::alive(census) > Census::blocked(census);
     return Census::alive(census) > 0;
@@ -428,7 +428,7 @@ void Worker::serve_cancellations() {
       MutexLock lock(cancel_mu_);
       ticket = cancel_inbox_;
       cancel_inbox_ = nullptr;
-      has_cancellations_.store(0, std::memory_order_release);
+      has_cancellations_.store(0, std::memory_order_release);  // E-wake
     }
     while (ticket != nullptr) {
       CancelTicket* next = ticket->next;
@@ -460,6 +460,7 @@ void Worker::serve_cancellations() {
 
 // The request of the ticket, which has not ended, goes on.
 void Worker::refuse(CancelTicket* ticket) {
+  // relaxed: this worker's own request
   ticket->request->file.load(std::memory_order_relaxed)->cancel_refused(ticket->request, ticket);
   answer(ticket);
 }

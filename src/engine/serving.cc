@@ -24,6 +24,7 @@ constexpr uint32_t kPollsUntilCall = 256;
 Request* Engine::follow(Token token, uint32_t* generation) {
   *generation = static_cast<uint32_t>(token >> 32);
   Request* request = requests.at(static_cast<uint32_t>(token));
+  // E-token
   if (request == nullptr || request->generation.load(std::memory_order_acquire) != *generation) return nullptr;
   return request;
 }

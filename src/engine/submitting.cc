@@ -154,9 +154,8 @@ int Engine::submit(const Submission& submission) {
 
   // From here on the number is used later. The direct lane's reads are the exception: the kernel has the file at once.
   kernel::FileStatus status;
-  const bool is_kernels_at_once = submission.opcode == Opcode::kRead && file->can_go_direct() && config.is_direct_enabled &&
-                                  is_direct_usable();
-  if (!is_kernels_at_once) {
+  const bool is_for_direct = submission.opcode == Opcode::kRead && file->can_go_direct();
+  if (!is_for_direct || !config.is_direct_enabled || !is_direct_usable()) {
     file = file_now(file, submission.fd, &status, &error);
     if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   }

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,6 +53,8 @@ void Actor::run(uint64_t seed, uint64_t steps) {
   thread = pthread_self();
   is_running = true;
   for (uint64_t i = 0; i < steps; ++i) {
+    // From the first table of its own on the library asks at each call whose the caller's is: late, then.
+    is_last_part_ = i > steps / 10 * 9;
     step(Rng(seed, number_, i));
     progress.fetch_add(1, std::memory_order_relaxed);
   }
@@ -94,6 +98,7 @@ void Actor::step(Rng rng) {
   } else if ((g_without & kWithoutForks) == 0) {
     fork_child();
   }
+  if (is_last_part_ && what % 2000 == 0 && (g_without & kWithoutTables) == 0) leave_table(rng);
 }
 
 void Actor::begin(Rng& rng) {
@@ -232,6 +237,9 @@ bool Actor::reap(Op& op) {
 void Actor::take_events(long least, const timespec* limit) {
   io_event events[16];
   const long count = get_events(context_, least, 16, events, limit);
+  const int told = errno;
+  leave_if_child();
+  errno = told;
   if (count < 0 && errno != EINTR) fail("io_getevents: %s", strerror(errno));
   for (long i = 0; i < count; ++i) {
     Op& op = *reinterpret_cast<Op*>(events[i].data);
@@ -367,11 +375,14 @@ void Actor::wait(Rng& rng) {
     }
   }
   const timespec limit = {0, static_cast<long>(rng.below(2'000'000))};
-  if (has_native && rng.chance(50)) return take_events(1, &limit);
-  if (count == 0) return;
-  if (aio_suspend(list, count, ends && rng.chance(30) ? nullptr : &limit) != 0 && errno != EAGAIN && errno != EINTR) {
-    fail("aio_suspend: %s", strerror(errno));
-  }
+  const bool is_native = has_native && rng.chance(50);
+  if (!is_native && count == 0) return;
+  may_fork_ = (g_without & kWithoutForks) == 0;
+  if (is_native) return take_events(1, &limit);
+  const int error = aio_suspend(list, count, ends && rng.chance(30) ? nullptr : &limit);
+  const int told = errno;
+  leave_if_child();
+  if (error != 0 && told != EAGAIN && told != EINTR) fail("aio_suspend: %s", strerror(told));
 }
 
 void Actor::cancel(Rng& rng) {
@@ -530,9 +541,69 @@ void Actor::fork_child() {
   if (status != 0) fail("a child ended with status 0x%x", static_cast<unsigned>(status));
 }
 
+// The child comes back from the handler, into the call that was struck, and ends behind that.
+void Actor::fork_in_handler() {
+  may_fork_ = false;
+  const pid_t child = fork();
+  if (child < 0) return;
+  if (child == 0) {
+    is_child_ = true;
+    return;
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status != 0) fail("a child of a handler ended with status 0x%x", static_cast<unsigned>(status));
+}
+
+void Actor::leave_if_child() {
+  may_fork_ = false;
+  if (is_child_) _exit(0);
+}
+
+// A thread with a descriptor table of its own: what it asks for is of its files, and the others' are left alone.
+void Actor::leave_table(Rng& rng) {
+  static constexpr unsigned kFiles = 3;
+  struct Mine {
+    int numbers[kFiles];
+    Actor* actor;
+  } mine{};
+  mine.actor = this;
+  for (int& number : mine.numbers) number = 3 + static_cast<int>(rng.below(40));
+  const auto body = [](void* argument) -> void* {
+    auto* own = static_cast<Mine*>(argument);
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    if (unshare(CLONE_FILES) != 0) return nullptr;
+    for (const int number : own->numbers) {
+      const int fd = memfd_create("own", MFD_CLOEXEC);
+      if (fd < 0 || dup2(fd, number) != number) fail("a file of a thread's own: %s", strerror(errno));
+      uint64_t bytes = own->actor->number_ * 1000 + static_cast<uint64_t>(number);
+      uint64_t seen = 0;
+      aiocb request{};
+      request.aio_fildes = number;
+      request.aio_buf = &bytes;
+      request.aio_nbytes = sizeof bytes;
+      request.aio_sigevent.sigev_notify = SIGEV_NONE;
+      const aiocb* list[] = {&request};
+      if (aio_write(&request) != 0) fail("aio_write in a table of its own: %s", strerror(errno));
+      while (aio_error(&request) == EINPROGRESS) aio_suspend(list, 1, nullptr);
+      if (aio_return(&request) != sizeof bytes || pread(fd, &seen, sizeof seen, 0) != sizeof seen || seen != bytes)
+        fail("a write of a thread with a table of its own is not in its file");
+      if (fd != number) close(fd);
+    }
+    return nullptr;
+  };
+  pthread_t other;
+  if (pthread_create(&other, nullptr, body, &mine) != 0) return;
+  pthread_join(other, nullptr);
+}
+
 void Actor::in_handler() {
   if ((g_without & kWithoutHandlers) != 0) return;
   Rng rng(seed_, 100 + number_, ++pokes_);
+  if (may_fork_ && rng.chance(10)) return fork_in_handler();
   Chain& chain = chains_[rng.below(kChains)];
   Op& op = chain.ops[rng.below(Chain::kOps)];
   const uint64_t what = rng.below(100);

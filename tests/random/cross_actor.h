@@ -85,6 +85,9 @@ class Actor {
   void leave_by_jump(aiocb* request);
   void leave_native(Rng& rng);
   void fork_child();
+  void fork_in_handler();
+  void leave_if_child();
+  void leave_table(Rng& rng);
 
   const unsigned number_;
   uint64_t seed_ = 0, keys_ = 0, pokes_ = 0;
@@ -92,6 +95,9 @@ class Actor {
   Chain chains_[kChains];
   sigjmp_buf place_;
   std::atomic<bool> may_jump_{false};
+  std::atomic<bool> may_fork_{false};  // in a call of the library's that the child may come back from
+  bool is_child_ = false;
+  bool is_last_part_ = false;
 };
 
 extern thread_local Actor* t_actor;

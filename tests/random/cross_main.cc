@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include <thread>
 #include <vector>
 
+#include "../guest/seccomp_filter.h"
 #include "../support/slow_file.h"
 #include "cross_actor.h"
 #include "cross_bystander.h"
@@ -37,6 +39,7 @@ uint64_t g_operations = 100000;
 unsigned g_threads = 4;
 unsigned g_stall_seconds = 60;
 bool g_has_slow = true;
+int g_refused = -1;  // bits of kRefused; -1: as the seed has it
 std::vector<std::unique_ptr<Actor>> g_actors;
 std::atomic<bool> g_is_over{false};
 Bystander g_bystander;
@@ -68,9 +71,7 @@ class Hold {
  public:
   void change(bool is_held) {
     if (is_held_ && g_bystander.rounds.load() < rounds_ + kRoundsPerHold) {
-      if (Clock::now() - since_ > kBystanderMax) {
-        fail("a file that hangs keeps one waiting who has to do with others only");
-      }
+      if (Clock::now() - since_ > kBystanderMax) fail("a file that hangs holds up others");
       return;
     }
     hold_slow(is_held);
@@ -134,6 +135,29 @@ void watch() {
   }
 }
 
+constexpr long kRefused[] = {SYS_io_uring_setup, SYS_preadv2, SYS_pwritev2, SYS_statx, SYS_io_pgetevents, SYS_io_setup};
+constexpr int kRefusedIoSetup = 32;
+
+// What else a seed decides: how long idle threads stay (for ever: a wake-up that is lost is then not made up for by
+// their end), and which system calls are refused.
+void choose_surroundings() {
+  Rng rng(g_seed, 3000, 0);
+  const bool is_idle_long = rng.chance(50);
+  const int refused = rng.chance(30) ? static_cast<int>(rng.below(32)) : rng.chance(5) ? kRefusedIoSetup : 0;
+  if (g_refused < 0) g_refused = refused;
+  if (is_idle_long) setenv("AIOX_IDLE_MS", "600000", 0);
+  printf("idle threads stay %s, refused calls %d\n", is_idle_long ? "long" : "as they do", g_refused);
+}
+
+// In this process and its threads.
+void refuse_calls() {
+  std::vector<long> numbers;
+  for (size_t i = 0; i < std::size(kRefused); ++i) {
+    if ((g_refused >> i & 1) != 0) numbers.push_back(kRefused[i]);
+  }
+  if (!numbers.empty()) guest::refuse_system_calls(numbers, g_seed % 2 == 0 ? EPERM : ENOSYS);
+}
+
 void parse(int argc, char** argv) {
   if (getrandom(&g_seed, sizeof g_seed, 0) != sizeof g_seed) exit(2);
   g_seed %= 1000000000;
@@ -146,11 +170,13 @@ void parse(int argc, char** argv) {
     else if (name == "--stall") g_stall_seconds = static_cast<unsigned>(atoi(value));
     else if (name == "--slow") g_has_slow = atoi(value) != 0;
     else if (name == "--without") g_without = static_cast<unsigned>(atoi(value));
+    else if (name == "--refuse") g_refused = atoi(value);
     else if (name == "--canary") g_canary = value;
     else argc = 2;
   }
   if (argc % 2 == 1) return;
   fprintf(stderr, "usage: %s [--seed N] [--operations N] [--threads N] [--slow 0|1] [--stall SECONDS]\n"
+          "       [--refuse BITS (kRefused in cross_main.cc)]\n"
           "       [--without BITS (cross_world.h)]"
           "       [--canary data|tail|stream|notify]\n", argv[0]);
   exit(2);
@@ -183,6 +209,7 @@ void cross::fail(const char* format, ...) {
 
 int main(int argc, char** argv) {
   parse(argc, argv);
+  choose_surroundings();
   g_has_slow = g_has_slow && can_have_slow_file();
   printf("seed %llu, %s, %s a slow file\n", static_cast<unsigned long long>(g_seed),
          dlsym(RTLD_DEFAULT, "aiox_version") != nullptr ? "aiox" : "the C library", g_has_slow ? "with" : "without");
@@ -191,6 +218,7 @@ int main(int argc, char** argv) {
   handle(SIGUSR2, on_jump);
   const char* scratch = getenv("AIOX_TEST_SCRATCH");
   make_files(scratch != nullptr ? scratch : ".", g_has_slow);
+  refuse_calls();
   g_bystander.prepare(scratch != nullptr ? scratch : ".");
   for (unsigned i = 0; i < g_threads; ++i) g_actors.push_back(std::make_unique<Actor>(i));
   std::vector<std::thread> threads;

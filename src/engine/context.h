@@ -24,7 +24,7 @@ class Context {
   // Where the program keeps its blocks and takes its events.
   kernel::ProgramPages pages;
 
-  bool is_dead() const { return is_dead_.load(std::memory_order_seq_cst); }
+  bool is_dead() const { return is_dead_.load(std::memory_order_seq_cst); }  // E-users
 
   // Whether it has more requests than it was made for.
   bool is_beyond_promise() const { return ring.pending() > promised_; }
@@ -65,7 +65,7 @@ class Context {
       AIOX_EXCLUDES(poll_mu_);
 
   // ---- Requests in flight that the direct lane does not have. ----
-  void add_elsewhere() { elsewhere_.fetch_add(1, std::memory_order_seq_cst); }
+  void add_elsewhere() { elsewhere_.fetch_add(1, std::memory_order_seq_cst); }  // seq_cst, these three: a figure
   void remove_elsewhere() { elsewhere_.fetch_sub(1, std::memory_order_seq_cst); }
   bool is_all_direct() const { return elsewhere_.load(std::memory_order_seq_cst) == 0; }
 

@@ -110,7 +110,7 @@ class DirectLane {
   }
 
   Lead try_lead();
-  bool leads() const { return leader_.load(std::memory_order_seq_cst) == this_thread_mark(); }
+  bool leads() const { return leader_.load(std::memory_order_seq_cst) == this_thread_mark(); }  // E-lead
   // The same where another leads, if that does not see to what arrives: takes what lies about, and leads in its place.
   // True: it did. For waiters that do not lead, from time to time (kNeglectNs). Signal-safe: yes, as kWaiter.
   static constexpr int64_t kNeglectNs = 1'000'000;

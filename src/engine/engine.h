@@ -122,9 +122,9 @@ class Engine {
   }
   // Whether a waiter for `token`'s request will see it end by reaping the direct lane itself. A hint. Signal-safe: yes.
   bool is_self_reaped(Token token);
-  // Whether all requests in flight are such. Signal-safe: yes.
+  // Whether all requests in flight are such. Signal-safe: yes. acquire, with remove_foreign's release: a hint.
   bool is_everything_self_reaped() const { return foreign_in_flight_.load(std::memory_order_acquire) == 0; }
-  // Whether the direct lane and another one have requests in flight.
+  // Whether the direct lane and another one have requests in flight. seq_cst, with add_foreign: see Reaper::retire.
   bool is_mixed() const { return direct.in_flight() > 0 && foreign_in_flight_.load(std::memory_order_seq_cst) > 0; }
 
   // Who waits may serve: a program thread that wants to wait for `token`'s request, and has nothing else to do, carries it

@@ -126,21 +126,21 @@ class FileQueue {
   bool is_file_stream() const { return is_file_stream_; }
   bool is_instant() const { return is_instant_; }
   // The same number may be another file's later: this one's life.
-  uint32_t life() const { return life_.load(std::memory_order_acquire); }
+  uint32_t life() const { return life_.load(std::memory_order_acquire); }  // E-signal
   // Adds one to the eventfd, if it is still the one of that life. Thread: any. Signal-safe: yes.
   void signal(uint32_t life);
   // Sleeps until no thread is about to. After detach.
   void wait_until_unsignalled();
 
   // Writes accepted and not yet ended. A read may be answered inside the call only when there is none.
-  bool has_outstanding_writes() const { return outstanding_writes_.load(std::memory_order_acquire) != 0; }
+  bool has_outstanding_writes() const { return outstanding_writes_.load(std::memory_order_acquire) != 0; }  // E-writes
 
   // Whether a read of those bytes may be carried out before the writes that are outstanding. False also when that would
   // take too long to tell.
   bool may_overtake_writes(uint64_t begin, uint64_t length_bytes) AIOX_EXCLUDES(mu_);
 
   // Requests accepted and not yet ended.
-  bool has_outstanding() const { return outstanding_.load(std::memory_order_acquire) != 0; }
+  bool has_outstanding() const { return outstanding_.load(std::memory_order_acquire) != 0; }  // E-writes
   Siblings siblings;
   // Opened with O_SYNC or O_DSYNC: a write waits for the disk, RWF_NOWAIT or not.
   bool syncs_writes() const { return syncs_writes_; }
@@ -262,7 +262,7 @@ class FileQueue {
 
   // The descriptor is about to be closed: no request submitted from now on lands here.
   void detach() AIOX_EXCLUDES(mu_);
-  bool is_detached() const { return is_detached_.load(std::memory_order_acquire); }
+  bool is_detached() const { return is_detached_.load(std::memory_order_acquire); }  // E-signal
   // Sleeps until nothing is outstanding, or until the time: false.
   bool wait_until_idle(int64_t deadline_ns) AIOX_EXCLUDES(mu_);
   bool has_direct_in_flight() AIOX_EXCLUDES(mu_);

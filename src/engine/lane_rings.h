@@ -46,7 +46,7 @@ class LaneRings {
   bool close_front() AIOX_EXCLUDES(mu_);
 
   // ---- Requests in flight ----
-  uint64_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
+  uint64_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }  // E-rings
   // Counts requests in before they are submitted. Returns where, for count_out; kCount: nowhere, there is none to
   // submit to.
   unsigned count_in(unsigned count) {
@@ -62,7 +62,7 @@ class LaneRings {
   }
   void count_out(unsigned ring) {
     if (ring < kCount) [[likely]]
-      in_flight_.fetch_sub(unit(ring), std::memory_order_acq_rel);
+      in_flight_.fetch_sub(unit(ring), std::memory_order_acq_rel);  // E-rings
   }
 
   // Where requests go that have been counted in.

@@ -33,7 +33,7 @@ class Pool {
 
   // nullptr: all `capacity` objects are in use, or there is no address space for more.
   T* allocate() {
-    uint64_t head = head_.load(std::memory_order_acquire);
+    uint64_t head = head_.load(std::memory_order_acquire);  // E-pool
     while (index_of(head) != kNone) {
       T* object = object_at(index_of(head));
       // Another thread may take the object meanwhile; then the tag has moved on and the exchange fails.
@@ -65,12 +65,12 @@ class Pool {
     // E-pool: with the whole stack in hand, the objects missing from it are in use.
     uint64_t head = head_.load(std::memory_order_acquire);
     while (!head_.compare_exchange_weak(head, make_head(kNone, head), std::memory_order_acquire)) {}
-    uint32_t found = 0;
+    uint32_t found = 0;  // relaxed, below: the stack is this thread's
     for (uint32_t i = index_of(head); i != kNone; i = object_at(i)->pool_next.load(std::memory_order_relaxed)) found++;
     // New objects are made beyond the count, and no thread has the others now.
     bool is_unused = found == count;
     if (is_unused) drop_chunks(count);
-    uint32_t expected = count;
+    uint32_t expected = count;  // E-pool
     bool is_trimmed = is_unused && touched_.compare_exchange_strong(expected, kKept, std::memory_order_acq_rel);
     if (is_unused) {
       for (uint32_t i = 0; i < kKept; i++) free(object_at(i));
@@ -99,7 +99,7 @@ class Pool {
     }
   }
 
-  // The object with that index, or nullptr if none was ever made.
+  // The object with that index, or nullptr if none was ever made. E-pool
   T* at(uint32_t index) const { return index < touched_.load(std::memory_order_acquire) ? object_at(index) : nullptr; }
 
  private:

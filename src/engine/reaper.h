@@ -25,7 +25,7 @@ class Reaper {
 
   // Sees to it that there is a reaper thread. False: none can be had. Thread: any that may start threads.
   bool ensure();
-  bool is_alive() const { return is_alive_.load(std::memory_order_seq_cst); }
+  bool is_alive() const { return is_alive_.load(std::memory_order_seq_cst); }  // E-reaper
 
   // One more, or one less, that depends on reaping. Signal-safe: yes.
   void add_due();

@@ -128,20 +128,20 @@ class Service {
 
   // The ring cannot be had: the workers of this service make blocking calls, so more of them are needed.
   void become_threads(uint32_t workers_max) {
-    share_.open(WorkerShare::kUnlimited, workers_max / 2);
+    share_.open(WorkerShare::kUnlimited, workers_max / 2);  // release, below: it comes before the limit
     workers_max_.store(workers_max, std::memory_order_release);
   }
 
   // The ring can be had after all: those that live go on as they are, new ones make rings.
   void become_rings(uint32_t workers_max) {
-    share_.open(kRingUnitsPerFile, WorkerShare::kUnlimited);
+    share_.open(kRingUnitsPerFile, WorkerShare::kUnlimited);  // release, below: it comes before the limit
     workers_max_.store(workers_max, std::memory_order_release);
   }
 
   WorkerShare* share() { return &share_; }
 
   // Whether there is a worker, be it in a call that may block: it will look at the ready queue in the end.
-  bool has_worker() const { return Census::alive(census_.load(std::memory_order_acquire)) > 0; }
+  bool has_worker() const { return Census::alive(census_.load(std::memory_order_acquire)) > 0; }  // E-idle
 
   Engine* engine() const { return engine_; }
   ServiceId id() const { return id_; }
@@ -162,7 +162,7 @@ class Service {
     static uint64_t awake(uint64_t word) { return alive(word) - idle(word) - blocked(word); }
   };
   bool summon(bool may_start) AIOX_EXCLUDES(mu_);
-  // How many workers there may be.
+  // How many workers there may be. acquire: the share as it was opened for them.
   uint64_t workers_limit() const { return uint64_t{workers_max_.load(std::memory_order_acquire)} + share_.extras(); }
   bool has_place(uint64_t counts) const { return Census::alive(counts) < workers_limit(); }
   // A worker is about to make a call that may block: files that are ready need another worker.

@@ -259,11 +259,11 @@ FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOut
   FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
-      if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);
+      if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);  // relaxed: ours
       // Where several threads submit, one of them waits for the others: the reaper looks whether it does.
       if (direct.is_shared()) reaper.ensure();
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
-      if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();
+      if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();  // acquire: a hint
       // It looks from time to time after requests that no thread waits for (call_waiters).
       if (context != nullptr && !request->is_due) reaper.ensure();
       break;
@@ -362,8 +362,8 @@ bool Engine::may_go_direct(const Request* request, FileQueue* file) {
     if (!bypasses_cache(file, io)) return false;
     if (!block_devices.ensure()) return false;
   }
-  // Who is to be notified must not depend on a program thread to come by; nor must the events of a context, which may be read
-  // from the ring's memory.
+  // A notification must not depend on a program thread that calls; nor must a context's events, which the program may
+  // read from the ring's memory. relaxed: ours
   const bool needs_reaper = request->is_reaper_only.load(std::memory_order_relaxed) || request->context != nullptr;
   return !needs_reaper || reaper.ensure();
 }

@@ -23,7 +23,7 @@ class WaitSlots {
   uint32_t take();
   void give_back(uint32_t slot);
 
-  uint32_t value(uint32_t slot) { return word(slot).load(std::memory_order_acquire); }
+  uint32_t value(uint32_t slot) { return word(slot).load(std::memory_order_acquire); }  // E-wait
   // As futex_wait_until, on the slot's word.
   int sleep(uint32_t slot, uint32_t value, int64_t deadline_ns) {
     return kernel::futex_wait_until(word(slot), value, deadline_ns);

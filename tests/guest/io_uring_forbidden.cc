@@ -2,10 +2,12 @@
 // the first request or from the middle of a run, AIO works all the same and the reason can be read.
 #include <aio.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <vector>
 
 #include "guest.h"
 #include "seccomp_filter.h"
@@ -96,6 +98,31 @@ GUEST_PROPERTY(aio_works_when_io_uring_is_forbidden_and_threads_numbers_are_used
     sleep_ms(20);
   }
   work();
+}
+
+GUEST_PROPERTY(half_a_write_is_told_of_when_io_uring_is_forbidden_and_its_pipe_must_not_block) {
+  int ends[2];
+  CHECK(pipe2(ends, O_CLOEXEC) == 0);
+  const int room = fcntl(ends[1], F_GETPIPE_SZ);
+  Request request(1 << 20);
+  request.fill('w');
+  request.write(ends[1], 0);
+  int there = 0;
+  while (there < room) CHECK(ioctl(ends[0], FIONREAD, &there) == 0);
+  sleep_ms(20);  // the rest waits in the ring
+  refuse_io_uring(EPERM);
+  CHECK(fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
+  ssize_t total = 0;
+  std::vector<char> part(8192);
+  for (bool has_ended = false; !has_ended || there > 0;) {
+    has_ended = request.is_done();
+    CHECK(ioctl(ends[0], FIONREAD, &there) == 0);
+    if (there > 0) total += read(ends[0], part.data(), part.size());
+    if (total == 8192) sleep_ms(50);  // so much room may end it
+  }
+  CHECK(request.wait() == 0);
+  const ssize_t told = aio_return(&request.block);
+  if (told != total) FAIL("%zd bytes were written, and %zd told of", total, told);
 }
 
 // The first of each file is under way, and the others wait for it, to be carried out as one.

@@ -236,7 +236,8 @@ void change(Slot& slot, Rng& rng) {
     if (dup3_unseen(fd, slot.fd)) {
       begin_end(slot);
       ended(before);
-      next->may_lose_reads = before->file->is_direct || before->may_lose_reads;
+      static const bool has_direct_lane = getenv("AIOX_DIRECT") == nullptr;  // or it is said to be off
+      next->may_lose_reads = has_direct_lane && (before->file->is_direct || before->may_lose_reads);
       slot.opening = next;
     } else {
       ended(next);

@@ -23,6 +23,7 @@
 #include "engine/lane_rings.h"
 #include "engine/request.h"
 #include "engine/pool.h"
+#include "engine/submission.h"
 #include "engine/wait_slots.h"
 #include "kernel/mutex.h"
 
@@ -66,7 +67,7 @@ enum class ReapBy : uint8_t {
 
 class DirectLane {
  public:
-  static constexpr unsigned kBatchMax = 64;  // requests handed over by one call
+  static constexpr unsigned kBatchMax = DirectBatch::kRequestsMax;  // requests handed over by one call
 
   enum class Lead : uint8_t {
     kTaken,   // this thread leads now, and must leave()

@@ -19,6 +19,7 @@
 #include "engine/ring_keeper.h"
 #include "engine/service.h"
 #include "engine/stream_poller.h"
+#include "engine/submission.h"
 #include "engine/vector_store.h"
 #include "engine/wait_slots.h"
 #include "kernel/own_table.h"
@@ -26,37 +27,6 @@
 #include "stats/recorder.h"
 
 namespace aiox::engine {
-
-// Requests of the direct lane that one call (lio_listio) hands to the kernel together.
-struct DirectBatch {
-  Request* requests[DirectLane::kBatchMax];
-  unsigned count = 0;
-};
-
-// One operation as the shim hands it over. The buffers belong to the program until the request is published.
-struct Submission {
-  backend::Opcode opcode = backend::Opcode::kRead;
-  int fd = -1;
-  iovec buffer = {};
-  uint64_t length_bytes = 0;
-  int64_t offset = 0;
-  void* control_block = nullptr;
-  const ControlBlockOps* ops = nullptr;
-  const Notification* notification = nullptr;  // nullptr: none; copied, attributes moved
-  ListGroup* group = nullptr;                  // nullptr: none
-  DirectBatch* batch = nullptr;                // nullptr: none; else Engine::submit_batch must follow
-
-  // Of a context's only; that has a place in its ring for the event.
-  Context* context = nullptr;
-  uint64_t user_data = 0;
-  EventTarget event_target;
-  VectorStore* vectors = nullptr;              // nullptr: `buffer` is all; else the engine's once accepted
-  uint32_t vector_count = 1;
-  int rw_flags = 0;                            // RWF_*
-  uint32_t poll_events = 0;
-  int own_eventfd = -1;                        // instead of event_target, where the thread has a table of its own
-  int priority = kernel::kNoIoPriority;        // where it is not the submitting thread's own
-};
 
 enum class CancelOutcome : uint8_t { kAllDone, kCanceled, kNotCanceled };
 
@@ -272,6 +242,18 @@ class Engine {
   RingState probe_direct();
   void serve_in_this_thread(unsigned service, bool is_last_resort);
   FileQueue::Enqueued enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake);
+  // Of a request, before it enters its file's queue.
+  struct Entry {
+    Context* context;
+    ServiceId service;
+    bool was_due;
+  };
+  void note_enqueued(Request* request, const Entry& entry, FileQueue* file, FileQueue::Enqueued outcome,
+                     ServiceMask* wake);
+  int submit_to_queue(FileQueue* file, const Submission& submission, InlineOutcome inline_outcome, int64_t begun_bytes);
+  void hand_to_file(const Submission& submission, Request* request, FileQueue* file, InlineOutcome inline_outcome,
+                    bool is_in_call, int64_t size_bytes);
+  void hand_to_direct_lane(DirectBatch* batch, Request* request, FileQueue* file);
   bool may_go_direct(const Request* request, FileQueue* file);
   static bool bypasses_cache(FileQueue* file, const backend::Io& io);
   static bool may_be_withheld(const Request* request, FileQueue* file);
@@ -287,7 +269,7 @@ class Engine {
   void settle_abandoned_slow();
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   Request* make_request(const Submission& submission);
-  void choose_road(Request* request, FileQueue* file, InlineOutcome inline_outcome, int64_t size_bytes);
+  void apply_route(Request* request, FileQueue* file, InlineOutcome inline_outcome, int64_t size_bytes);
   int complete_at_once(const Submission& submission, int64_t result, bool may_send_here = false);
   int submit_from_own_table(const Submission& submission);
   void publish(Request* request, int64_t result, bool may_send_here);
@@ -299,13 +281,9 @@ class Engine {
   bool open_for_contexts();
   void cancel_all_of(Context* context);
   bool start_poll(const Submission& submission);
-  bool is_instant_done(const Submission& submission, int64_t* result) const;
   bool must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome);
   bool try_end_in_call(Request* request, FileQueue* file);
   void end_in_call(Request* request, FileQueue* file, uint32_t generation);
-  bool is_carried_out_here(FileQueue* file, const Submission& submission, int64_t* result);
-  bool takes_own_signals(FileQueue* file, const Submission& submission, int64_t* result);
-  bool is_nowait_answered(FileQueue* file, const Submission& submission, int64_t* result);
   Served serve(FileQueue* file, Request* request, Serve how);
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();

@@ -9,6 +9,8 @@
 #include <linux/kcmp.h>
 #include <linux/stat.h>
 
+#include <cerrno>
+
 #include "kernel/raw_syscall.h"
 
 namespace aiox::kernel {
@@ -19,6 +21,14 @@ std::atomic<bool> g_has_first_left{false};  // (@) a hint, as g_are_tables_split
 thread_local long t_asked_id = 0;  // of whom t_is_own was found out: a vforked child is here too, with its own number
 thread_local bool t_is_own = false;
 thread_local long t_left_id = 0;   // the thread that left
+
+// 0: the same table as the first thread's. Negative: it cannot be told; a first thread that has ended has none.
+long compare_with_first(long process_id, long thread_id) {
+  const long difference = raw_syscall(SYS_kcmp, process_id, thread_id, KCMP_FILES, 0, 0);
+  if (difference <= 0) return difference;
+  // An ending thread gives its memory back before its table: while it has the memory, it had the table, too.
+  return raw_syscall(SYS_kcmp, process_id, thread_id, KCMP_VM, 0, 0) == 0 ? difference : -ESRCH;
+}
 
 }  // namespace
 
@@ -37,7 +47,7 @@ bool has_own_table_slow() {
   bool is_own = t_left_id == thread_id;
   const bool has_first_left = g_has_first_left.load(std::memory_order_relaxed);  // relaxed: a hint
   if (thread_id != process_id) {
-    const long difference = raw_syscall(SYS_kcmp, process_id, thread_id, KCMP_FILES, 0, 0);
+    const long difference = compare_with_first(process_id, thread_id);
     if (difference >= 0) is_own = (difference == 0) == has_first_left;
   }
   t_is_own = is_own;

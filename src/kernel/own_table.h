@@ -2,7 +2,7 @@
 // with CLOSE_RANGE_UNSHARE, where others share the process's. Its numbers mean nothing to the engine's threads.
 //
 // No system call is made until a thread has left. Then each thread compares itself with the first one (kcmp), once;
-// where the kernel refuses kcmp, only a thread that was seen to leave is known.
+// where the kernel refuses kcmp, or the first thread has ended, only a thread that was seen to leave is known.
 //
 // Thread: any. Signal-safe: yes. Errno: kept. Blocks: no.
 #pragma once

@@ -1,10 +1,14 @@
-// threads.cc - how many threads there are, and when: none before the first request, few afterwards, none needed.
+// threads.cc - how many threads there are, and when: none before the first request, few afterwards, none needed; not
+// even the first.
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -194,4 +198,46 @@ GUEST_PROPERTY(requests_with_callbacks_end_without_threads) {
     CHECK(result == 0 || errno == EAGAIN);
     if (result == 0) request.wait_for_all();
   }));
+}
+
+namespace {
+
+// In a child: its first thread ends, another leaves the common table, and this one has not left it.
+void* work_without_first_thread(void*) {
+  char state[64] = {};
+  for (int fd; strstr(state, ") Z") == nullptr; sched_yield()) {
+    CHECK((fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC)) >= 0 && read(fd, state, sizeof state - 1) > 0);
+    close(fd);
+  }
+  pthread_t thread;
+  auto leave = [](void*) -> void* {
+    CHECK(unshare(CLONE_FILES) == 0);
+    return nullptr;
+  };
+  CHECK(pthread_create(&thread, nullptr, leave, nullptr) == 0 && pthread_join(thread, nullptr) == 0);
+  int ends[2];
+  CHECK(pipe2(ends, O_CLOEXEC) == 0);
+  Request waiting(8), closed(8);
+  waiting.read(ends[0], 0);
+  CHECK(write(ends[1], "received", 8) == 8);
+  waiting.wait_for_all();
+  closed.read(ends[0], 0);
+  close(ends[0]);
+  CHECK(closed.wait() == ECANCELED);
+  _exit(0);
+}
+
+}  // namespace
+
+GUEST_PROPERTY(threads_share_their_table_still_when_the_first_thread_has_ended) {
+  if (!is_answered_by_aiox()) skip("the C library does not hold this property");
+  const pid_t child = fork();
+  if (child == 0) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, nullptr, work_without_first_thread, nullptr) == 0);
+    syscall(SYS_exit, 0);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child);
+  if (status != 0) FAIL("the child ended with status 0x%x", unsigned(status));
 }

@@ -91,6 +91,12 @@ long status_of(int fd, unsigned wanted, struct statx* status) {
 }
 }  // namespace
 
+bool is_nowait_refused(int fd) {
+  char byte;
+  iovec vector = {&byte, 1};
+  return is_refused_call(read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait));
+}
+
 bool can_be_duplicated(int from, int to) {
   rlimit limit = {};
   if (raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, as_argument(&limit)) < 0) limit.rlim_cur = RLIM_INFINITY;

@@ -78,6 +78,9 @@ int leave_descriptor_table();
 int open_again(int fd, int more_flags);
 void close_descriptor(int fd);
 
+// Whether a file that did not prove to know RWF_NOWAIT could not be asked (seccomp).
+bool is_nowait_refused(int fd);
+
 // Whether dup2(2) of `from` to the open descriptor `to`, and close_range(2), would do what they are asked: nothing is
 // closed by a call that fails. Signal-safe: yes.
 bool can_be_duplicated(int from, int to);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <ctime>
 
+#include "kernel/aio_transfer.h"
 #include "kernel/raw_syscall.h"
 
 namespace aiox::kernel {
@@ -104,22 +105,26 @@ inline int64_t poll_now(int fd, unsigned events) {
 inline int64_t sync_file(int fd, bool data_only) { return raw_syscall(data_only ? SYS_fdatasync : SYS_fsync, fd); }
 
 // With the flags that a request asked for. Where the call itself is refused, by the plain one, as far as that can do
-// the same: RWF_DSYNC and RWF_SYNC as a sync behind it, without RWF_DONTCACHE, a hint. Else the refusal is the answer:
-// no flag is lost.
+// the same: RWF_DSYNC and RWF_SYNC as a sync behind it, without RWF_DONTCACHE, a hint. Else by native AIO: no flag is
+// lost.
 inline constexpr int kRwfDsync = 0x2, kRwfSync = 0x4, kRwfDontCache = 0x80;
-inline bool can_do_plainly(int64_t result, int flags) {
-  return is_refused_call(result) && (flags & ~(kRwfDsync | kRwfSync | kRwfDontCache)) == 0;
-}
+inline bool can_do_plainly(int flags) { return (flags & ~(kRwfDsync | kRwfSync | kRwfDontCache)) == 0; }
 
 inline int64_t read_as_asked(int fd, const iovec* vectors, unsigned count, int64_t offset, int flags) {
   const int64_t result = read_flagged(fd, vectors, count, offset, flags);
-  if (!can_do_plainly(result, flags)) return result;
+  if (!is_refused_call(result)) return result;
+  if (!can_do_plainly(flags)) {
+    return offset < 0 ? result : transfer_by_aio(fd, true, vectors, count, offset, flags, result);
+  }
   return offset < 0 ? read_stream(fd, vectors, count) : read_at(fd, vectors, count, offset);
 }
 
 inline int64_t write_as_asked(int fd, const iovec* vectors, unsigned count, int64_t offset, int flags) {
   int64_t result = write_flagged(fd, vectors, count, offset, flags);
-  if (!can_do_plainly(result, flags)) return result;
+  if (!is_refused_call(result)) return result;
+  if (!can_do_plainly(flags)) {
+    return offset < 0 ? result : transfer_by_aio(fd, false, vectors, count, offset, flags, result);
+  }
   result = offset < 0 ? write_stream(fd, vectors, count) : write_at(fd, vectors, count, offset);
   if (result <= 0 || (flags & (kRwfDsync | kRwfSync)) == 0) return result;
   const int64_t error = sync_file(fd, (flags & kRwfSync) == 0);

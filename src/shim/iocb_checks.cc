@@ -82,9 +82,8 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
   if ((block.aio_flags & IOCB_FLAG_IOPRIO) != 0) submission->priority = static_cast<uint16_t>(block.aio_reqprio);
   submission->rw_flags = static_cast<int>(block.aio_rw_flags) & ~RWF_HIPRI;  // no thread polls, as in fs/aio.c
   if ((submission->rw_flags & ~kRwFlags) != 0) return -EOPNOTSUPP;
-  if ((submission->rw_flags & kernel::kRwfNowait) != 0 && kernel::is_seekable(file->kind()) && !file->knows_nowait()) {
-    return -EOPNOTSUPP;
-  }
+  const bool is_nowait = (submission->rw_flags & kernel::kRwfNowait) != 0 && kernel::is_seekable(file->kind());
+  if (is_nowait && !file->knows_nowait() && !kernel::is_nowait_refused(submission->fd)) return -EOPNOTSUPP;
   if (!(is_read ? file->can_read() : file->can_write())) return -EBADF;
   if (file->is_directory() || (file->is_eventfd() && !is_read)) return -EINVAL;
   if (file->kind() == kernel::FileKind::kOther) {  // epoll, pidfd, writes to a timerfd ...

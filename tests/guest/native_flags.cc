@@ -1,10 +1,12 @@
 // native_flags.cc - the RWF_* flags of native requests: each does for aiox what it does for the kernel, on every road.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "native.h"
+#include "seccomp_filter.h"
 
 #ifndef RWF_NOAPPEND
 #define RWF_NOAPPEND 0x20
@@ -68,6 +70,23 @@ GUEST_PROPERTY(native_requests_heed_their_flags) {
       if (result != 4096 && result != -EAGAIN) FAIL("a read that must not wait: %lld", static_cast<long long>(result));
       CHECK(refusal_with(context, request.read(fd, 4096), 1 << 20) == -EOPNOTSUPP);
     }
+    close(fd);
+  }
+}
+
+GUEST_PROPERTY(native_requests_heed_their_flags_where_the_calls_that_know_them_are_not_permitted) {
+  for (int error : {EPERM, ENOSYS}) {
+    const int fd = pattern_file(kFileBytes);
+    expect_clean_exit(fork_child([&] {
+      if (!refuse_system_calls({SYS_preadv2, SYS_pwritev2}, error)) skip("no seccomp filters here");
+      NativeContext context(4);
+      NativeRequest request;
+      const size_t before = file_size(fd);
+      CHECK(result_with(context, request.write(fd, 0), RWF_APPEND) == 4096);
+      CHECK(file_size(fd) == before + 4096);
+      const int64_t result = result_with(context, request.read(fd, 4096), RWF_NOWAIT);
+      if (result != 4096 && result != -EAGAIN) FAIL("a read that must not wait: %lld", static_cast<long long>(result));
+    }));
     close(fd);
   }
 }

@@ -20,8 +20,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <ctime>
 
 #include "engine/inside.h"
+#include "kernel/raw_syscall.h"
 #include "shim/next_definition.h"
 
 extern "C" int __sigaction(int signo, const struct sigaction* action, struct sigaction* previous);  // libc's sigaction
@@ -88,6 +90,14 @@ void deliver(int signo, siginfo_t* info, void* context) {
   program.sa_sigaction(signo, info, context);  // more than a plain handler asks for does no harm
 }
 
+// A child of vfork has this memory, and the kernel keeps handlers of its own for it: what it sets is not its parent's.
+// libc's note of the thread's number is the parent's there; the thread's processor clock is made of that note.
+bool is_vforked_child() {
+  clockid_t clock = 0;
+  if (pthread_getcpuclockid(pthread_self(), &clock) != 0) return false;
+  return ~(clock >> 3) != kernel::raw_syscall(SYS_gettid);
+}
+
 int set_action(int signo, const struct sigaction* action, struct sigaction* previous) {
   if (signo <= 0 || signo >= kSignals) return next_sigaction(signo, action, previous);
   ProgramAction& program = g_actions[signo];
@@ -95,7 +105,8 @@ int set_action(int signo, const struct sigaction* action, struct sigaction* prev
       program.handler.load(std::memory_order_relaxed);                     // relaxed: calls at once get any order
   const int flags_before = program.flags.load(std::memory_order_relaxed);  // relaxed: as above
   struct sigaction given, was;
-  const bool is_wrapped = action != nullptr && is_function(action->sa_handler) && !is_ours(*action);
+  const bool is_wrapped =
+      action != nullptr && is_function(action->sa_handler) && !is_ours(*action) && !is_vforked_child();
   if (is_wrapped) {
     given = *action;
     given.sa_sigaction = deliver;
@@ -105,11 +116,11 @@ int set_action(int signo, const struct sigaction* action, struct sigaction* prev
     program.handler.store(action->sa_handler, std::memory_order_relaxed);          // relaxed: see deliver
   }
   const int result = next_sigaction(signo, is_wrapped ? &given : action, &was);
-  if (result != 0) {
+  if (result != 0 && is_wrapped) {
     program.handler.store(handler_before, std::memory_order_relaxed);  // relaxed: see deliver
     program.flags.store(flags_before, std::memory_order_relaxed);      // relaxed: see deliver
-    return result;
   }
+  if (result != 0) return result;
   show(&was, handler_before, flags_before);
   if (previous != nullptr) *previous = was;
   return 0;

@@ -304,3 +304,26 @@ GUEST_PROPERTY(handlers_are_the_programs_own_to_ask_for) {
   CHECK(sigaction(SIGSTOP, &action, nullptr) == -1 && errno == EINVAL);
   CHECK(g_strikes == 2);
 }
+
+GUEST_PROPERTY(a_vforked_childs_handlers_are_not_its_parents) {
+  static volatile sig_atomic_t calls[2];
+  CHECK(signal(SIGUSR1, [](int) { calls[0] = calls[0] + 1; }) != SIG_ERR);
+  const pid_t child = vfork();
+  if (child == 0) {
+    signal(SIGUSR1, [](int) { calls[1] = calls[1] + 1; });
+    raise(SIGUSR1);
+    _exit(0);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  CHECK(raise(SIGUSR1) == 0);
+  CHECK(calls[0] == 1 && calls[1] == 1);
+  // A child of fork has its own.
+  const pid_t forked = fork();
+  if (forked == 0) {
+    signal(SIGUSR1, [](int) { calls[1] = calls[1] + 1; });
+    raise(SIGUSR1);
+    _exit(calls[1] == 2 ? 0 : 1);
+  }
+  CHECK(waitpid(forked, &status, 0) == forked && status == 0);
+}

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "engine/inside.h"
+#include "kernel/deadly_calls.h"
 #include "kernel/memory.h"
 #include "kernel/thread.h"
 
@@ -73,6 +74,7 @@ Engine* Engine::get() {
   engine = root->engine.load(std::memory_order_acquire);  // acquire: as in running()
   if (engine != nullptr) return engine;
   if (root->unfinished == nullptr) {
+    kernel::find_deadly_calls();
     void* memory = kernel::map_memory(sizeof(Engine));
     if (memory == nullptr) return nullptr;
     root->unfinished = new (memory) Engine();

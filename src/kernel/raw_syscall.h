@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <unistd.h>
 
+#include "kernel/deadly_calls.h"
+
 namespace aiox::kernel {
 
 #if defined(AIOX_FAULTS)
@@ -62,6 +64,7 @@ inline long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d 
   long result;
   if (fault_of(number, a, b, c, d, &result)) return result;
 #endif
+  if (is_deadly(number)) [[unlikely]] return -ENOSYS;
   return enter_kernel(number, a, b, c, d, e, f);
 }
 

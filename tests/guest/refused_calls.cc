@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <initializer_list>
 
@@ -27,6 +28,7 @@ struct Call {
   const char* name;
   long number;
   Need need = Need::kOtherWay;
+  bool is_stocks = false;  // the loader, libc's threads or glibc's AIO make it, so no program is killed for it
 };
 
 // Not here: what libc itself cannot be without (futex, mmap, munmap, mremap, close, write, rt_sigprocmask,
@@ -46,27 +48,27 @@ const Call kCalls[] = {
     {"pwritev2", SYS_pwritev2},
     {"preadv", SYS_preadv, Need::kAnswer},
     {"pwritev", SYS_pwritev, Need::kAnswer},
-    {"pread64", SYS_pread64, Need::kAnswer},
-    {"pwrite64", SYS_pwrite64, Need::kAnswer},
-    {"read", SYS_read, Need::kAnswer},
+    {"pread64", SYS_pread64, Need::kAnswer, true},
+    {"pwrite64", SYS_pwrite64, Need::kAnswer, true},
+    {"read", SYS_read, Need::kAnswer, true},
     {"readv", SYS_readv, Need::kAnswer},
     {"writev", SYS_writev, Need::kAnswer},
-    {"fsync", SYS_fsync, Need::kAnswer},
-    {"fdatasync", SYS_fdatasync, Need::kAnswer},
+    {"fsync", SYS_fsync, Need::kAnswer, true},
+    {"fdatasync", SYS_fdatasync, Need::kAnswer, true},
     {"recvmsg", SYS_recvmsg, Need::kAnswer},
     {"sendmsg", SYS_sendmsg, Need::kAnswer},
     {"ppoll", SYS_ppoll},
-    {"fcntl", SYS_fcntl, Need::kAnswer},
+    {"fcntl", SYS_fcntl, Need::kAnswer, true},
     {"statx", SYS_statx},
-    {"fstat", SYS_fstat},
-    {"newfstatat", SYS_newfstatat},
+    {"fstat", SYS_fstat, Need::kOtherWay, true},
+    {"newfstatat", SYS_newfstatat, Need::kOtherWay, true},
     {"ioctl", SYS_ioctl},
-    {"openat", SYS_openat},
+    {"openat", SYS_openat, Need::kOtherWay, true},
     {"readlinkat", SYS_readlinkat},
     {"getsockopt", SYS_getsockopt},
-    {"prlimit64", SYS_prlimit64},
+    {"prlimit64", SYS_prlimit64, Need::kOtherWay, true},
     {"prctl", SYS_prctl},
-    {"madvise", SYS_madvise},
+    {"madvise", SYS_madvise, Need::kOtherWay, true},
     {"mincore", SYS_mincore},
     {"ioprio_get", SYS_ioprio_get},
     {"ioprio_set", SYS_ioprio_set},
@@ -75,7 +77,7 @@ const Call kCalls[] = {
     {"close_range", SYS_close_range},
     {"geteuid", SYS_geteuid},
     {"getuid", SYS_getuid},
-    {"clock_gettime", SYS_clock_gettime},
+    {"clock_gettime", SYS_clock_gettime, Need::kOtherWay, true},
     {"timer_create", SYS_timer_create},
 };
 
@@ -112,6 +114,7 @@ const Policy kPolicies[] = {
 #endif
 };
 
+constexpr int kKills = -1;  // in place of an errno
 constexpr size_t kFileBytes = 64 * 1024;
 constexpr uint64_t kWrittenAt = 8192;
 
@@ -259,9 +262,11 @@ void use_native(const Everything& all, int allowed_error) {
 void work_where_refused(const char* what, const std::vector<long>& numbers, int error, Need need) {
   Everything all;
   if (all.direct >= 0) drop_cache(all.direct);
-  const int allowed_error = need == Need::kAnswer ? error : 0;
+  // Where they kill, what cannot be done without is answered as a call that is not there.
+  const int allowed_error = need != Need::kAnswer ? 0 : error == kKills ? ENOSYS : error;
   const pid_t child = fork_child([&] {
-    if (!refuse_system_calls(numbers, error)) skip("no seccomp filters here");
+    const bool is_set = error == kKills ? kill_for_system_calls(numbers) : refuse_system_calls(numbers, error);
+    if (!is_set) skip("no seccomp filters here");
     use_posix(all, allowed_error);
     use_streams(all, allowed_error);
     use_notifications(all, allowed_error);
@@ -286,6 +291,26 @@ void work_where_each_is_refused(int error) {
 GUEST_PROPERTY(each_call_that_is_not_permitted_falls_to_the_next_way) { work_where_each_is_refused(EPERM); }
 GUEST_PROPERTY(each_call_that_does_not_exist_falls_to_the_next_way) { work_where_each_is_refused(ENOSYS); }
 GUEST_PROPERTY(each_call_that_is_denied_falls_to_the_next_way) { work_where_each_is_refused(EACCES); }
+
+// A library's call that the program itself never makes must not be the end of it.
+GUEST_PROPERTY(no_call_that_a_filter_kills_for_is_made) {
+  if (!is_answered_by_aiox()) skip("what is refused is what the library makes of them");
+  for (const Call& call : kCalls) {
+    if (!call.is_stocks) work_where_refused(call.name, {call.number}, kKills, call.need);
+  }
+  std::vector<long> all;
+  for (const Call& call : kCalls) {
+    if (!call.is_stocks && call.need == Need::kOtherWay) all.push_back(call.number);
+  }
+  work_where_refused("all of these that can be done without", all, kKills, Need::kOtherWay);
+  for (const Policy& policy : kPolicies) {
+    std::vector<long> refused;
+    for (long number : policy.refused) {
+      if (std::find(all.begin(), all.end(), number) != all.end()) refused.push_back(number);
+    }
+    work_where_refused(policy.name, refused, kKills, Need::kOtherWay);
+  }
+}
 
 GUEST_PROPERTY(aio_works_under_the_policies_of_real_systems) {
   if (!is_answered_by_aiox()) skip("what is refused is what the library makes of them");

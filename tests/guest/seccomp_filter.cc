@@ -12,17 +12,29 @@
 
 namespace guest {
 
-bool refuse_system_calls(const std::vector<long>& numbers, int error) {
+namespace {
+
+bool filter_system_calls(const std::vector<long>& numbers, unsigned action) {
   std::vector<sock_filter> program;
   program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
   for (long number : numbers) {
     program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), 0, 1));
-    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, action));
   }
   program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
   sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
+}
+
+}  // namespace
+
+bool refuse_system_calls(const std::vector<long>& numbers, int error) {
+  return filter_system_calls(numbers, SECCOMP_RET_ERRNO | static_cast<unsigned>(error));
+}
+
+bool kill_for_system_calls(const std::vector<long>& numbers) {
+  return filter_system_calls(numbers, SECCOMP_RET_KILL_PROCESS);
 }
 
 }  // namespace guest

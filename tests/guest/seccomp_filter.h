@@ -10,5 +10,8 @@ namespace guest {
 // False if this kernel has no such filters. `error` is what the calls then answer.
 bool refuse_system_calls(const std::vector<long>& numbers, int error);
 
+// The same, and the process is killed for making one of them.
+bool kill_for_system_calls(const std::vector<long>& numbers);
+
 }  // namespace guest
 #endif

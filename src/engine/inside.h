@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdint>
 
+#include "base/assert.h"
 #include "kernel/signal_hold.h"
 
 namespace aiox::engine {
@@ -30,6 +31,13 @@ inline constexpr uint32_t kUndisturbedOnce = uint32_t{1} << 16;
 inline uint32_t inside_depth() { return t_inside & ~kInsideCare; }
 inline uint32_t lock_depth() { return t_inside & (kUndisturbedOnce - 1); }
 inline bool is_inside() { return lock_depth() != 0; }
+// How deep the call is that a handler struck, if a handler makes this one; 0: none does. Only a handler that cannot be
+// put off comes there, and the mask to which it returns blocks what has been put off: that stays so until the struck
+// call ends.
+inline uint32_t struck_depth() {
+  const uint32_t calls = inside_depth() / kUndisturbedOnce;
+  return calls < 2 ? 0 : (calls - 1) * kUndisturbedOnce;
+}
 
 // Cancellation that may strike anywhere is held off from here on.
 void enter_with_care();
@@ -91,17 +99,16 @@ using Inside = Counted<kInsideOnce>;
 using Undisturbed = Counted<kUndisturbedOnce>;
 
 // Out for the length of a scope: the thread sleeps there, holds no lock, and may be left for good, or be in the child
-// of a fork from then on, where nothing of the engine is there. outer: how deep the interrupted code was, if a handler
-// made this call.
+// of a fork from then on, where nothing of the engine is there. outer: how deep the struck call is, if a handler made
+// this one.
 class Outside {
  public:
-  explicit Outside(uint32_t outer = 0) : depth_(inside_depth()) {
-    const bool has_care = keep_inside_bits(kInsideCare);
-    if (outer != 0) add_inside_bits(outer);
-    if (has_care) let_in_ = leave_with_care();
+  explicit Outside(uint32_t outer = struck_depth()) : depth_(inside_depth() - outer) {
+    AIOX_ASSERT(static_cast<int32_t>(depth_) >= 0);
+    if (count_out(depth_)) let_in_ = leave_with_care();
   }
   ~Outside() {
-    if (add_inside_bits(depth_)) enter_with_care();
+    if (count_in(depth_)) enter_with_care();
   }
   // The signals that had been put off: they have come now.
   uint64_t let_in() const { return let_in_; }
@@ -109,7 +116,7 @@ class Outside {
   Outside& operator=(const Outside&) = delete;
 
  private:
-  uint32_t depth_;
+  uint32_t depth_;  // beyond outer
   uint64_t let_in_ = 0;
 };
 
@@ -124,7 +131,7 @@ inline void return_to_depth(uint32_t depth) {
 class Hold {
  public:
   explicit Hold(bool is_wanted = true) : hold_(is_wanted) {
-    if (is_wanted) hold_.leave_open(take_put_off());
+    if (is_wanted && struck_depth() == 0) hold_.leave_open(take_put_off());
   }
   ~Hold() {
     hold_.end();

@@ -1,0 +1,113 @@
+// inside_test.cc - signals that are put off while a thread is in the middle of a call: they come when it is over, once,
+// and none stays blocked, also where a handler that cannot be put off has made a call in between.
+
+#include "engine/inside.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <ucontext.h>
+
+#include "catch.h"
+
+using namespace aiox::engine;
+
+namespace {
+
+volatile sig_atomic_t g_handled = 0;
+
+bool is_blocked(int signo) {
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  return sigismember(&mask, signo) == 1;
+}
+
+// As shim/signal_exports.cc has it.
+void deliver(int signo, siginfo_t* info, void* context) {
+  if (inside_depth() != 0 && put_off(signo, info, context)) return;
+  g_handled = g_handled + 1;
+}
+
+class Handler {
+ public:
+  Handler() {
+    g_handled = 0;
+    struct sigaction action = {};
+    action.sa_sigaction = deliver;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGUSR1, &action, &previous_);
+  }
+  ~Handler() { sigaction(SIGUSR1, &previous_, nullptr); }
+
+ private:
+  struct sigaction previous_;
+};
+
+// A handler that cannot be put off: the mask to which it returns is that of the code that it strikes.
+template <class Body>
+void strike(Body body) {
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  body();
+  pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+}
+
+}  // namespace
+
+TEST_CASE("a signal that strikes inside comes once, when the call is over") {
+  Handler handler;
+  {
+    Undisturbed undisturbed;
+    raise(SIGUSR1);
+    CHECK(g_handled == 0);
+    CHECK(is_blocked(SIGUSR1));
+  }
+  CHECK(g_handled == 1);
+  CHECK_FALSE(is_blocked(SIGUSR1));
+}
+
+TEST_CASE("a signal that has been put off comes where the call sleeps") {
+  Handler handler;
+  Undisturbed undisturbed;
+  raise(SIGUSR1);
+  {
+    Outside outside;
+    CHECK(g_handled == 1);
+    CHECK(outside.let_in() == uint64_t{1} << (SIGUSR1 - 1));
+  }
+  CHECK_FALSE(is_blocked(SIGUSR1));
+}
+
+TEST_CASE("nothing stays blocked after a handler that cannot be put off has slept in a call of its own") {
+  Handler handler;
+  {
+    Undisturbed struck;
+    raise(SIGUSR1);
+    strike([] {
+      Undisturbed of_the_handler;
+      Outside outside;
+    });
+    CHECK(g_handled == 0);
+  }
+  CHECK(g_handled == 1);
+  CHECK_FALSE(is_blocked(SIGUSR1));
+}
+
+TEST_CASE("nor after it has held all signals off for its sleeps") {
+  Handler handler;
+  {
+    Undisturbed struck;
+    raise(SIGUSR1);
+    strike([] {
+      Undisturbed of_the_handler;
+      Hold hold;
+      Outside outside;
+    });
+    CHECK(g_handled == 0);
+  }
+  CHECK(g_handled == 1);
+  CHECK_FALSE(is_blocked(SIGUSR1));
+}

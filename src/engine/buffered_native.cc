@@ -19,15 +19,16 @@ constexpr int64_t kFirstLookNs = 20'000;
 constexpr int64_t kLongestLookNs = 500'000;
 }  // namespace
 
-// The last buffered write of a context that is outstanding: those before it end before it does. nullptr: none.
-Request* last_context_write(FileQueue* file, uint32_t* generation) {
+// The last buffered write of a context that is outstanding: those before it end before it does. nullptr: none. Its hold
+// is the caller's to end.
+Request* last_context_write(FileQueue* file) {
   kernel::MutexLock lock(file->mu_);
   Request* last = nullptr;
   if (file->opened_direct_) return nullptr;  // the kernel would not have done them, either
   for (Request* request = file->order_.front(); request != nullptr; request = file->order_.next(request)) {
     if (request->context != nullptr && request->io.opcode == Opcode::kWrite) last = request;
   }
-  if (last != nullptr) *generation = last->generation.load(std::memory_order_relaxed);  // relaxed: it cannot end under the lock
+  if (last != nullptr) last->holds.fetch_add(1, std::memory_order_relaxed);  // relaxed: it cannot end under the lock
   return last;
 }
 
@@ -42,9 +43,8 @@ void meet_siblings(Engine* engine, FileQueue* file, int fd) {
       file->siblings.note();
       sibling->siblings.note();
       engine->schedule(sibling, sibling->release_withheld());
-      uint32_t generation = 0;
-      Request* last = last_context_write(sibling, &generation);
-      if (last != nullptr) engine->end_in_call(last, sibling, generation);
+      Request* last = last_context_write(sibling);
+      if (last != nullptr) engine->end_in_call(last, sibling);
     }
     files.let_go(sibling);
   }
@@ -90,17 +90,17 @@ bool Engine::try_end_in_call(Request* request, FileQueue* file) {
   return true;
 }
 
-// Waits until a request of that generation, which has been queued, has ended; carries it out when its turn has come.
-void Engine::end_in_call(Request* request, FileQueue* file, uint32_t generation) {
+// Waits until a request that has been queued has ended; carries it out when its turn has come. Ends a hold on it.
+void Engine::end_in_call(Request* request, FileQueue* file) {
   std::atomic<uint32_t> never{0};
   int64_t look_ns = kFirstLookNs;
-  // Of another generation it is another request, so this one has ended.
-  while (request->generation.load(std::memory_order_acquire) == generation &&   // E-token
-         request->is_published.load(std::memory_order_acquire) == 0) {          // E-published
-    if (file->try_claim(request, generation) && serve(file, request, Serve::kBlock) == Served::kDone) return;
+  const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: it stays, by the hold
+  while (request->is_published.load(std::memory_order_acquire) == 0) {              // E-published
+    if (file->try_claim(request, generation) && serve(file, request, Serve::kBlock) == Served::kDone) break;
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + look_ns);
     if (look_ns < kLongestLookNs) look_ns *= 2;
   }
+  release_hold(request);
 }
 
 }  // namespace aiox::engine

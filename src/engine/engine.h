@@ -283,7 +283,7 @@ class Engine {
   bool start_poll(const Submission& submission);
   bool must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome);
   bool try_end_in_call(Request* request, FileQueue* file);
-  void end_in_call(Request* request, FileQueue* file, uint32_t generation);
+  void end_in_call(Request* request, FileQueue* file);
   Served serve(FileQueue* file, Request* request, Serve how);
   Request* follow(Token token, uint32_t* generation);
   void say_lanes();

@@ -283,7 +283,7 @@ class FileQueue {
   bool has_ready_nodes = false;        // the ready queues have a node for this queue (set once, by its creator)
 
  private:
-  friend Request* last_context_write(FileQueue* file, uint32_t* generation);
+  friend Request* last_context_write(FileQueue* file);
   struct SerialRun {
     RequestList waiting;
     uint32_t started = 0;  // runnable or in flight; the next one starts when it is back at zero

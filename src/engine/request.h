@@ -139,7 +139,7 @@ struct Request {
   std::atomic<uint32_t> is_published{0};            // (@) E-published
   std::atomic<uint32_t> is_listed{0};               // (@) E-token; changed under (q): in its file's list of all
   std::atomic<uint32_t> is_handed_over{0};          // (@) E-event
-  std::atomic<uint32_t> holds{0};                   // (@) E-holds: file bookkeeping, notification
+  std::atomic<uint32_t> holds{0};                   // (@) E-holds: file bookkeeping, notification, who waits in the call
   std::atomic<uint32_t> pool_next{0};               // (@) E-pool
 };
 

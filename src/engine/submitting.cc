@@ -218,11 +218,15 @@ AIOX_INLINE_ONCE void Engine::hand_to_direct_lane(DirectBatch* batch, Request* r
 }
 
 // size_bytes: the file's. is_in_call: the caller waits for it here.
-AIOX_INLINE_ONCE void Engine::hand_to_file(const Submission& submission, Request* request, FileQueue* file, InlineOutcome inline_outcome,
-                          bool is_in_call, int64_t size_bytes) {
-  const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: ours
+AIOX_INLINE_ONCE void Engine::hand_to_file(const Submission& submission, Request* request, FileQueue* file,
+                                           InlineOutcome inline_outcome, bool is_in_call, int64_t size_bytes) {
   const bool is_write_of_context = submission.context != nullptr && submission.opcode == Opcode::kWrite;
+  bool is_held = false;  // once more, so that it can be asked whether it has ended
   for (;;) {
+    if (!is_held && (is_in_call || (is_write_of_context && !file->opened_direct()))) {
+      request->holds.fetch_add(1, std::memory_order_relaxed);  // relaxed: enqueue comes after
+      is_held = true;
+    }
     apply_route(request, file, inline_outcome, size_bytes);
     ServiceMask wake = 0;
     const FileQueue::Enqueued outcome = enqueue(request, file, inline_outcome, &wake);
@@ -234,6 +238,7 @@ AIOX_INLINE_ONCE void Engine::hand_to_file(const Submission& submission, Request
         change_state(request, RequestState::kPrepared, RequestState::kDone);
         publish(request, error, false);
         release_hold(request);
+        if (is_held) release_hold(request);
         return;
       }
       kernel::FileStatus status;
@@ -243,11 +248,14 @@ AIOX_INLINE_ONCE void Engine::hand_to_file(const Submission& submission, Request
     }
     // Whatever became of this request: others of the file may have become a worker's by now.
     if (wake != 0) schedule(file, wake);
-    if (outcome == FileQueue::Enqueued::kDirect) return hand_to_direct_lane(submission.batch, request, file);
-    const bool has_siblings = is_write_of_context && !file->opened_direct() && file->siblings.has_any();  // E-sibling
-    if (!is_in_call && !has_siblings) return;
-    if (submission.batch != nullptr) submit_batch(submission.batch);  // it may wait for one of those
-    return end_in_call(request, file, generation);
+    const bool is_direct = outcome == FileQueue::Enqueued::kDirect;
+    if (is_held && !is_direct && (is_in_call || (!file->opened_direct() && file->siblings.has_any()))) {  // E-sibling
+      if (submission.batch != nullptr) submit_batch(submission.batch);  // it may wait for one of those
+      return end_in_call(request, file);
+    }
+    if (is_direct) hand_to_direct_lane(submission.batch, request, file);
+    if (is_held) release_hold(request);
+    return;
   }
 }
 

@@ -20,8 +20,6 @@
 
 namespace aiox::kernel {
 
-std::atomic<uint8_t> g_is_deadly[kCallNumbersMax];
-
 namespace {
 
 struct Call {

@@ -15,7 +15,7 @@ namespace aiox::kernel {
 inline constexpr long kCallNumbersMax = 512;
 
 // (@) relaxed in all: written, while the engine starts, before the calls that it is to keep back are made.
-extern std::atomic<uint8_t> g_is_deadly[kCallNumbersMax];
+inline constinit std::atomic<uint8_t> g_is_deadly[kCallNumbersMax] = {};
 
 inline bool is_deadly(long number) {
   if (static_cast<unsigned long>(number) >= kCallNumbersMax) return false;

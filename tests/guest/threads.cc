@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+
 #include "guest.h"
 #include "seccomp_filter.h"
 
@@ -240,4 +242,32 @@ GUEST_PROPERTY(threads_share_their_table_still_when_the_first_thread_has_ended) 
   int status;
   CHECK(waitpid(child, &status, 0) == child);
   if (status != 0) FAIL("the child ended with status 0x%x", unsigned(status));
+}
+
+GUEST_PROPERTY(functions_beyond_the_limit_of_threads_run_when_one_returns) {
+  if (!is_answered_by_aiox()) skip("the C library has a thread for each");
+  setenv("AIOX_NOTIFIERS_MAX", "2", 1);
+  static std::atomic<unsigned> running, returned;
+  static std::atomic<bool> may_return;
+  const int fd = load_file(false);
+  Request requests[5];
+  for (Request& request : requests) {
+    request.block = {};
+    request.block.aio_fildes = fd;
+    request.block.aio_buf = request.buffer;
+    request.block.aio_nbytes = 512;
+    request.block.aio_sigevent.sigev_notify = SIGEV_THREAD;
+    request.block.aio_sigevent.sigev_notify_function = [](sigval) {
+      ++running;
+      while (!may_return) sleep_ms(1);
+      ++returned;
+    };
+    CHECK(aio_read(&request.block) == 0);
+  }
+  for (Request& request : requests) CHECK(request.wait() == 0);  // whatever becomes of the functions
+  while (running != 2) sleep_ms(1);
+  sleep_ms(50);
+  CHECK(running == 2);
+  may_return = true;
+  while (returned != 5) sleep_ms(1);
 }

@@ -296,17 +296,3 @@ GUEST_PROPERTY(worker_that_is_about_to_sleep_misses_no_wake_up) {
     for (volatile uint64_t pause = random_below(5000); pause > 0;) pause = pause - 1;
   }
 }
-
-GUEST_PROPERTY(a_time_limit_with_a_whole_second_of_nanoseconds_is_refused) {
-  if (!is_answered_by_aiox()) skip("the C library takes it");
-  int ends[2];
-  CHECK(pipe(ends) == 0);
-  Request request(1);
-  request.read(ends[0], 0);
-  const aiocb* list[] = {&request.block};
-  for (long nanoseconds : {1'000'000'000L, -1L}) {
-    const timespec limit = {0, nanoseconds};
-    CHECK(aio_suspend(list, 1, &limit) == -1 && errno == EINVAL);
-  }
-  CHECK(aio_cancel(ends[0], nullptr) == AIO_CANCELED);
-}

@@ -113,12 +113,15 @@ bool Service::start_worker() {
 }
 
 bool Service::enter_idle(Worker* worker) {
+  // E-wake: before it is listed. A wake-up from then on must end the sleep also where another worker has taken what it
+  // was for: this one is counted among those that are awake, and no other would be woken.
+  if (!worker->prepare_to_sleep()) return false;
   {
     MutexLock lock(mu_);
     idle_.push_front(worker);
     census_.fetch_add(Census::kIdle, std::memory_order_acq_rel);  // E-idle
   }
-  if (worker->prepare_to_sleep() && ready_->empty()) return true;
+  if (ready_->empty()) return true;
   leave_idle(worker);
   return false;
 }

@@ -55,6 +55,20 @@ void strike(Body body) {
   pthread_sigmask(SIG_SETMASK, &mask, nullptr);
 }
 
+// A signal is put off, then such a handler makes a call.
+template <class Call>
+void check_put_off_until_the_struck_call_ends(Call call) {
+  Handler handler;
+  {
+    Undisturbed struck;
+    raise(SIGUSR1);
+    strike(call);
+    CHECK(g_handled == 0);
+  }
+  CHECK(g_handled == 1);
+  CHECK_FALSE(is_blocked(SIGUSR1));
+}
+
 }  // namespace
 
 TEST_CASE("a signal that strikes inside comes once, when the call is over") {
@@ -82,32 +96,16 @@ TEST_CASE("a signal that has been put off comes where the call sleeps") {
 }
 
 TEST_CASE("nothing stays blocked after a handler that cannot be put off has slept in a call of its own") {
-  Handler handler;
-  {
-    Undisturbed struck;
-    raise(SIGUSR1);
-    strike([] {
-      Undisturbed of_the_handler;
-      Outside outside;
-    });
-    CHECK(g_handled == 0);
-  }
-  CHECK(g_handled == 1);
-  CHECK_FALSE(is_blocked(SIGUSR1));
+  check_put_off_until_the_struck_call_ends([] {
+    Undisturbed of_the_handler;
+    Outside outside;
+  });
 }
 
 TEST_CASE("nor after it has held all signals off for its sleeps") {
-  Handler handler;
-  {
-    Undisturbed struck;
-    raise(SIGUSR1);
-    strike([] {
-      Undisturbed of_the_handler;
-      Hold hold;
-      Outside outside;
-    });
-    CHECK(g_handled == 0);
-  }
-  CHECK(g_handled == 1);
-  CHECK_FALSE(is_blocked(SIGUSR1));
+  check_put_off_until_the_struck_call_ends([] {
+    Undisturbed of_the_handler;
+    Hold hold;
+    Outside outside;
+  });
 }

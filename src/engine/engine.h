@@ -189,8 +189,6 @@ class Engine {
   bool is_ring_usable();
   // The kernel does not take requests of the direct lane (any more).
   void direct_refused(int error, const char* step);
-  // Whether a signal handler may wait for a request: aio_suspend may be called from one. A hint for who holds signals off.
-  bool may_handlers_wait() const { return has_posix_requests_.load(std::memory_order_relaxed); }  // relaxed: set once
   bool is_direct_usable() {
     RingState state = direct_state_.load(std::memory_order_acquire);  // E-probe
     if (state == RingState::kUsable) [[likely]] return true;
@@ -299,7 +297,6 @@ class Engine {
   NodeArena node_arena_;
   kernel::Mutex node_mu_;
   std::atomic<bool> is_open_for_contexts_{false};  // (@) set under node_mu_
-  std::atomic<bool> has_posix_requests_{false};    // (@) a hint: there has been one
   kernel::Mutex probe_mu_;
   std::atomic<RingState> ring_state_{RingState::kUnknown};  // (@) E-probe: ring_error_ and ring_step_ come with it
   int ring_error_ = 0;

@@ -43,6 +43,8 @@ struct Submission {
   uint32_t poll_events = 0;
   int own_eventfd = -1;                        // instead of event_target, where the thread has a table of its own
   int priority = kernel::kNoIoPriority;        // where it is not the submitting thread's own
+
+  bool has_notification() const { return notification != nullptr && notification->kind != NotificationKind::kNone; }
 };
 
 }  // namespace aiox::engine

@@ -425,7 +425,7 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
     return InlineOutcome::kNotTried;
   }
   // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
-  if (submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone) {
+  if (submission.has_notification()) {
     return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
   }
   if (is_left_alone(submission)) [[unlikely]] {
@@ -489,7 +489,6 @@ Request* Engine::make_request(const Submission& submission) {
     return nullptr;
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
-  if (context == nullptr && !may_handlers_wait()) has_posix_requests_.store(true, std::memory_order_relaxed);  // relaxed: a hint
   uint32_t generation = (request->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;  // relaxed: ours
   // A fresh one may have had a life before its memory was given back: begun anew, it would meet that one's tokens again.
   if (generation == 1) generation = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 16) & kGenerationMask;
@@ -516,8 +515,7 @@ Request* Engine::make_request(const Submission& submission) {
   request->is_stored = false;
   request->polls.store(0, std::memory_order_relaxed);                        // relaxed: ours
   request->notification.kind = NotificationKind::kNone;
-  bool has_notification =
-      submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
+  const bool has_notification = submission.has_notification();
   if (has_notification) {
     request->notification = *submission.notification;
     request->notification.release = release_request;
@@ -533,9 +531,7 @@ Request* Engine::make_request(const Submission& submission) {
 
 // For what needs no queue: an answer from the page cache, or an error known beforehand.
 int Engine::complete_at_once(const Submission& submission, int64_t result, bool may_send_here) {
-  bool has_notification =
-      submission.notification != nullptr && submission.notification->kind != NotificationKind::kNone;
-  if (!has_notification) {
+  if (!submission.has_notification()) {
     AIOX_PROBE5(complete, submission.control_block, submission.fd, static_cast<int>(submission.opcode), result,
                 static_cast<int>(stats::Lane::kInline));
     if (recorder.is_on()) [[unlikely]] record_answered(submission, result);

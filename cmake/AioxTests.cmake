@@ -28,6 +28,8 @@ file(MAKE_DIRECTORY ${AIOX_TEST_SCRATCH})
 
 set(AIOX_TSAN "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4")
 string(APPEND AIOX_TSAN ":suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+# A second for every process that ends with threads, by default: most of the time of suites that fork for each case.
+string(APPEND AIOX_TSAN ":atexit_sleep_ms=50")
 # For cases that fork while threads exist, on purpose.
 set(AIOX_TSAN_FORKING "${AIOX_TSAN}:die_after_fork=0")
 set(AIOX_TEST_ENVIRONMENT

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/stat.h>
@@ -249,6 +250,9 @@ double processor_seconds() {
 }
 
 std::string descriptor_table() {
+  // When glibc's malloc makes a ninth arena (in pthread_create, on whatever thread), it opens a file, once, to see how
+  // many processors there are; unless the limit is given.
+  mallopt(M_ARENA_MAX, 64);
   std::vector<int> open_ones;
   DIR* directory = opendir("/proc/self/fd");
   CHECK(directory != nullptr);

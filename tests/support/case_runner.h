@@ -62,6 +62,12 @@ constexpr bool kThreadSanitizer =
 // handler may run much later than it would, and real-time signals may be lost.
 constexpr bool kSignalsAreDelayed = kThreadSanitizer;
 
+// A forked child has none of its parent's threads, but ThreadSanitizer goes on counting them: it ends the child when a
+// new thread gets the number of one of them. For cases in which both have some.
+inline void skip_if_no_threads_in_children() {
+  if (kThreadSanitizer) skip_case("ThreadSanitizer: a child's thread may get the number of one of its parent's");
+}
+
 // The whole main(). `provider` names the function whose owner is printed and, with --provider, checked.
 int run_cases_main(int argc, char** argv, const char* provider_symbol);
 

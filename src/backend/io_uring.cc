@@ -31,7 +31,7 @@ bool is_final(int error) {
 }
 
 void prepare_transfer(io_uring_sqe* entry, const Io& io, uint64_t offset) {
-  unsigned length = static_cast<unsigned>(io.vectors->iov_len);  // at most kTransferBytesMax, see Engine::submit
+  unsigned length = static_cast<unsigned>(io.vectors->iov_len);  // at most kTransferBytesMax, see Submitting::submit
   if (io.opcode == Opcode::kRead && io.vector_count == 1) {
     io_uring_prep_read(entry, io.fd, io.vectors->iov_base, length, offset);
   } else if (io.opcode == Opcode::kRead) {

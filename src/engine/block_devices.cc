@@ -9,7 +9,9 @@
 
 #include <cerrno>
 
-#include "engine/engine.h"
+#include "engine/core.h"
+#include "engine/direct_lane.h"
+#include "engine/file_queue.h"
 #include "engine/inside.h"
 #include "kernel/descriptor.h"
 #include "kernel/thread.h"
@@ -23,7 +25,7 @@ bool BlockDevices::ensure() {
   MutexLock lock(start_mu_);
   if (is_alive_.load(std::memory_order_seq_cst) != 0) return true;
   is_alive_.store(1, std::memory_order_seq_cst);  // E-block
-  if (engine_->start_thread(thread_entry, this)) return true;
+  if (core_->start_thread(thread_entry, this)) return true;
   is_alive_.store(0, std::memory_order_seq_cst);
   return false;
 }
@@ -50,7 +52,7 @@ void BlockDevices::decline_pending() {
   Request* request = pending_.exchange(nullptr, std::memory_order_seq_cst);  // E-block
   while (request != nullptr) {
     Request* next = request->deferred_next;
-    engine_->direct.start_for(&request, &none, 1);
+    direct_->start_for(&request, &none, 1);
     request = next;
   }
 }
@@ -93,7 +95,7 @@ void BlockDevices::run() {
   Inside inside;
   priority_ = {};
   has_table_ = kernel::leave_descriptor_table() == 0;
-  const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
+  const int64_t idle_ns = static_cast<int64_t>(core_->config.idle_timeout_ms) * 1'000'000;
   for (;;) {
     serve_releases();
     Request* newest = pending_.exchange(nullptr, std::memory_order_seq_cst);  // E-block
@@ -115,7 +117,7 @@ void BlockDevices::run() {
         descriptors[count] = find_handle(oldest->file.load(std::memory_order_relaxed));  // relaxed: ours
         oldest = oldest->deferred_next;
       }
-      engine_->direct.start_for(batch, descriptors, count);
+      direct_->start_for(batch, descriptors, count);
     }
     is_asleep_.store(1, std::memory_order_seq_cst);  // E-block
     int error = has_news() ? 0 : kernel::futex_wait_until(is_asleep_, 1, kernel::monotonic_now_ns() + idle_ns);
@@ -124,7 +126,7 @@ void BlockDevices::run() {
     while (handle_count_ > 0) close_handle(handle_count_ - 1);
     if (retire()) break;
   }
-  engine_->counters.thread_ends();
+  core_->counters.thread_ends();
 }
 
 // A descriptor in this thread's table for the device, or -1.

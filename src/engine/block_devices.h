@@ -23,13 +23,17 @@
 
 namespace aiox::engine {
 
-class Engine;
+class DirectLane;
 class FileQueue;
+struct Core;
 struct Request;
 
 class BlockDevices {
  public:
-  void open(Engine* engine) { engine_ = engine; }
+  void open(Core* core, DirectLane* direct) {
+    core_ = core;
+    direct_ = direct;
+  }
 
   // Sees to it that there is the thread. False: none can be had. Thread: any that may start threads.
   bool ensure() AIOX_EXCLUDES(start_mu_);
@@ -53,7 +57,8 @@ class BlockDevices {
   void wake();
   bool has_news() const;
 
-  Engine* engine_ = nullptr;
+  Core* core_ = nullptr;
+  DirectLane* direct_ = nullptr;
   kernel::Mutex start_mu_;                  // one thread at a time starts it
   std::atomic<uint32_t> is_alive_{0};       // (@) E-block
   std::atomic<Request*> pending_{nullptr};  // (@) E-block: a stack, by Request::deferred_next

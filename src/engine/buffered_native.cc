@@ -4,10 +4,16 @@
 // So a write's data is copied (copy_store.h), or, where that cannot be, the write is carried out in the call. With
 // AIOX_NATIVE_SYNC=1 so are all buffered transfers.
 // Thread: the submitting one. Blocks: as long as the transfer, and what must come before it, takes.
+#include "engine/buffered_native.h"
+
 #include <cerrno>
 #include <climits>
 
-#include "engine/engine.h"
+#include "engine/completion.h"
+#include "engine/file_table.h"
+#include "engine/helping.h"
+#include "engine/past_cache.h"
+#include "engine/service_pool.h"
 #include "kernel/file_io.h"
 
 namespace aiox::engine {
@@ -32,8 +38,8 @@ Request* last_context_write(FileQueue* file) {
   return last;
 }
 
-void meet_siblings(Engine* engine, FileQueue* file, int fd) {
-  FileTable& files = engine->files;
+void BufferedNative::meet_siblings(FileQueue* file, int fd) {
+  FileTable& files = files_;
   if (!kernel::is_seekable(file->kind()) || !file->try_hold(fd)) return;
   for (int other = files.next_attached(0, INT_MAX); other >= 0; other = files.next_attached(other + 1, INT_MAX)) {
     FileQueue* sibling = files.find(other);
@@ -42,9 +48,9 @@ void meet_siblings(Engine* engine, FileQueue* file, int fd) {
       // E-sibling: it is marked, then looked at under its lock; who submits there queues under that lock, then looks.
       file->siblings.note();
       sibling->siblings.note();
-      engine->schedule(sibling, sibling->release_withheld());
+      pool_.schedule(sibling, sibling->release_withheld());
       Request* last = last_context_write(sibling);
-      if (last != nullptr) engine->end_in_call(last, sibling);
+      if (last != nullptr) end(last, sibling);
     }
     files.let_go(sibling);
   }
@@ -54,16 +60,16 @@ void meet_siblings(Engine* engine, FileQueue* file, int fd) {
 
 // Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that is enough.
 // A read that was not tried stands behind a write, which the kernel would have done: then it is in the page cache.
-bool Engine::must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+bool BufferedNative::must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   backend::Io& io = request->io;
   if (request->context == nullptr || !backend::is_transfer(io.opcode)) return false;
-  if (!kernel::is_seekable(file->kind()) || file->opened_direct() || bypasses_cache(file, io)) return false;
-  if (config.is_native_sync) return true;
+  if (!kernel::is_seekable(file->kind()) || file->opened_direct() || goes_past_cache(file, io)) return false;
+  if (core_.config.is_native_sync) return true;
   if (io.opcode == Opcode::kRead) return inline_outcome == InlineOutcome::kNotTried;
   if (file->siblings.has_any()) return true;
-  VectorStore* copy = vector_stores.copies.copy(io.vectors, io.vector_count, io.left_bytes, config.native_copy_bytes);
+  VectorStore* copy = core_.vector_stores.copies.copy(io.vectors, io.vector_count, io.left_bytes, core_.config.native_copy_bytes);
   if (copy == nullptr) return true;
-  if (request->vectors != nullptr) vector_stores.free(request->vectors);
+  if (request->vectors != nullptr) core_.vector_stores.free(request->vectors);
   request->vectors = copy;
   io.vectors = copy->vectors;
   io.vector_count = 1;
@@ -71,7 +77,7 @@ bool Engine::must_end_in_call(Request* request, FileQueue* file, InlineOutcome i
 }
 
 // Where nothing has to come first. False: the request must be queued.
-bool Engine::try_end_in_call(Request* request, FileQueue* file) {
+bool BufferedNative::try_end(Request* request, FileQueue* file) {
   if (file->has_outstanding()) return false;
   request->io.file_kind = file->kind();
   const backend::Io& io = request->io;
@@ -84,23 +90,23 @@ bool Engine::try_end_in_call(Request* request, FileQueue* file) {
   }
   result = backend::total_result(io, result);
   change_state(request, RequestState::kPrepared, RequestState::kDone);
-  publish(request, result, false);
-  release_hold(request);
-  counters.inline_completed.add();
+  completion_.publish(request, result, false);
+  completion_.release_hold(request);
+  core_.counters.inline_completed.add();
   return true;
 }
 
 // Waits until a request that has been queued has ended; carries it out when its turn has come. Ends a hold on it.
-void Engine::end_in_call(Request* request, FileQueue* file) {
+void BufferedNative::end(Request* request, FileQueue* file) {
   std::atomic<uint32_t> never{0};
   int64_t look_ns = kFirstLookNs;
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: it stays, by the hold
   while (request->is_published.load(std::memory_order_acquire) == 0) {              // E-published
-    if (file->try_claim(request, generation) && serve(file, request, Serve::kBlock) == Served::kDone) break;
+    if (file->try_claim(request, generation) && helping_.help(file, request, Helping::How::kBlock) == Helping::Helped::kDone) break;
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + look_ns);
     if (look_ns < kLongestLookNs) look_ns *= 2;
   }
-  release_hold(request);
+  completion_.release_hold(request);
 }
 
 }  // namespace aiox::engine

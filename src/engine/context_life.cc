@@ -1,10 +1,18 @@
-// context_life.cc - contexts from io_setup to io_destroy, as the engine sees them.
+// context_life.cc - contexts from io_setup to io_destroy, and the process's last writes.
 //
-// Thread: the program's, inside the call. Blocks: destroy_context until nothing of the context is in flight any more.
+// Owns nothing: Contexts does. Thread: the program's, inside the call. Blocks: destroy until nothing of the context is in
+// flight any more; finish_writes until the writes have ended, or for 30 s.
+#include "engine/context_life.h"
+
 #include <cerrno>
 
-#include "engine/engine.h"
+#include "engine/cancelling.h"
+#include "engine/context.h"
+#include "engine/file_table.h"
+#include "engine/helping.h"
 #include "engine/inside.h"
+#include "engine/reaper.h"
+#include "engine/service_pool.h"
 #include "engine/waiter.h"
 #include "kernel/signal_hold.h"
 
@@ -14,8 +22,6 @@ using kernel::MutexLock;
 
 namespace {
 
-bool end_poll(DirectLane& lane, Request* request) { return lane.end_poll(request); }
-
 constexpr int64_t kCancelAgainNs = 10'000'000;
 constexpr int64_t kExitWaitNs = 30'000'000'000;
 constexpr int64_t kExitLookNs = 200'000;
@@ -23,7 +29,7 @@ constexpr int64_t kExitLookNs = 200'000;
 // io_destroy: until its caller is the context's only user.
 class DrainWaiter final : public Waiter {
  public:
-  DrainWaiter(Engine* engine, Context* context, const uint64_t& mask) : Waiter(engine, false), context_(context) {
+  DrainWaiter(const WaitingParts& parts, Context* context, const uint64_t& mask) : Waiter(parts, false), context_(context) {
     set_signal_mask(&mask);
   }
 
@@ -39,71 +45,59 @@ class DrainWaiter final : public Waiter {
 
 }  // namespace
 
-bool Engine::open_for_contexts() {
-  if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;  // acquire: the stores, as opened below
-  MutexLock lock(node_mu_);
-  if (is_open_for_contexts_.load(std::memory_order_acquire)) return true;
+bool ContextLife::open() {
+  if (is_open_.load(std::memory_order_acquire)) return true;  // acquire: the stores, as opened below
+  MutexLock lock(open_mu_);
+  if (is_open_.load(std::memory_order_acquire)) return true;
   // The largest last: where address space is short it takes what there is.
-  if (!vector_stores.open() || !context_requests.open(config.events_max + Contexts::kExtraMax)) return false;
-  is_open_for_contexts_.store(true, std::memory_order_release);  // release: with the first look above
+  if (!core_.vector_stores.open() || !core_.context_requests.open(core_.config.events_max + Contexts::kExtraMax)) return false;
+  is_open_.store(true, std::memory_order_release);  // release: with the first look above
   return true;
 }
 
-int Engine::create_context(uint32_t events, uintptr_t* address) {
+int ContextLife::create(uint32_t events, uintptr_t* address) {
   Inside inside;
-  if (!open_for_contexts()) return -ENOMEM;
-  const uint32_t capacity = context_requests.capacity();
+  if (!open()) return -ENOMEM;
+  const uint32_t capacity = core_.context_requests.capacity();
   const uint32_t promised_max = capacity > Contexts::kExtraMax ? capacity - Contexts::kExtraMax : 0;
-  return contexts.create(events, config.events_max < promised_max ? config.events_max : promised_max, address);
+  return contexts_.create(events, core_.config.events_max < promised_max ? core_.config.events_max : promised_max, address);
 }
 
-int Engine::destroy_context(Context* context) {
+int ContextLife::destroy(Context* context) {
   // Handlers run in the sleeps alone: one that forks elsewhere would leave the child at work on what it does not have.
   Hold hold;
   {
     Inside inside;
-    if (!contexts.begin_destroy(context)) return -EINVAL;
+    if (!contexts_.begin_destroy(context)) return -EINVAL;
     // Threads that wait for its events return: there will be none.
-    wait_slots.wake(context->any_waiter());
-    call_workers(context);
+    core_.wait_slots.wake(context->any_waiter());
+    helping_.call_workers(context);
   }
   // More than once: a request may just be on its way, from a submitting call to its file or from there to a worker's
   // wait, where it can be missed, and then it may stay for ever.
   int error;
   do {
-    cancel_all_of(context);
-    DrainWaiter waiter(this, context, hold.previous());
+    cancelling_.cancel_all_of(context);
+    DrainWaiter waiter(waiting_, context, hold.previous());
     error = waiter.wait(kernel::monotonic_now_ns() + kCancelAgainNs);
     if (waiter.is_in_child()) return 0;  // there it is gone
   } while (error != 0);
-  contexts.end_destroy(context);
+  contexts_.end_destroy(context);
   return 0;
 }
 
-void Engine::cancel_all_of(Context* context) {
-  Inside inside;
-  CancelMatch match;
-  match.context = context;
-  context->end_polls(nullptr, end_poll, direct);
-  for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
-    FileQueue* file = files.find(fd);
-    if (context->is_waiter_in_lane()) direct.nudge(fd);
-    if (file != nullptr) cancel_all(file, match, true);
-  }
-}
-
-void Engine::finish_writes() {
+void ContextLife::finish_writes() {
   const uint32_t epoch = current_epoch();
   const int64_t deadline_ns = kernel::monotonic_now_ns() + kExitWaitNs;
   std::atomic<uint32_t> never{0};
-  for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
-    FileQueue* file = files.find(fd);
+  for (int fd = files_.next_attached(0, INT32_MAX); fd >= 0; fd = files_.next_attached(fd + 1, INT32_MAX)) {
+    FileQueue* file = files_.find(fd);
     if (file == nullptr || !kernel::is_seekable(file->kind())) continue;
     for (int64_t now_ns = 0; file->has_outstanding_writes() && now_ns < deadline_ns;) {
       {
         Inside inside;
-        schedule(file, file->release_withheld());
-        direct.poll(ReapBy::kSubmitter);
+        pool_.schedule(file, file->release_withheld());
+        direct_.poll(ReapBy::kSubmitter);
       }
       now_ns = kernel::monotonic_now_ns();
       {
@@ -115,23 +109,11 @@ void Engine::finish_writes() {
   }
 }
 
-CancelOutcome Engine::cancel(Context* context, int fd, const void* control_block) {
-  direct.poll(ReapBy::kSubmitter);
-  {
-    Inside inside;
-    if (context->end_polls(control_block, end_poll, direct)) return CancelOutcome::kCanceled;
-  }
-  FileQueue* file = files.find(fd);
-  if (file == nullptr) return CancelOutcome::kAllDone;
-  Inside inside;
-  CancelMatch match;
-  match.context = context;
-  match.control_block = control_block;
-  CancelSweep sweep;
-  ServiceMask wake = 0;
-  file->cancel(match, &sweep, &wake);
-  schedule(file, wake);
-  return finish_sweep(file, &sweep);
+void ContextLife::call_waiters(Context* context) {
+  const uint32_t slot = context->any_waiter();
+  if (slot != WaitSlots::kNone && !context->is_waiter_in_lane()) core_.wait_slots.wake(slot);
+  // Nor need a thread ever wait for a context's: its program may read the ring.
+  if (direct_.in_flight() > 0 && reaper_.ensure()) core_.reaper_bell.look_after_lane(core_.wait_slots);
 }
 
 }  // namespace aiox::engine

@@ -11,8 +11,12 @@
 #include <cerrno>
 #include <cstring>
 
-#include "engine/engine.h"
+#include "engine/completion.h"
+#include "engine/context.h"
+#include "engine/direct_trial.h"
+#include "engine/file_queue.h"
 #include "engine/inside.h"
+#include "engine/ring_keeper.h"
 #include "kernel/file_io.h"
 #include "kernel/signal_hold.h"
 
@@ -95,8 +99,11 @@ DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int
   return {!is_cut, is_cut ? 0 : bytes, bytes};
 }
 
-bool DirectLane::open(Engine* engine) {
-  engine_ = engine;
+bool DirectLane::open(Core* core, Completion* completion, DirectTrial* trial, RingKeeper* keeper) {
+  core_ = core;
+  completion_ = completion;
+  trial_ = trial;
+  keeper_ = keeper;
   return splits_.open(1024);
 }
 
@@ -171,7 +178,7 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, Fro
     list[i] = &blocks[i];
   }
   split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
-  engine_->counters.direct_split.add();
+  core_->counters.direct_split.add();
   submit(list, static_cast<unsigned>(count), counted_in, from);
 }
 
@@ -186,7 +193,7 @@ void DirectLane::submit(iocb** list, unsigned count, unsigned counted_in, From f
       looks = 0;
       continue;
     }
-    if (accepted == -EAGAIN && engine_->ring_keeper.grow(ring)) continue;
+    if (accepted == -EAGAIN && keeper_->grow(ring)) continue;
     if (accepted == -EAGAIN && from == From::kBlockThread && looks++ < kRoomLooksMax) {
       // The ring is full, and this thread may wait: a thread that reaps makes room.
       std::atomic<uint32_t> never{0};
@@ -195,7 +202,7 @@ void DirectLane::submit(iocb** list, unsigned count, unsigned counted_in, From f
     }
     // The first of the rest was refused, or nothing could be taken at all.
     if (kernel::is_refused_call(accepted) && ring->is_submit_refused()) {
-      engine_->direct_refused(static_cast<int>(accepted), "io_submit");
+      trial_->refuse(static_cast<int>(accepted), "io_submit");
     }
     int64_t result = is_refused_by_submit(accepted) ? -EAGAIN : accepted;
     if (accepted == -EOPNOTSUPP) result = accepted;  // known of the file from now on
@@ -236,7 +243,7 @@ void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result,
     return;
   }
   mark_done(request);
-  engine_->store_result(request, outcome.result);
+  completion_->store_result(request, outcome.result);
   conclude(request, outcome.result, ReapBy::kSubmitter, nullptr);
 }
 
@@ -252,7 +259,7 @@ DirectLane::Lead DirectLane::try_lead() {
 void DirectLane::leave() {
   // E-lead: who wants to lead says so, then tries again; we leave, then look who said so: one of the two sees the other.
   uintptr_t mark = this_thread_mark();
-  if (leader_.compare_exchange_strong(mark, 0, std::memory_order_seq_cst)) engine_->wait_slots.pass_lead();
+  if (leader_.compare_exchange_strong(mark, 0, std::memory_order_seq_cst)) core_->wait_slots.pass_lead();
 }
 
 bool DirectLane::start_poll(Request* request) {
@@ -271,7 +278,7 @@ bool DirectLane::start_poll(Request* request) {
     kernel::AioRing* ring = rings_.front(counted_in);
     const long accepted = ring->submit(&block, 1);
     if (accepted == 1) break;
-    if (accepted == -EAGAIN && engine_->ring_keeper.grow(ring)) continue;
+    if (accepted == -EAGAIN && keeper_->grow(ring)) continue;
     polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
     rings_.count_out(counted_in);
     return false;
@@ -360,7 +367,7 @@ bool DirectLane::reap(ReapBy by, bool is_looking) {
       if (of_event >= 0) fd = of_event;
     }
   }
-  wakes.flush(engine_->wait_slots);
+  wakes.flush(core_->wait_slots);
   // Only now: what wakes another this thread must not take from the ring itself.
   if (fd >= 0) call_others(by, fd);
   return is_any;
@@ -371,7 +378,7 @@ bool DirectLane::reap(ReapBy by, bool is_looking) {
 void DirectLane::call_others(ReapBy by, int fd) {
   const uintptr_t leader = leader_.load(std::memory_order_seq_cst);
   bool is_wanted = leader != 0 && leader != this_thread_mark();
-  if (by != ReapBy::kReaper && has_deferred(ReapBy::kReaper)) is_wanted = engine_->reaper.is_in_ring() || is_wanted;
+  if (by != ReapBy::kReaper && has_deferred(ReapBy::kReaper)) is_wanted = core_->reaper_bell.is_in_ring() || is_wanted;
   if (is_wanted) [[unlikely]] nudge(fd);
 }
 
@@ -465,14 +472,14 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
     return fd;
   }
   mark_done(request);
-  engine_->store_result(request, outcome.result);
+  completion_->store_result(request, outcome.result);
   // Not before: a handler on this thread that waits for it must find that there is something to reap.
   rings_.count_out(request->lane_ring);
   if (split != nullptr) splits_.free(split);
   if (is_locked_out) {
     // The waiter is woken at once; the rest needs locks.
     request->is_stored = true;
-    engine_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
+    core_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
     defer(request, outcome.result);
   } else {
     conclude(request, outcome.result, by, wakes);
@@ -484,14 +491,14 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
 
 void DirectLane::conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
-  engine_->counters.direct_completed.add();
+  core_->counters.direct_completed.add();
   if (file == nullptr) {
     request->context->remove_poll(request);
-    engine_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
+    completion_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
     return;
   }
   (request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes).succeeded();
-  engine_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
+  completion_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
 }
 
 void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy by) {
@@ -503,14 +510,14 @@ void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy
     memory.refused();
     file->shrink_direct_chunk(request->io.left_bytes);
   }
-  engine_->counters.direct_refused.add();
+  core_->counters.direct_refused.add();
   // Not the submitter's for certain, but a thread's of the program.
   if (by != ReapBy::kReaper && request->io.priority == kernel::kNoIoPriority) {
     request->io.priority = kernel::io_priority();
   }
   if (outcome.bytes > 0) request->has_begun = true;
   backend::advance(&request->io, outcome.bytes);
-  engine_->leave_direct_lane(request, by != ReapBy::kWaiter);
+  completion_->leave_direct_lane(request, by != ReapBy::kWaiter);
 }
 
 void DirectLane::defer(Request* request, int64_t result) {
@@ -523,7 +530,7 @@ void DirectLane::defer(Request* request, int64_t result) {
   do {
     request->deferred_next = first;
   } while (!stack.compare_exchange_weak(first, request, std::memory_order_seq_cst));  // E-deferred
-  engine_->reaper.kick();
+  core_->reaper_bell.wake(core_->wait_slots);
 }
 
 void DirectLane::settle_deferred(ReapBy by) {
@@ -552,12 +559,12 @@ void DirectLane::finish_all_deferred(ReapBy by, Request* request) {
       send_elsewhere(request, {false, result, 0}, by);
     } else {
       mark_done(request);
-      engine_->store_result(request, result);
+      completion_->store_result(request, result);
       conclude(request, result, by, &wakes);
     }
     request = next;
   }
-  wakes.flush(engine_->wait_slots);
+  wakes.flush(core_->wait_slots);
 }
 
 }  // namespace aiox::engine

@@ -29,7 +29,10 @@
 
 namespace aiox::engine {
 
-class Engine;
+class Completion;
+class DirectTrial;
+class RingKeeper;
+struct Core;
 struct SplitIo;
 
 // One child of a request that is larger than the device takes at once.
@@ -76,10 +79,10 @@ class DirectLane {
   };
 
   // False: no address space.
-  bool open(Engine* engine);
+  bool open(Core* core, Completion* completion, DirectTrial* trial, RingKeeper* keeper);
   LaneRings& rings() { return rings_; }
 
-  void give_back_memory() { splits_.trim(); }
+  void trim() { splits_.trim(); }
 
   // Requests handed to the kernel and not yet taken from the ring.
   uint64_t in_flight() const { return rings_.in_flight(); }
@@ -179,7 +182,10 @@ class DirectLane {
   void finish_all_deferred(ReapBy by, Request* first);
   void defer(Request* request, int64_t result);
 
-  Engine* engine_ = nullptr;
+  Core* core_ = nullptr;
+  Completion* completion_ = nullptr;
+  DirectTrial* trial_ = nullptr;
+  RingKeeper* keeper_ = nullptr;
   LaneRings rings_;
   Pool<SplitIo> splits_;
 

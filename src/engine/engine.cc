@@ -12,7 +12,6 @@
 #include "engine/inside.h"
 #include "kernel/deadly_calls.h"
 #include "kernel/memory.h"
-#include "kernel/thread.h"
 
 namespace aiox::engine {
 
@@ -58,10 +57,20 @@ Engine* Engine::running() {
   return root != nullptr ? root->engine.load(std::memory_order_acquire) : nullptr;
 }
 
-uint32_t Engine::current_epoch() {
+uint32_t current_epoch() {
   // acquire, with get()'s release: the epoch comes before its engine
   Root* root = g_root.load(std::memory_order_acquire);
   return root != nullptr ? root->epoch.load(std::memory_order_acquire) : 0;
+}
+
+Completion* Completion::running() {
+  Engine* engine = Engine::running();
+  return engine != nullptr ? &engine->completion() : nullptr;
+}
+
+Lists* Lists::running() {
+  Engine* engine = Engine::running();
+  return engine != nullptr ? &engine->lists() : nullptr;
 }
 
 Engine* Engine::get() {
@@ -87,63 +96,53 @@ Engine* Engine::get() {
   // release, with running()'s and current_epoch()'s acquire: the engine is made
   root->epoch.store(epoch, std::memory_order_release);
   root->engine.store(engine, std::memory_order_release);
-  if (engine->config.is_verbose) engine->say_lanes();
+  if (engine->core_.config.is_verbose) say_lanes(engine->core_, engine->direct_trial_, engine->pool_.ring_trial());
   return engine;
 }
 
 // The part of starting that runs once, and cannot fail.
 void Engine::prepare() {
-  if (config.is_stats_on && recorder.open(config.stats_segment_id, config.stats_segment_key)) counters.recorder = &recorder;
-  notifier.open(&counters, config.notifiers_max, config.idle_timeout_ms);
-  block_devices.open(this);
-  stream_poller.open(this);
-  ring_keeper.open(this);
+  const Config& config = core_.config;
+  stats::Recorder& recorder = core_.recorder;
+  if (config.is_stats_on && recorder.open(config.stats_segment_id, config.stats_segment_key)) {
+    core_.counters.recorder = &recorder;
+  }
+  notifier_.open(&core_.counters, config, call_for_notifier);
+  direct_trial_.open(&direct_.rings());
+  block_devices_.open(&core_, &direct_);
+  ring_keeper_.open(&core_, &direct_, &direct_trial_);
+  core_.trims.add(core_.requests);
+  core_.trims.add(core_.context_requests);
+  core_.trims.add(core_.vector_stores);
+  core_.trims.add(lists_);
+  core_.trims.add(pool_);
+  core_.trims.add(direct_);
 }
 
 // What takes memory. May be called again when it has failed: what has been got is there.
 bool Engine::open() {
   NodeArena::current = &node_arena_;
-  const uint32_t workers_max = config.workers_max;
-  return reaper.open(this) && direct.open(this) && requests.open(config.queue_max) && groups.open(config.queue_max) && shared_ios.open(1024) &&
-         workers.open(2 * workers_max + config.queue_max) && files.open() &&
-         services[static_cast<unsigned>(ServiceId::kRing)].open(this, ServiceId::kRing, rings_max()) &&
-         services[static_cast<unsigned>(ServiceId::kThreads)].open(this, ServiceId::kThreads, workers_max) &&
-         services[static_cast<unsigned>(ServiceId::kStreams)].open(this, ServiceId::kStreams, config.queue_max);
+  return reaper_.open() && direct_.open(&core_, &completion_, &direct_trial_, &ring_keeper_) &&
+         core_.requests.open(core_.config.queue_max) && lists_.open() && files_.open() && pool_.open();
 }
 
-bool Engine::start_thread(void* (*entry)(void*), void* argument, bool is_joinable) {
-  counters.thread_starts();
-  auto* start = is_joinable ? kernel::start_joinable_thread : kernel::start_thread;
-  if (start(entry, argument, kernel::kEngineStackBytes) == 0) return true;
-  counters.thread_did_not_start();
-  return false;
-}
-
-void Engine::give_back_memory() {
-  const uint64_t ended = counters.completed.read() + counters.cancelled.read();
-  if (ended < counters.submitted.read()) return;
-  requests.trim();
-  if (is_open_for_contexts_.load(std::memory_order_acquire)) {  // acquire: the stores, as open_for_contexts opened them
-    context_requests.trim();
-    vector_stores.trim();
-  }
-  groups.trim();
-  shared_ios.trim();
-  direct.give_back_memory();
+void Engine::call_for_notifier() {
+  Engine* engine = running();
+  if (engine == nullptr) return;
+  engine->pool_.wake_one_each();
+  // It tries again from time to time, also while the workers are asleep in their rings.
+  engine->reaper_.ensure();
+  engine->core_.reaper_bell.wake(engine->core_.wait_slots);
 }
 
 bool Engine::prepare_file(FileQueue* queue) {
   Engine* engine = running();
-  queue->waiting_figure = engine->recorder.waiting();
+  queue->waiting_figure = engine->core_.recorder.waiting();
   if (queue->has_ready_nodes) return true;
   MutexLock lock(engine->node_mu_);
-  for (Service& service : engine->services) {
-    if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
-    service.reserve_node();
-    queue->shares[static_cast<unsigned>(service.id())] = service.share();
-  }
+  if (!engine->pool_.reserve_nodes(&engine->node_arena_, queue)) return false;
   if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
-  engine->reaper.reserve_node();
+  engine->reaper_.reserve_node();
   queue->has_ready_nodes = true;
   return true;
 }

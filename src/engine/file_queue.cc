@@ -9,7 +9,7 @@
 #include <sched.h>
 
 #include "base/probes.h"
-#include "engine/engine.h"
+#include "engine/core.h"
 #include "engine/inside.h"
 #include "engine/service.h"
 #include "kernel/eventfd.h"
@@ -788,13 +788,13 @@ bool FileQueue::wait_until_idle(int64_t deadline_ns) {
     idle_waiters_++;
     uint32_t seen = idle_sequence_.load(std::memory_order_acquire);  // acquire: changed under mu_, which is held
     mu_.unlock();
-    const uint32_t epoch = Engine::current_epoch();
+    const uint32_t epoch = current_epoch();
     int error;
     {
       Outside outside;
       error = kernel::futex_wait_until(idle_sequence_, seen, deadline_ns);
     }
-    if (Engine::current_epoch() != epoch) return true;  // a handler has forked, and the child has come back from it
+    if (current_epoch() != epoch) return true;  // a handler has forked, and the child has come back from it
     mu_.lock();
     idle_waiters_--;
     if (error == -ETIMEDOUT) break;

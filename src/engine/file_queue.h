@@ -176,7 +176,7 @@ class FileQueue {
   void abandon() { is_detached_.store(true, std::memory_order_seq_cst); }  // E-signal
   uint32_t outstanding() const { return outstanding_.load(std::memory_order_acquire); }
   bool is_signalling() const { return signalling_.load(std::memory_order_seq_cst) != 0; }  // E-signal
-  FileQueue* abandoned_next = nullptr;  // Engine::abandoned_
+  FileQueue* abandoned_next = nullptr;  // Closing::abandoned_
 
   // ---- The direct lane of this file: whether it is there, how much it takes at once, whether it pays. ----
   bool can_go_direct() const { return can_go_direct_; }

@@ -59,7 +59,7 @@ FileQueue* FileTable::find_or_attach(int fd, bool may_bypass, bool (*prepare)(Fi
     FileQueue* queue = attach(fd, may_bypass, prepare, error);
     if (queue == nullptr) return nullptr;
     // E-file: the number may have been closed between the question and the table. We publish, then ask again; who closes has
-    // closed, then looks at the table (Engine::descriptors_closed): one of the two sees the other.
+    // closed, then looks at the table (Closing::after_close): one of the two sees the other.
     if (!queue->try_hold(fd)) continue;
     const bool is_right = is_of_its_number(queue);
     if (!is_right && remove(queue)) queue->detach();

@@ -2,7 +2,7 @@
 // /dev/null and its like, polls of files that are ready, and the few files whose plain call waits for nothing.
 //
 // Thread: the program's, inside the submitting call. Blocks: no. What may be in the page cache is not tried here
-// (Engine::try_inline).
+// (Submitting::try_inline).
 #pragma once
 
 #include "engine/config.h"
@@ -15,6 +15,15 @@
 #include "kernel/served_faults.h"
 
 namespace aiox::engine {
+
+// What became of a transfer that was tried in the call, in the page cache alone.
+enum class InlineOutcome : uint8_t {
+  kNotForIt,
+  kNotTried,  // it may well be cached, but something must come first
+  kMissed,    // a read: its I/O is under way now
+  kPartly,    // the first bytes of it are done
+  kDone,
+};
 
 inline const iovec* vectors_of(const Submission& submission) {
   return submission.vectors != nullptr ? submission.vectors->vectors : &submission.buffer;

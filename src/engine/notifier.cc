@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <csignal>
 
-#include "engine/engine.h"
+#include "engine/core.h"
 #include "kernel/signal_send.h"
 #include "kernel/thread.h"
 
@@ -24,6 +24,7 @@ constexpr int64_t kSignalRetryNs = 1'000'000;
 
 // pthread_exit in a callback leaves the thread function by its own way: only a thread-specific destructor sees it.
 pthread_key_t g_gone_key;
+thread_local uint32_t t_epoch = 0;  // of the engine that this thread is a notifier of
 pthread_once_t g_gone_key_once = PTHREAD_ONCE_INIT;
 
 struct Call {
@@ -95,7 +96,7 @@ void Notifier::enqueue(Notification* notification) {
     kernel::futex_wake(sequence_, 1);
     return;
   }
-  if (!start_counted_thread()) Engine::running()->call_for_notifier();
+  if (!start_counted_thread()) call_others_();
 }
 
 // Starts a thread that threads_ and idle_ already count, or takes it off the books again. False: the queue is stranded.
@@ -173,17 +174,18 @@ bool Notifier::call(Notification* notification) {
     }
     // Refused with these attributes: better told on a thread without them than not at all.
   }
-  uint32_t epoch = Engine::current_epoch();
+  uint32_t epoch = current_epoch();
   release(notification);
   set_signal_mask(false);
   call.function(call.value);
   set_signal_mask(true);
-  return Engine::current_epoch() == epoch;
+  return current_epoch() == epoch;
 }
 
 void Notifier::run() {
   kernel::name_this_thread("aiox-notify");
   pthread_once(&g_gone_key_once, [] { pthread_key_create(&g_gone_key, thread_gone); });
+  t_epoch = current_epoch();
   pthread_setspecific(g_gone_key, this);
   while (Notification* notification = next()) {
     if (!call(notification)) {
@@ -204,8 +206,7 @@ void* Notifier::thread_entry(void* notifier) {
 
 void Notifier::thread_gone(void* argument) {
   auto* notifier = static_cast<Notifier*>(argument);
-  Engine* engine = Engine::running();
-  if (engine == nullptr || &engine->notifier != notifier) return;  // a forked child ended its thread
+  if (current_epoch() != t_epoch) return;  // a forked child ended its thread
   set_signal_mask(true);
   notifier->counters_->thread_ends();
   bool is_replacement_needed;

@@ -6,6 +6,7 @@
 // fork, or end their thread with pthread_exit. Nothing is called or sent while a lock is held (invariant 4).
 #pragma once
 
+#include "engine/config.h"
 #include "engine/counters.h"
 #include "engine/notification.h"
 #include "kernel/mutex.h"
@@ -14,10 +15,12 @@ namespace aiox::engine {
 
 class Notifier {
  public:
-  void open(Counters* counters, uint32_t threads_max, uint32_t idle_timeout_ms) {
+  // call_others: no thread can be had; a thread that sleeps is to be woken, and to call retry_stranded.
+  void open(Counters* counters, const Config& config, void (*call_others)()) {
     counters_ = counters;
-    threads_max_ = threads_max;
-    idle_timeout_ms_ = idle_timeout_ms;
+    threads_max_ = config.notifiers_max;
+    idle_timeout_ms_ = config.idle_timeout_ms;
+    call_others_ = call_others;
   }
 
   // Delivers and then calls notification->release. Thread: any; does not block.
@@ -40,6 +43,7 @@ class Notifier {
   bool start_counted_thread() AIOX_EXCLUDES(mu_);
 
   Counters* counters_ = nullptr;
+  void (*call_others_)() = nullptr;
   uint32_t threads_max_ = 0;
   uint32_t idle_timeout_ms_ = 0;
   std::atomic<bool> is_stranded_{false};  // (@) a hint; set and cleared under mu_

@@ -1,6 +1,6 @@
 // reaper.cc - the thread aiox-reaper: reaps the direct lane, ticks for parked requests, and wakes workers for others.
 //
-// Owns its wait slot, and the queue of files that tick. Thread: aiox-reaper; watch, add_due, kick and summon, any.
+// Owns its wait slot (in the ReaperBell), and the queue of files that tick. Thread: aiox-reaper; watch and ensure, any.
 // Blocks: its own thread alone.
 // Never calls a function of the program's: that is left to the notifier's threads.
 #include "engine/reaper.h"
@@ -8,15 +8,19 @@
 #include <cerrno>
 #include <new>
 
-#include "engine/engine.h"
+#include "engine/block_devices.h"
+#include "engine/direct_lane.h"
+#include "engine/direct_trial.h"
 #include "engine/inside.h"
+#include "engine/not_self_reaped.h"
+#include "engine/notifier.h"
+#include "engine/service_pool.h"
 #include "kernel/thread.h"
 
 namespace aiox::engine {
 
-bool Reaper::open(Engine* engine) {
+bool Reaper::open() {
   if (ticking_ != nullptr) return true;
-  engine_ = engine;
   if (!NodeArena::current->ensure(2 * ReadyQueue::kNodeBytes)) return false;
   ticking_ = new (ticking_storage_) ReadyQueue();
   return true;
@@ -25,9 +29,9 @@ bool Reaper::open(Engine* engine) {
 bool Reaper::watch(FileQueue* file) {
   ticking_->push(file);
   // E-reaper: it says that it will be away, then looks at the queue; we push, then look whether it is away.
-  if (!is_away_.load(std::memory_order_seq_cst)) return is_alive();
-  kick();
-  return !is_away_.load(std::memory_order_seq_cst) && is_alive();
+  if (!bell_.is_away_.load(std::memory_order_seq_cst)) return bell_.is_alive();
+  bell_.wake(core_.wait_slots);
+  return !bell_.is_away_.load(std::memory_order_seq_cst) && bell_.is_alive();
 }
 
 // Ticks, if it is time, for every file that asks for it. True: there are such.
@@ -49,55 +53,28 @@ bool Reaper::tick() {
       if (first_kept == nullptr) first_kept = file;
       ticking_->push(file);
     }
-    if (wake != 0 || !is_kept) engine_->schedule(file, wake);
+    if (wake != 0 || !is_kept) pool_.schedule(file, wake);
   }
   return true;
 }
 
 bool Reaper::ensure() {
   // E-reaper
-  if (is_alive_.load(std::memory_order_seq_cst)) return true;
+  if (bell_.is_alive_.load(std::memory_order_seq_cst)) return true;
   kernel::MutexLock lock(start_mu_);
-  if (is_alive_.load(std::memory_order_seq_cst)) return true;
-  if (slot_ == WaitSlots::kNone) slot_ = engine_->wait_slots.take();
-  if (slot_ == WaitSlots::kNone) return false;
-  is_alive_.store(true, std::memory_order_seq_cst);  // E-reaper
-  if (engine_->start_thread(thread_entry, this)) return true;
-  is_alive_.store(false, std::memory_order_seq_cst);
+  if (bell_.is_alive_.load(std::memory_order_seq_cst)) return true;
+  if (bell_.slot_ == WaitSlots::kNone) bell_.slot_ = core_.wait_slots.take();
+  if (bell_.slot_ == WaitSlots::kNone) return false;
+  bell_.is_alive_.store(true, std::memory_order_seq_cst);  // E-reaper
+  if (core_.start_thread(thread_entry, this)) return true;
+  bell_.is_alive_.store(false, std::memory_order_seq_cst);
   return false;
 }
 
 // How long it sleeps before it looks whether it is needed; not too often, however soon it is to retire.
 int64_t Reaper::idle_sleep_ns() const {
-  const int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
+  const int64_t idle_ns = static_cast<int64_t>(core_.config.idle_timeout_ms) * 1'000'000;
   return idle_ns > kIdleMinNs ? idle_ns : kIdleMinNs;
-}
-
-void Reaper::add_due() {
-  // E-reaper: sequentially consistent on both sides: it says that it sleeps, then looks at the count; we count, then
-  // look whether it sleeps.
-  due_.fetch_add(1, std::memory_order_seq_cst);
-  kick();
-}
-
-void Reaper::kick() {
-  // E-reaper
-  if (is_asleep_.load(std::memory_order_seq_cst) && is_asleep_.exchange(false, std::memory_order_seq_cst)) {
-    engine_->wait_slots.wake(slot_);
-  }
-}
-
-bool Reaper::summon(unsigned service, int fd) {
-  const uint32_t bit = 1u << service;
-  // E-reaper: we store the summons, then look where it is; it says that it sleeps, or is gone, then looks for summonses.
-  summons_.fetch_or(bit, std::memory_order_seq_cst);
-  bool is_told = is_alive();
-  if (is_told) kick();
-  // E-reaper
-  if (is_told && is_in_ring_.load(std::memory_order_seq_cst)) is_told = engine_->direct.nudge(fd);
-  if (is_told) return true;
-  // If the summons is still there, it is taken back. E-reaper
-  return (summons_.fetch_and(~bit, std::memory_order_seq_cst) & bit) == 0;
 }
 
 void* Reaper::thread_entry(void* reaper) {
@@ -108,30 +85,33 @@ void* Reaper::thread_entry(void* reaper) {
 
 bool Reaper::has_work() const {
   // E-reaper
-  return due_.load(std::memory_order_seq_cst) > 0 || summons_.load(std::memory_order_seq_cst) != 0 ||
-         engine_->direct.has_deferred(ReapBy::kReaper) || engine_->direct.in_flight() > 0 || !ticking_->empty();
+  return bell_.due_.load(std::memory_order_seq_cst) > 0 || bell_.summons_.load(std::memory_order_seq_cst) != 0 ||
+         direct_.has_deferred(ReapBy::kReaper) || direct_.in_flight() > 0 || !ticking_->empty();
 }
 
 void Reaper::serve_summons() {
-  uint32_t mask = summons_.exchange(0, std::memory_order_seq_cst);  // E-reaper
+  uint32_t mask = bell_.summons_.exchange(0, std::memory_order_seq_cst);  // E-reaper
   for (unsigned service = 0; mask != 0; service++, mask >>= 1) {
-    if ((mask & 1) != 0) engine_->serve_ready(service);
+    if ((mask & 1) != 0) pool_.serve_ready(service);
   }
 }
 
+// Whether the direct lane and another one have requests in flight.
+bool Reaper::is_mixed() const { return direct_.in_flight() > 0 && not_self_reaped_.is_any_for_reaper(); }
+
 // False: there is something to do after all.
 bool Reaper::retire() {
-  is_alive_.store(false, std::memory_order_seq_cst);  // E-reaper
-  if (!has_work() && !engine_->is_mixed()) return true;
+  bell_.is_alive_.store(false, std::memory_order_seq_cst);  // E-reaper
+  if (!has_work() && !is_mixed()) return true;
   // Another may have been started for it meanwhile; then that one has it. E-reaper
   bool is_alive = false;
-  return !is_alive_.compare_exchange_strong(is_alive, true, std::memory_order_seq_cst);
+  return !bell_.is_alive_.compare_exchange_strong(is_alive, true, std::memory_order_seq_cst);
 }
 
 // Whether the lane has requests in flight, or had some since the last look.
 bool Reaper::is_lane_active() {
-  const uint64_t consumed = engine_->direct.consumed();
-  const bool is_active = engine_->direct.in_flight() > 0 || consumed != lane_seen_;
+  const uint64_t consumed = direct_.consumed();
+  const bool is_active = direct_.in_flight() > 0 || consumed != lane_seen_;
   // What stays in flight for long (a poll) is looked after ever less often.
   look_ns_ = consumed != lane_seen_ ? kLookNs : look_ns_ < kLookMaxNs ? 2 * look_ns_ : kLookMaxNs;
   lane_seen_ = consumed;
@@ -139,79 +119,79 @@ bool Reaper::is_lane_active() {
 }
 
 void Reaper::run() {
-  DirectLane& lane = engine_->direct;
-  WaitSlots& slots = engine_->wait_slots;
+  DirectLane& lane = direct_;
+  WaitSlots& slots = core_.wait_slots;
   const int64_t idle_ns = idle_sleep_ns();
   uint64_t lane_seen = 0;
   for (;;) {
-    uint32_t seen = slots.value(slot_);
+    uint32_t seen = slots.value(bell_.slot_);
     serve_summons();
     lane.finish_deferred(ReapBy::kReaper);
-    const bool is_stranded = engine_->notifier.is_stranded();
-    if (is_stranded) engine_->notifier.retry_stranded();
+    const bool is_stranded = notifier_.is_stranded();
+    if (is_stranded) notifier_.retry_stranded();
     bool is_ticking = tick();
     bool is_watching = is_lane_active();
     lane_seen = lane_seen_;  // the next thread's, once this one has retired
     if (is_watching) lane.look();
-    bool is_due = due_.load(std::memory_order_seq_cst) > 0;  // E-reaper
+    bool is_due = bell_.due_.load(std::memory_order_seq_cst) > 0;  // E-reaper
     if (is_due) {
       if (lane.try_lead() != DirectLane::Lead::kBusy) {
         lead();
         continue;
       }
-      slots.want_lead(slot_, this_thread_mark());
+      slots.want_lead(bell_.slot_, this_thread_mark());
       if (lane.try_lead() == DirectLane::Lead::kTaken) {  // E-lead
-        slots.unwant_lead(slot_);
+        slots.unwant_lead(bell_.slot_);
         lead();
         continue;
       }
     }
     // Where others sleep until the leader wakes them, it looks whether the leader does its part.
     const bool is_led_by_other = (is_due || slots.wanting() > 0) && lane.in_flight() > 0;
-    is_asleep_.store(true, std::memory_order_seq_cst);           // E-reaper
-    if (!is_ticking && !is_led_by_other) is_away_.store(true, std::memory_order_seq_cst);
-    if (!is_watching) is_lane_unwatched_.store(true, std::memory_order_seq_cst);  // E-reaper
+    bell_.is_asleep_.store(true, std::memory_order_seq_cst);           // E-reaper
+    if (!is_ticking && !is_led_by_other) bell_.is_away_.store(true, std::memory_order_seq_cst);
+    if (!is_watching) bell_.is_lane_unwatched_.store(true, std::memory_order_seq_cst);  // E-reaper
     bool has_news = (!is_led_by_other && slots.wanting() > 0 && lane.in_flight() > 0) || (!is_watching && lane.in_flight() > 0) ||
-                     summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper) ||
-                    (!is_stranded && engine_->notifier.is_stranded()) ||
-                    (!is_due && due_.load(std::memory_order_seq_cst) > 0) || (!is_ticking && !ticking_->empty());
+                     bell_.summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper) ||
+                    (!is_stranded && notifier_.is_stranded()) ||
+                    (!is_due && bell_.due_.load(std::memory_order_seq_cst) > 0) || (!is_ticking && !ticking_->empty());
     int64_t sleep_ns = is_ticking || is_led_by_other ? kTickNs : is_stranded ? kLookNs : is_watching ? look_ns_ : idle_ns;
-    int error = has_news ? 0 : slots.sleep(slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
-    is_asleep_.store(false, std::memory_order_seq_cst);  // E-reaper, these three
-    is_away_.store(false, std::memory_order_seq_cst);
-    is_lane_unwatched_.store(false, std::memory_order_seq_cst);
-    slots.unwant_lead(slot_);
+    int error = has_news ? 0 : slots.sleep(bell_.slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
+    bell_.is_asleep_.store(false, std::memory_order_seq_cst);  // E-reaper, these three
+    bell_.is_away_.store(false, std::memory_order_seq_cst);
+    bell_.is_lane_unwatched_.store(false, std::memory_order_seq_cst);
+    slots.unwant_lead(bell_.slot_);
     if (is_led_by_other && lane.replace_leader(ReapBy::kReaper) && !is_due) lane.leave();
     // It may have been chosen to lead, and have nothing to lead for any more. E-reaper
-    if (is_due && due_.load(std::memory_order_seq_cst) <= 0) slots.pass_lead();
-    if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !engine_->is_mixed() && retire()) break;
+    if (is_due && bell_.due_.load(std::memory_order_seq_cst) <= 0) slots.pass_lead();
+    if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !is_mixed() && retire()) break;
   }
-  engine_->give_back_memory();
-  if (lane.consumed() == lane_seen) engine_->give_back_direct_ring();
-  engine_->counters.thread_ends();
+  core_.give_back_memory();
+  if (lane.consumed() == lane_seen) trial_.give_back_ring();
+  core_.counters.thread_ends();
 }
 
 // Reaps for all threads while something is due.
 void Reaper::lead() {
-  DirectLane& lane = engine_->direct;
+  DirectLane& lane = direct_;
   const int64_t idle_ns = idle_sleep_ns();
   lane.reap(ReapBy::kReaper);
   int error = 0;
-  while (due_.load(std::memory_order_seq_cst) > 0 && error != -ETIMEDOUT) {
-    is_away_.store(true, std::memory_order_seq_cst);  // E-reaper
+  while (bell_.due_.load(std::memory_order_seq_cst) > 0 && error != -ETIMEDOUT) {
+    bell_.is_away_.store(true, std::memory_order_seq_cst);  // E-reaper
     bool is_ticking = tick();
     // What the thread of BlockDevices could not hand over comes with no event.
-    const bool is_stranded = engine_->notifier.is_stranded();
-    if (is_stranded) engine_->notifier.retry_stranded();
-    const bool is_looking = is_stranded || engine_->block_devices.is_alive();
+    const bool is_stranded = notifier_.is_stranded();
+    if (is_stranded) notifier_.retry_stranded();
+    const bool is_looking = is_stranded || block_devices_.is_alive();
     // Another may have taken the lead, and then takes what would wake this thread.
     const bool is_lane_in_use = lane.in_flight() > 0;
     const int64_t sleep_ns = is_ticking ? kTickNs : is_looking || is_lane_in_use ? kLookNs : idle_ns;
-    is_in_ring_.store(true, std::memory_order_seq_cst);  // E-reaper; E-deferred: then it looks what was deferred
-    const bool has_news = summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper);
+    bell_.is_in_ring_.store(true, std::memory_order_seq_cst);  // E-reaper; E-deferred: then it looks what was deferred
+    const bool has_news = bell_.summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper);
     error = has_news ? 0 : lane.sleep(kernel::monotonic_now_ns() + sleep_ns);
-    is_in_ring_.store(false, std::memory_order_seq_cst);
-    is_away_.store(false, std::memory_order_seq_cst);  // E-reaper
+    bell_.is_in_ring_.store(false, std::memory_order_seq_cst);
+    bell_.is_away_.store(false, std::memory_order_seq_cst);  // E-reaper
     serve_summons();
     if (is_ticking || is_looking || is_lane_in_use) error = 0;
     lane.reap(ReapBy::kReaper);

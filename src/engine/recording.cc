@@ -2,7 +2,10 @@
 //
 // Thread: the one that submits or ends the request. Blocks: no, but for a file's name when it is first seen. Owns
 // nothing.
-#include "engine/engine.h"
+#include "engine/recording.h"
+
+#include "engine/file_queue.h"
+#include "engine/submission.h"
 
 namespace aiox::engine {
 
@@ -25,40 +28,39 @@ uint64_t bytes_of(const Submission& submission) {
 
 }  // namespace
 
-uint64_t Engine::in_flight() const {
-  const uint64_t ended = counters.completed.read() + counters.cancelled.read();
-  const uint64_t submitted = counters.submitted.read();
-  return submitted > ended ? submitted - ended : 0;
-}
-
-void Engine::record_begin(FileQueue* file) {
+void record_begin(Core& core, FileQueue* file) {
   uint32_t place = stats::Recorder::kNoFile;
   if (file != nullptr) {
     const uint32_t known = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
     if (known == 0) {
-      place = recorder.enter_file(file->fd());
+      place = core.recorder.enter_file(file->fd());
       uint32_t none = 0;
       // Another thread was faster: one of the two has to leave again. relaxed: a figure.
       if (!file->file_figures.compare_exchange_strong(none, place + 1, std::memory_order_relaxed))
-        recorder.leave_file(place);
+        core.recorder.leave_file(place);
     } else {
       place = known - 1;
     }
   }
-  recorder.begin(place);
+  core.recorder.begin(place);
 }
 
-void Engine::record_accepted(const Submission& submission, Request* request) {
-  request->file_figures = recorder.file_under_way();
-  request->start_ticks = recorder.accepted(kind_of(submission.opcode), bytes_of(submission), in_flight() + 1);
+void record_accepted(Core& core, const Submission& submission, Request* request) {
+  request->file_figures = core.recorder.file_under_way();
+  request->start_ticks = core.recorder.accepted(kind_of(submission.opcode), bytes_of(submission), core.in_flight() + 1);
 }
 
-void Engine::record_answered(const Submission& submission, int64_t result) {
-  recorder.answered(kind_of(submission.opcode), bytes_of(submission), in_flight() + 1, result);
+void record_answered(Core& core, const Submission& submission, int64_t result) {
+  core.recorder.answered(kind_of(submission.opcode), bytes_of(submission), core.in_flight() + 1, result);
 }
 
-void Engine::record_ended(const Request* request, int64_t result) {
-  recorder.ended(kind_of(request->io.opcode), request->lane, result, request->start_ticks, request->file_figures);
+void record_ended(Core& core, const Request* request, int64_t result) {
+  core.recorder.ended(kind_of(request->io.opcode), request->lane, result, request->start_ticks, request->file_figures);
+}
+
+void leave_figures(Core& core, FileQueue* file) {
+  const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
+  if (figures != 0) core.recorder.leave_file(figures - 1);
 }
 
 }  // namespace aiox::engine

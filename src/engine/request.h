@@ -113,7 +113,7 @@ struct Request {
   stats::Lane lane = stats::Lane::kInline;          // (o) by which it is carried out, once it is
   uint32_t file_figures = 0;                        // (s) Recorder::begin
   uint64_t start_ticks = 0;                         // (s) Recorder::accepted
-  bool is_foreign = false;                          // (s), then (o): counted in Engine::foreign_in_flight_
+  bool is_foreign = false;                          // (s), then (o): counted in NotSelfReaped
   bool is_quick = false;                            // (s), then (o): counted in Context::add_quick
   uint8_t lane_ring = 0;                            // (s) LaneRings::count_in
   bool is_stored = false;                           // (o) published, the rest deferred (DirectLane)

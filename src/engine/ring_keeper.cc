@@ -6,7 +6,9 @@
 
 #include <cerrno>
 
-#include "engine/engine.h"
+#include "engine/core.h"
+#include "engine/direct_lane.h"
+#include "engine/direct_trial.h"
 #include "kernel/thread.h"
 
 namespace aiox::engine {
@@ -23,13 +25,13 @@ bool RingKeeper::ensure() {
   kernel::MutexLock lock(start_mu_);
   if (is_alive_.load(std::memory_order_seq_cst)) return true;
   is_alive_.store(true, std::memory_order_seq_cst);  // E-keeper
-  if (engine_->start_thread(thread_entry, this)) return true;
+  if (core_->start_thread(thread_entry, this)) return true;
   is_alive_.store(false, std::memory_order_seq_cst);
   return false;
 }
 
 bool RingKeeper::grow(const kernel::AioRing* full) {
-  LaneRings& rings = engine_->direct.rings();
+  LaneRings& rings = direct_->rings();
   if (!rings.can_grow(full) || !ensure() || !rings.grow(full)) return false;
   // E-keeper: it says that it is gone, then looks whether there is a ring; we make one, then look whether it is gone.
   // Should no other be had, the rings stay.
@@ -48,14 +50,14 @@ void* RingKeeper::thread_entry(void* keeper) {
 // False: there is something to do after all, and it is this thread's.
 bool RingKeeper::retire() {
   is_alive_.store(false, std::memory_order_seq_cst);  // E-keeper
-  if (!engine_->direct.rings().is_any()) return true;
+  if (!direct_->rings().is_any()) return true;
   bool is_alive = false;
   return !is_alive_.compare_exchange_strong(is_alive, true, std::memory_order_seq_cst);
 }
 
 // Ends requests of the old ring: those who wait sleep in the other.
 void RingKeeper::drain(kernel::AioRing* old) {
-  DirectLane& lane = engine_->direct;
+  DirectLane& lane = *direct_;
   if (lane.rings().close_old()) return;
   const int error = old->wait(kDrainLookNs);
   if (error != 0 && error != -EINTR && error != -ETIMEDOUT) {
@@ -66,8 +68,8 @@ void RingKeeper::drain(kernel::AioRing* old) {
 }
 
 void RingKeeper::run() {
-  DirectLane& lane = engine_->direct;
-  int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
+  DirectLane& lane = *direct_;
+  int64_t idle_ns = static_cast<int64_t>(core_->config.idle_timeout_ms) * 1'000'000;
   if (idle_ns < kIdleMinNs) idle_ns = kIdleMinNs;
   uint64_t consumed = 0;
   int64_t used_ns = 0;
@@ -80,11 +82,11 @@ void RingKeeper::run() {
     const int64_t now_ns = kernel::monotonic_now_ns();
     if (lane.in_flight() > 0 || lane.consumed() != consumed) used_ns = now_ns;
     consumed = lane.consumed();
-    if (now_ns - used_ns >= idle_ns) engine_->give_back_direct_ring();
+    if (now_ns - used_ns >= idle_ns) trial_->give_back_ring();
     if (!lane.rings().is_any() && retire()) break;
     kernel::futex_wait_until(news_, news, now_ns + idle_ns / kLooksPerIdle);
   }
-  engine_->counters.thread_ends();
+  core_->counters.thread_ends();
 }
 
 }  // namespace aiox::engine

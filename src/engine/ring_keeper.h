@@ -14,11 +14,17 @@
 
 namespace aiox::engine {
 
-class Engine;
+class DirectLane;
+class DirectTrial;
+struct Core;
 
 class RingKeeper {
  public:
-  void open(Engine* engine) { engine_ = engine; }
+  void open(Core* core, DirectLane* direct, DirectTrial* trial) {
+    core_ = core;
+    direct_ = direct;
+    trial_ = trial;
+  }
 
   // Makes a larger context, since `full` is full. True: there is one that is not.
   bool grow(const kernel::AioRing* full) AIOX_EXCLUDES(start_mu_);
@@ -30,7 +36,9 @@ class RingKeeper {
   void drain(kernel::AioRing* old);
   bool retire();
 
-  Engine* engine_ = nullptr;
+  Core* core_ = nullptr;
+  DirectLane* direct_ = nullptr;
+  DirectTrial* trial_ = nullptr;
   kernel::Mutex start_mu_;
   std::atomic<bool> is_alive_{false};  // (@) E-keeper
   std::atomic<uint32_t> news_{0};      // (@) E-keeper: its futex

@@ -11,7 +11,9 @@
 #include <new>
 
 #include "base/owner_of.h"
-#include "engine/engine.h"
+#include "engine/closing.h"
+#include "engine/notifier.h"
+#include "engine/service_pool.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/thread.h"
 
@@ -35,9 +37,9 @@ CancelTicket* ticket_of(backend::Cancellation* cancellation) { return owner_of(c
 
 // ---- Service ----
 
-bool Service::open(Engine* engine, ServiceId id, uint32_t workers_max) {
+bool Service::open(ServicePool* pool, ServiceId id, uint32_t workers_max) {
   if (ready_ != nullptr) return true;
-  engine_ = engine;
+  pool_ = pool;
   id_ = id;
   workers_max_.store(workers_max, std::memory_order_relaxed);  // relaxed: before any worker
   if (id == ServiceId::kRing) share_.open(kRingUnitsPerFile, WorkerShare::kUnlimited);
@@ -79,7 +81,7 @@ bool Service::summon(bool may_start) {
 
 void Service::enter_blocked() {
   census_.fetch_add(Census::kBlocked, std::memory_order_acq_rel);  // E-idle
-  if (!ready_->empty() && !summon(true)) engine_->serve_ready(static_cast<unsigned>(id_));
+  if (!ready_->empty() && !summon(true)) pool_->serve_ready(static_cast<unsigned>(id_));
 }
 
 bool Service::wake_idle() {
@@ -102,11 +104,11 @@ bool Service::start_worker() {
     // E-idle; relaxed where it fails: as above
   } while (!census_.compare_exchange_weak(counts, counts + Census::kAlive, std::memory_order_acq_rel,
                                           std::memory_order_relaxed));
-  Worker* worker = engine_->workers.allocate();
+  Worker* worker = pool_->workers().allocate();
   if (worker != nullptr) {
     worker->open(this);
-    if (engine_->start_thread(Worker::thread_entry, worker, true)) return true;
-    engine_->workers.free(worker);
+    if (pool_->core().start_thread(Worker::thread_entry, worker, true)) return true;
+    pool_->workers().free(worker);
   }
   census_.fetch_sub(Census::kAlive, std::memory_order_acq_rel);  // E-idle
   return false;
@@ -177,7 +179,7 @@ void Worker::open_backend() {
     is_ring_ = true;
     backend_ = &ring_;
   } else {
-    service_->engine()->ring_refused(error, step);
+    pool().ring_trial().refuse(error, step);
   }
 }
 
@@ -190,18 +192,17 @@ void Worker::begin() {
 }
 
 void Worker::run() {
-  Engine* engine = service_->engine();
-  const int64_t idle_ns = static_cast<int64_t>(engine->config.idle_timeout_ms) * 1'000'000;
+  const int64_t idle_ns = static_cast<int64_t>(pool().core().config.idle_timeout_ms) * 1'000'000;
   Io* done[kBatchMax];
   for (;;) {
-    if (backend_->in_flight() == 0) engine->settle_abandoned();
+    if (backend_->in_flight() == 0) pool().closing().settle_abandoned();
     serve_cancellations();
     bool has_more = fill();
     if (backend_->in_flight() == 0) {
       if (has_more || !service_->enter_idle(this)) continue;
       // An idle worker is also who tries again for a notifier thread, when none could be had.
-      bool is_stranded = engine->notifier.is_stranded();
-      if (is_stranded) engine->notifier.retry_stranded();
+      bool is_stranded = pool().notifier().is_stranded();
+      if (is_stranded) pool().notifier().retry_stranded();
       int64_t sleep_ns = is_stranded ? kStrandedRetryNs : idle_ns;
       int error = kernel::futex_wait_until(wake_word_, 0, kernel::monotonic_now_ns() + sleep_ns);
       if (is_stranded) {
@@ -222,16 +223,16 @@ void Worker::run() {
     if (is_blocked) service_->leave_blocked();
     if (is_listed) service_->leave_idle(this);
     for (unsigned i = 0; i < count; i++) complete(done[i]);
-    wakes_.flush(engine->wait_slots);
+    wakes_.flush(pool().core().wait_slots);
     if (has_ring() && ring_.is_broken()) {
       hand_over();
       return;
     }
   }
   backend_->close();
-  engine->give_back_memory();
-  engine->counters.thread_ends();
-  engine->workers.free(this);
+  pool().core().give_back_memory();
+  pool().core().counters.thread_ends();
+  pool().workers().free(this);
   pthread_detach(pthread_self());
 }
 
@@ -252,10 +253,10 @@ bool Worker::fill() {
     }
     unsigned room = backend_->room();
     bool has_more = false;
-    unsigned count = file->take(service_->id(), this, service_->engine()->shared_ios, units,
+    unsigned count = file->take(service_->id(), this, pool().shared_ios(), units,
                                 room < kBatchMax ? room : kBatchMax, &has_more);
     if (has_more) service_->push(file);
-    if (count == 0 && file->is_detached()) service_->engine()->files.retire(file);
+    if (count == 0 && file->is_detached()) pool().files().retire(file);
     for (unsigned i = 0; i < count; i++) start(units[i]);
     if (has_more && has_ring()) return backend_->room() > 0;
   }
@@ -271,15 +272,14 @@ void Worker::adopt_priority(int priority) {
 
 void Worker::start(Io* io) {
   adopt_priority(io->priority);
-  Engine* engine = service_->engine();
   if (has_ring()) {
     if (backend::is_stream(*io) && backend::waits_by_own_rules(*io)) {
-      engine->reroute(request_of(io), ServiceId::kStreams, true);
+      pool().completion().reroute(request_of(io), ServiceId::kStreams, true);
       return;
     }
     // The ring's thread copies for all that are in the ring: what may have to wait for its memory goes to one of its own.
     if (!io->is_shared && kernel::is_seekable(io->file_kind) && backend::may_fault(*io)) {
-      engine->reroute(request_of(io), ServiceId::kThreads, true);
+      pool().completion().reroute(request_of(io), ServiceId::kThreads, true);
       return;
     }
     backend_->start(io);
@@ -287,7 +287,7 @@ void Worker::start(Io* io) {
   }
   if (!is_counted_ && backend::is_stream(*io)) {
     // A stream may keep the caller for ever. EAGAIN is what aio_read may answer when there is no thread to be had.
-    engine->complete(request_of(io), -EAGAIN, false, this);
+    pool().completion().complete(request_of(io), -EAGAIN, false, this);
     return;
   }
   if (io->try_nowait && request_of(io)->file.load(std::memory_order_relaxed)->may_read_inline()) {  // relaxed: ours
@@ -298,10 +298,10 @@ void Worker::start(Io* io) {
     if (is_done) return;
     request_of(io)->file.load(std::memory_order_relaxed)->note_missed_read();  // relaxed: ours
   }
-  if (io->try_nowait && engine->config.backend == BackendChoice::kAuto && engine->is_ring_usable()) {
+  if (io->try_nowait && pool().core().config.backend == BackendChoice::kAuto && pool().ring_trial().is_usable()) {
     // Not in the page cache after all: a ring waits for the device better than a thread does.
     io->try_nowait = false;
-    engine->reroute(request_of(io), ServiceId::kRing, true);
+    pool().completion().reroute(request_of(io), ServiceId::kRing, true);
     return;
   }
   if (service_->id() == ServiceId::kStreams && try_parking(io)) return;
@@ -323,26 +323,24 @@ bool Worker::try_parking(Io* io) {
   short events = 0;
   switch (threads_.try_stream(io, &events)) {
     case backend::Threads::Tried::kEnded: return true;
-    case backend::Threads::Tried::kWaits: return service_->engine()->stream_poller.park(request_of(io), events, this);
+    case backend::Threads::Tried::kWaits: return pool().stream_poller().park(request_of(io), events, this);
     case backend::Threads::Tried::kBlocks: break;
   }
   return false;
 }
 
 void Worker::complete(Io* io) {
-  Engine* engine = service_->engine();
   if (io->is_shared) {
     complete_shared(shared_of(io));
     return;
   }
   if (has_ring()) request_of(io)->lane = stats::Lane::kIoUring;
-  if (engine->complete_or_reroute(request_of(io), io->result, true, this)) {
-    (has_ring() ? engine->counters.ring_completed : engine->counters.threads_completed).add();
+  if (pool().completion().complete_or_reroute(request_of(io), io->result, true, this)) {
+    (has_ring() ? pool().core().counters.ring_completed : pool().core().counters.threads_completed).add();
   }
 }
 
 void Worker::complete_shared(SharedIo* shared) {
-  Engine* engine = service_->engine();
   int64_t left = shared->io.result;
   bool is_write = shared->io.opcode == backend::Opcode::kWrite;
   // Its last round was not carried out; what the rounds before it have written has been written.
@@ -358,10 +356,10 @@ void Worker::complete_shared(SharedIo* shared) {
     }
     if (has_ring()) request->lane = stats::Lane::kIoUring;
     if (!is_write) {
-      engine->complete(request, left, true, this);
+      pool().completion().complete(request, left, true, this);
     } else if (!is_used_up && left >= length) {
       left -= length;
-      engine->complete(request, backend::total_result(request->io, length), true, this);
+      pool().completion().complete(request, backend::total_result(request->io, length), true, this);
     } else {
       // Each that was not wholly written goes on alone: what it ends with is its own answer, not its neighbours'.
       if (!is_used_up && left > 0) backend::advance(&request->io, left);
@@ -371,13 +369,12 @@ void Worker::complete_shared(SharedIo* shared) {
     }
     ended++;
   }
-  (has_ring() ? engine->counters.ring_completed : engine->counters.threads_completed).add(ended);
-  if (is_write && ended > 1) engine->counters.writes_merged.add(ended - 1);
-  engine->shared_ios.free(shared);
+  (has_ring() ? pool().core().counters.ring_completed : pool().core().counters.threads_completed).add(ended);
+  if (is_write && ended > 1) pool().core().counters.writes_merged.add(ended - 1);
+  pool().shared_ios().free(shared);
 }
 
 void Worker::run_chain(SharedIo* shared) {
-  Engine* engine = service_->engine();
   FileQueue* file = shared->members[0]->file.load(std::memory_order_relaxed);  // relaxed: ours
   Request* ended[SharedIo::kChainMax];
   unsigned ended_count = 0;
@@ -387,18 +384,18 @@ void Worker::run_chain(SharedIo* shared) {
     adopt_priority(request->io.priority);
     int64_t result = backend::total_result(request->io, backend::perform(request->io));
     if (result < 0) {
-      engine->complete_or_reroute(request, result, true, this);
+      pool().completion().complete_or_reroute(request, result, true, this);
       continue;
     }
-    engine->publish_in_flight(request, result, &wakes_);
+    pool().completion().publish_in_flight(request, result, &wakes_);
     ended[ended_count++] = request;
-    if (i % 4 == 3) wakes_.flush(engine->wait_slots);
+    if (i % 4 == 3) wakes_.flush(pool().core().wait_slots);
   }
   if (is_counted_) service_->leave_blocked();
-  engine->counters.threads_completed.add(ended_count);
-  engine->shared_ios.free(shared);
-  engine->settle_all(file, ended, ended_count, this);
-  wakes_.flush(engine->wait_slots);
+  pool().core().counters.threads_completed.add(ended_count);
+  pool().shared_ios().free(shared);
+  pool().completion().settle_all(file, ended, ended_count, this);
+  wakes_.flush(pool().core().wait_slots);
 }
 
 backend::CancelAnswer Worker::cancel(CancelTicket* ticket) {
@@ -484,8 +481,8 @@ void Worker::answer(CancelTicket* ticket) {
 void Worker::hand_over() {
   service_->enter_blocked();
   dying_thread_ = pthread_self();
-  service_->engine()->ring_refused(-EPERM, "io_uring_enter");
-  service_->engine()->counters.threads_started.add();
+  pool().ring_trial().refuse(-EPERM, "io_uring_enter");
+  pool().core().counters.threads_started.add();
   std::atomic<uint32_t> never{0};
   while (kernel::start_joinable_thread(heir_entry, this, kernel::kEngineStackBytes) != 0) {
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kStrandedRetryNs);
@@ -510,7 +507,7 @@ void Worker::inherit() {
     if (ticket->is_finished) answer(ticket);
   }
   while (Io* io = ring_.salvage()) complete(io);
-  wakes_.flush(service_->engine()->wait_slots);
+  wakes_.flush(pool().core().wait_slots);
   service_->leave_blocked();
 }
 
@@ -522,7 +519,7 @@ void Worker::serve_in_caller(bool is_last_resort) {
     Io* done[1];
     unsigned count = backend_->reap(done, 1, false);
     if (count > 0) complete(done[0]);
-    wakes_.flush(service_->engine()->wait_slots);
+    wakes_.flush(pool().core().wait_slots);
     if (count == 0) break;
   }
   backend_->close();

@@ -13,8 +13,8 @@
 
 namespace aiox::engine {
 
-class Engine;
 class Service;
+class ServicePool;
 class StreamPoller;
 
 // One service thread. Everything without a remark belongs to that thread.
@@ -79,6 +79,7 @@ class Worker {
   static void* heir_entry(void* worker);
   void inherit();
   bool has_ring() const { return backend_ == &ring_; }
+  ServicePool& pool() const;
 
   Service* service_ = nullptr;
   StreamPoller* poller_ = nullptr;       // whose stand-in it is
@@ -107,7 +108,7 @@ class Worker {
 class Service {
  public:
   // False: no memory. NodeArena::current must be set.
-  bool open(Engine* engine, ServiceId id, uint32_t workers_max);
+  bool open(ServicePool* pool, ServiceId id, uint32_t workers_max);
 
   // A node for one more file in the ready queue.
   void reserve_node() { ready_->reserve(); }
@@ -143,7 +144,7 @@ class Service {
   // Whether there is a worker, be it in a call that may block: it will look at the ready queue in the end.
   bool has_worker() const { return Census::alive(census_.load(std::memory_order_acquire)) > 0; }  // E-idle
 
-  Engine* engine() const { return engine_; }
+  ServicePool& pool() const { return *pool_; }
   ServiceId id() const { return id_; }
 
  private:
@@ -178,7 +179,7 @@ class Service {
   // The worker found nothing to do for the idle time. False: there is work after all.
   bool retire(Worker* worker) AIOX_EXCLUDES(mu_);
 
-  Engine* engine_ = nullptr;
+  ServicePool* pool_ = nullptr;
   ServiceId id_ = ServiceId::kThreads;
   ReadyQueue* ready_ = nullptr;
   alignas(ReadyQueue) char ready_storage_[sizeof(ReadyQueue)];
@@ -190,5 +191,7 @@ class Service {
   kernel::Mutex mu_;
   base::IntrusiveList<Worker, &Worker::idle_link> idle_ AIOX_GUARDED_BY(mu_);  // last in, first out: the warm one
 };
+
+inline ServicePool& Worker::pool() const { return service_->pool(); }
 
 }  // namespace aiox::engine

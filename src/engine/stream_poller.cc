@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "base/owner_of.h"
-#include "engine/engine.h"
+#include "engine/service_pool.h"
 #include "kernel/aio_poll.h"
 #include "kernel/thread.h"
 
@@ -21,9 +21,9 @@ namespace {
 constexpr unsigned kEventsMax = 32;
 }
 
-void StreamPoller::open(Engine* engine) {
-  engine_ = engine;
-  stand_in_.open_as_stand_in(&engine->services[static_cast<unsigned>(ServiceId::kStreams)], this);
+void StreamPoller::open(ServicePool* pool) {
+  pool_ = pool;
+  stand_in_.open_as_stand_in(&pool->at(ServiceId::kStreams), this);
   uint32_t requests_max = kFirstGroupMax;
   for (Group& group : groups_) {
     group.poller = this;
@@ -48,7 +48,7 @@ bool StreamPoller::start(Group* group) {
     MutexLock lock(group->mu);
     group->context = context;
   }
-  if (engine_->start_thread(thread_entry, group)) return true;
+  if (pool_->core().start_thread(thread_entry, group)) return true;
   give_up(group);
   return false;
 }
@@ -116,7 +116,7 @@ void StreamPoller::run(Group* group) {
     MutexLock lock(group->mu);
     context = group->context;
   }
-  int64_t idle_ns = static_cast<int64_t>(engine_->config.idle_timeout_ms) * 1'000'000;
+  int64_t idle_ns = static_cast<int64_t>(pool_->core().config.idle_timeout_ms) * 1'000'000;
   if (idle_ns < kIdleMinNs) idle_ns = kIdleMinNs;
   io_event events[kEventsMax];
   for (;;) {
@@ -130,8 +130,8 @@ void StreamPoller::run(Group* group) {
       break;
     }
   }
-  engine_->give_back_memory();
-  engine_->counters.thread_ends();
+  pool_->core().give_back_memory();
+  pool_->core().counters.thread_ends();
 }
 
 void StreamPoller::resume(Group* group, Request* request) {
@@ -148,9 +148,9 @@ void StreamPoller::go_on(Request* request) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before it was queued
   ServiceMask wake = 0;
   if (file->resume(request, &wake)) {
-    engine_->schedule(file, wake);
+    pool_->schedule(file, wake);
   } else {
-    engine_->complete(request, -ECANCELED);
+    pool_->completion().complete(request, -ECANCELED);
   }
 }
 

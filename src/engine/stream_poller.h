@@ -15,11 +15,11 @@
 
 namespace aiox::engine {
 
-class Engine;
+class ServicePool;
 
 class StreamPoller {
  public:
-  void open(Engine* engine);
+  void open(ServicePool* pool);
 
   // Takes over a request that `by` carries out, until its stream has one of `events` (or an error, or a hang-up). False: it
   // is still `by`'s. Thread: `by`.
@@ -52,7 +52,7 @@ class StreamPoller {
   bool retire(Group* group);
   void give_up(Group* group);
 
-  Engine* engine_ = nullptr;
+  ServicePool* pool_ = nullptr;
   kernel::Mutex start_mu_;  // one thread at a time starts one
   Worker stand_in_;         // for whom a parked request's cancellation is asked
   Group groups_[kGroups];

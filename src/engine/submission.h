@@ -31,7 +31,7 @@ struct Submission {
   const ControlBlockOps* ops = nullptr;
   const Notification* notification = nullptr;  // nullptr: none; copied, attributes moved
   ListGroup* group = nullptr;                  // nullptr: none
-  DirectBatch* batch = nullptr;                // nullptr: none; else Engine::submit_batch must follow
+  DirectBatch* batch = nullptr;                // nullptr: none; else Submitting::submit_batch must follow
 
   // Of a context's only; that has a place in its ring for the event.
   Context* context = nullptr;

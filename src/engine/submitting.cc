@@ -1,6 +1,8 @@
 // submitting.cc - the engine's way in: from a submission to an answer in the call, or to a request in its file's queue.
 //
-// Thread: the program's, inside the submitting call. Blocks: no, but see Engine::submit. Owns nothing.
+// Thread: the program's, inside the submitting call. Blocks: no, but see Submitting::submit. Owns nothing.
+#include "engine/submitting.h"
+
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <poll.h>
@@ -11,10 +13,25 @@
 #include "backend/stream.h"
 #include "base/owner_of.h"
 #include "base/probes.h"
-#include "engine/engine.h"
+#include "engine/block_devices.h"
+#include "engine/buffered_native.h"
+#include "engine/closing.h"
+#include "engine/completion.h"
+#include "engine/context.h"
+#include "engine/direct_lane.h"
+#include "engine/direct_trial.h"
+#include "engine/file_identity.h"
 #include "engine/immediate.h"
 #include "engine/inside.h"
+#include "engine/lists.h"
+#include "engine/not_self_reaped.h"
+#include "engine/notifier.h"
+#include "engine/past_cache.h"
+#include "engine/reaper.h"
+#include "engine/recording.h"
 #include "engine/route.h"
+#include "engine/service_pool.h"
+#include "kernel/own_table.h"
 #include "kernel/descriptor.h"
 #include "kernel/eventfd.h"
 #include "kernel/file_io.h"
@@ -67,18 +84,19 @@ void fill_io(const Submission& submission, backend::Io* io) {
 
 // The notification gives back what it lives in. Thread: one that may send signals.
 void release_request(Notification* notification) {
-  Engine* engine = Engine::running();
-  if (engine == nullptr) return;
+  Completion* completion = Completion::running();
+  Lists* lists = Lists::running();
+  if (completion == nullptr || lists == nullptr) return;
   Request* request = owner_of(notification, &Request::notification);
   ListGroup* group = counts_until_signalled(request) ? request->group : nullptr;
-  engine->release_hold(request);
-  if (group != nullptr) engine->group_child_done(group, true);
+  completion->release_hold(request);
+  if (group != nullptr) lists->child_done(group, true);
 }
 
 }  // namespace
 
 // The thread's numbers are its own: nothing of it is kept for later, or known to others. What would wait is refused.
-int Engine::submit_from_own_table(const Submission& submission) {
+int Submitting::submit_from_own_table(const Submission& submission) {
   const bool is_callback = submission.notification != nullptr && submission.notification->kind == NotificationKind::kCallback;
   if (is_callback) return -EAGAIN;  // it would run in this table, or be late for ever
   const bool is_transfer = backend::is_transfer(submission.opcode);
@@ -101,16 +119,16 @@ int Engine::submit_from_own_table(const Submission& submission) {
   return accepted;
 }
 
-void Engine::submit_batch(DirectBatch* batch) {
+void Submitting::submit_batch(DirectBatch* batch) {
   if (batch->count == 0) return;
   Inside inside;
   unsigned count = batch->count;
   batch->count = 0;
-  direct.start(batch->requests, count);
+  direct_.start(batch->requests, count);
 }
 
 // Decides, once, by which rules the request is ordered and which service carries it out. size_bytes: the file's.
-AIOX_INLINE_ONCE void Engine::apply_route(Request* request, FileQueue* file, InlineOutcome inline_outcome,
+AIOX_INLINE_ONCE void Submitting::apply_route(Request* request, FileQueue* file, InlineOutcome inline_outcome,
                                           int64_t size_bytes) {
   backend::Io& io = request->io;
   request->file.store(file, std::memory_order_release);  // E-token
@@ -118,12 +136,12 @@ AIOX_INLINE_ONCE void Engine::apply_route(Request* request, FileQueue* file, Inl
   io.gate = &file->gate;
   io.try_nowait = inline_outcome == InlineOutcome::kNotTried;
   RouteQuestion question = {io.opcode, io.file_kind, io.left_bytes, io.rw_flags, 0, file->knows_nowait(), false,
-                            io.try_nowait, config.backend};
+                            io.try_nowait, core_.config.backend};
   if (needs_status_flags(question)) {
     const int flags = kernel::status_flags(io.fd);
     question.status_flags = flags < 0 ? 0 : flags;  // closed by now: the request will say so
   }
-  question.bypasses_cache = is_seekable_write(question) && bypasses_cache(file, io);
+  question.bypasses_cache = is_seekable_write(question) && goes_past_cache(file, io);
   const Route answer = route(question);
   request->serial = answer.serial;
   request->has_range = answer.has_range;
@@ -131,42 +149,42 @@ AIOX_INLINE_ONCE void Engine::apply_route(Request* request, FileQueue* file, Inl
   request->range_bytes = io.left_bytes;
   const bool may_extend = is_seekable_write(question) && io.left_bytes > 0;
   request->extends_from = may_extend ? extension_of(*request, answer.is_append, size_bytes) : Request::kNoExtension;
-  request->service = answer.wants_ring && is_ring_usable() ? ServiceId::kRing : answer.otherwise;
+  request->service = answer.wants_ring && pool_.ring_trial().is_usable() ? ServiceId::kRing : answer.otherwise;
 }
 
 // entry: what the request was on its way in. It may have ended, and be another, unless it is kDirect or kStale.
-AIOX_INLINE_ONCE void Engine::note_enqueued(Request* request, const Entry& entry, FileQueue* file,
+AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& entry, FileQueue* file,
                                             FileQueue::Enqueued outcome, ServiceMask* wake) {
   Context* const context = entry.context;
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
-      if (!request->is_reaper_only.load(std::memory_order_relaxed)) remove_foreign(request);  // relaxed: ours
+      if (!request->is_reaper_only.load(std::memory_order_relaxed)) not_self_reaped_.remove(request);  // relaxed: ours
       // Where several threads submit, one of them waits for the others: the reaper looks whether it does.
-      if (direct.is_shared()) reaper.ensure();
+      if (direct_.is_shared()) reaper_.ensure();
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
-      if (foreign_in_flight_.load(std::memory_order_acquire) > 0) reaper.ensure();  // acquire: a hint
+      if (not_self_reaped_.is_any()) reaper_.ensure();
       // It looks from time to time after requests that no thread waits for (call_waiters).
-      if (context != nullptr && !request->is_due) reaper.ensure();
+      if (context != nullptr && !request->is_due) reaper_.ensure();
       break;
     case FileQueue::Enqueued::kQueued:
-      if (direct.in_flight() > 0) reaper.ensure();
+      if (direct_.in_flight() > 0) reaper_.ensure();
       break;
     case FileQueue::Enqueued::kDependent:
       // There may be no thread waiting for the request that it waits for.
-      if (!entry.was_due) reaper.add_due();
-      reaper.ensure();
+      if (!entry.was_due) core_.reaper_bell.add_due(core_.wait_slots);
+      reaper_.ensure();
       break;
     case FileQueue::Enqueued::kWithheldFirst:
       if (context != nullptr) context->note_withheld(file, entry.service);
-      if (!reaper.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_withheld());
+      if (!reaper_.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_withheld());
       break;
     case FileQueue::Enqueued::kWithheld:
       if (context != nullptr) context->note_withheld(file, entry.service);
       break;
     case FileQueue::Enqueued::kStale:
-      if (request->is_due) reaper.remove_due();
+      if (request->is_due) core_.reaper_bell.remove_due();
       request->is_due = false;  // it may end here, and be announced
-      remove_foreign(request);
+      not_self_reaped_.remove(request);
       if (request->is_quick) context->remove_quick();
       request->is_quick = false;
       break;
@@ -174,12 +192,12 @@ AIOX_INLINE_ONCE void Engine::note_enqueued(Request* request, const Entry& entry
 }
 
 // Puts the request into its file's queue, and counts it where it is in flight from then on.
-AIOX_INLINE_ONCE FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome,
+AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome,
                                                      ServiceMask* wake) {
   const FileQueue::Start start = choose_start(request, file, inline_outcome);
   bool may_be_direct = start == FileQueue::Start::kDirect;
   // Counted before any thread can end it, and counted out again where it turns out to be the waiter's own to reap.
-  add_foreign(request);
+  not_self_reaped_.add(request);
   Context* context = request->context;
   request->is_quick = context != nullptr && kernel::is_seekable(file->kind()) && !file->opened_direct();
   if (request->is_quick) context->add_quick();
@@ -187,10 +205,10 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue
   request->is_due = may_be_direct && (is_reaped_for || request->is_reaper_only.load(std::memory_order_relaxed));
   if (request->is_due) {
     // E-reaper: it says that it is gone, then looks at the count; we count, then look whether it is gone.
-    reaper.add_due();
-    reaper.ensure();
+    core_.reaper_bell.add_due(core_.wait_slots);
+    reaper_.ensure();
   }
-  request->withheld_tick = reaper.now();
+  request->withheld_tick = reaper_.now();
   // In the direct lane the submitting thread's own counts, with no call for it.
   bool is_own_thread = may_be_direct && !file->bypasses_cache();
   // Nor where no device is waited for.
@@ -205,12 +223,12 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Engine::enqueue(Request* request, FileQueue
 }
 
 // The request may have ended by the time this returns.
-AIOX_INLINE_ONCE void Engine::hand_to_direct_lane(DirectBatch* batch, Request* request, FileQueue* file) {
+AIOX_INLINE_ONCE void Submitting::hand_to_direct_lane(DirectBatch* batch, Request* request, FileQueue* file) {
   if (file->bypasses_cache()) {
-    direct.count_in(&request, 1);
-    block_devices.push(request);
+    direct_.count_in(&request, 1);
+    block_devices_.push(request);
   } else if (batch == nullptr) {
-    direct.start(&request, 1);
+    direct_.start(&request, 1);
   } else {
     if (batch->count == DirectLane::kBatchMax) submit_batch(batch);
     batch->requests[batch->count++] = request;
@@ -218,7 +236,7 @@ AIOX_INLINE_ONCE void Engine::hand_to_direct_lane(DirectBatch* batch, Request* r
 }
 
 // size_bytes: the file's. is_in_call: the caller waits for it here.
-AIOX_INLINE_ONCE void Engine::hand_to_file(const Submission& submission, Request* request, FileQueue* file,
+AIOX_INLINE_ONCE void Submitting::hand_to_file(const Submission& submission, Request* request, FileQueue* file,
                                            InlineOutcome inline_outcome, bool is_in_call, int64_t size_bytes) {
   const bool is_write_of_context = submission.context != nullptr && submission.opcode == Opcode::kWrite;
   bool is_held = false;  // once more, so that it can be asked whether it has ended
@@ -233,12 +251,12 @@ AIOX_INLINE_ONCE void Engine::hand_to_file(const Submission& submission, Request
     if (outcome == FileQueue::Enqueued::kStale) {
       // The descriptor was closed between the look-up and the queue; ask what it stands for now.
       int error = 0;
-      file = file_of(submission.fd, &error);
+      file = identity_.of(submission.fd, &error);
       if (file == nullptr) {
         change_state(request, RequestState::kPrepared, RequestState::kDone);
-        publish(request, error, false);
-        release_hold(request);
-        if (is_held) release_hold(request);
+        completion_.publish(request, error, false);
+        completion_.release_hold(request);
+        if (is_held) completion_.release_hold(request);
         return;
       }
       kernel::FileStatus status;
@@ -247,27 +265,27 @@ AIOX_INLINE_ONCE void Engine::hand_to_file(const Submission& submission, Request
       continue;
     }
     // Whatever became of this request: others of the file may have become a worker's by now.
-    if (wake != 0) schedule(file, wake);
+    if (wake != 0) pool_.schedule(file, wake);
     const bool is_direct = outcome == FileQueue::Enqueued::kDirect;
     if (is_held && !is_direct && (is_in_call || (!file->opened_direct() && file->siblings.has_any()))) {  // E-sibling
       if (submission.batch != nullptr) submit_batch(submission.batch);  // it may wait for one of those
-      return end_in_call(request, file);
+      return buffered_native_.end(request, file);
     }
     if (is_direct) hand_to_direct_lane(submission.batch, request, file);
-    if (is_held) release_hold(request);
+    if (is_held) completion_.release_hold(request);
     return;
   }
 }
 
 // begun_bytes: what has been done in the call, of one that is kPartly.
-int Engine::submit_to_queue(FileQueue* file, const Submission& submission, InlineOutcome inline_outcome,
+int Submitting::submit_to_queue(FileQueue* file, const Submission& submission, InlineOutcome inline_outcome,
                             int64_t begun_bytes) {
   // From here on the number is used later. The direct lane's reads are the exception: the kernel has the file at once.
   kernel::FileStatus status;
   const bool is_for_direct = submission.opcode == Opcode::kRead && file->can_go_direct();
-  if (!is_for_direct || !config.is_direct_enabled || !is_direct_usable()) {
+  if (!is_for_direct || !core_.config.is_direct_enabled || !direct_trial_.is_usable()) {
     int error = 0;
-    file = file_now(file, submission.fd, &status, &error);
+    file = identity_.now(file, submission.fd, &status, &error);
     if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   }
   // What knows no waiting is ready for some things, and never for others. Some files of /proc and /sys know it: only the
@@ -289,35 +307,35 @@ int Engine::submit_to_queue(FileQueue* file, const Submission& submission, Inlin
     backend::advance(&request->io, begun_bytes);
   }
   submission.ops->begin(submission.control_block, request->token);
-  counters.submitted.add();
-  const bool is_in_call = must_end_in_call(request, file, inline_outcome);
-  if (is_in_call && try_end_in_call(request, file)) return 0;
+  core_.counters.submitted.add();
+  const bool is_in_call = buffered_native_.must_end_in_call(request, file, inline_outcome);
+  if (is_in_call && buffered_native_.try_end(request, file)) return 0;
   hand_to_file(submission, request, file, inline_outcome, is_in_call, status.size_bytes);
   return 0;
 }
 
-int Engine::submit(const Submission& submission) {
+int Submitting::submit(const Submission& submission) {
   if (kernel::has_own_table()) [[unlikely]] return submit_from_own_table(submission);
   AIOX_PROBE5(submit, submission.control_block, submission.fd, static_cast<int>(submission.opcode),
               submission.length_bytes, submission.offset);
-  if (notifier.is_stranded()) notifier.retry_stranded();
-  if (direct.has_deferred(ReapBy::kSubmitter)) direct.finish_deferred(ReapBy::kSubmitter);
+  if (notifier_.is_stranded()) notifier_.retry_stranded();
+  if (direct_.has_deferred(ReapBy::kSubmitter)) direct_.finish_deferred(ReapBy::kSubmitter);
   int error = 0;
-  FileQueue* file = files.find(submission.fd);
+  FileQueue* file = files_.find(submission.fd);
   if (file == nullptr) [[unlikely]] {
-    settle_abandoned(1);
-    file = file_of(submission.fd, &error);
+    closing_.settle_abandoned(1);
+    file = identity_.of(submission.fd, &error);
   }
-  if (recorder.is_on()) [[unlikely]] record_begin(file);
+  if (core_.recorder.is_on()) [[unlikely]] record_begin(core_, file);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   if (submission.context != nullptr && file->siblings.may_be_unmet()) [[unlikely]] {
-    meet_siblings(this, file, submission.fd);
+    buffered_native_.meet_siblings(file, submission.fd);
   }
   int64_t result;
   if (may_be_answered_at_once(file, submission)) [[unlikely]] {
     const bool is_lane_asked = (submission.rw_flags & kernel::kRwfNowait) != 0 && file->can_go_direct();
-    const bool is_lane_usable = is_lane_asked && config.is_direct_enabled && is_direct_usable();
-    if (is_answered_at_once(config, is_lane_usable, file, submission, &result)) {
+    const bool is_lane_usable = is_lane_asked && core_.config.is_direct_enabled && direct_trial_.is_usable();
+    if (is_answered_at_once(core_.config, is_lane_usable, file, submission, &result)) {
       return complete_at_once(submission, result);
     }
   }
@@ -325,34 +343,18 @@ int Engine::submit(const Submission& submission) {
   const InlineOutcome inline_outcome = try_inline(file, submission, &result);
   if (inline_outcome == InlineOutcome::kDone) {
     const int accepted = complete_at_once(submission, result);
-    if (accepted == 0) counters.inline_completed.add();
+    if (accepted == 0) core_.counters.inline_completed.add();
     return accepted;
   }
   return submit_to_queue(file, submission, inline_outcome, result);
 }
 
-void Engine::add_foreign(Request* request) {
-  request->is_foreign = true;
-  foreign_in_flight_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: Reaper::retire
-  // relaxed: a hint
-  if (request->group != nullptr) request->group->elsewhere.fetch_add(1, std::memory_order_relaxed);
-  if (request->context != nullptr) request->context->add_elsewhere();
-}
-
-void Engine::remove_foreign(Request* request) {
-  if (!request->is_foreign) return;
-  request->is_foreign = false;
-  foreign_in_flight_.fetch_sub(1, std::memory_order_release);
-  if (request->group != nullptr) request->group->elsewhere.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
-  if (request->context != nullptr) request->context->remove_elsewhere();
-}
-
-FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+FileQueue::Start Submitting::choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   using Start = FileQueue::Start;
   if (may_go_direct(request, file)) return Start::kDirect;
   // relaxed: ours
   if (request->is_reaper_only.load(std::memory_order_relaxed) || request->group != nullptr) return Start::kWorker;
-  if (config.backend != BackendChoice::kAuto || !config.is_inline_enabled) return Start::kWorker;
+  if (core_.config.backend != BackendChoice::kAuto || !core_.config.is_inline_enabled) return Start::kWorker;
   if (request->io.left_bytes > backend::kInlineBytesMax) return Start::kWorker;  // nor do they carry out large requests
   if (request->context != nullptr && !may_be_withheld(request, file)) return Start::kWorker;
   // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: the thread that waits
@@ -365,12 +367,12 @@ FileQueue::Start Engine::choose_start(const Request* request, FileQueue* file, I
   } else if (request->service == ServiceId::kThreads && !is_sync(request->io.opcode) && file->is_quick()) {
     start = Start::kWaiterIfLone;
   }
-  return start != Start::kWorker && reaper.ensure() ? start : Start::kWorker;
+  return start != Start::kWorker && reaper_.ensure() ? start : Start::kWorker;
 }
 
 // Whether a context's request may be left to its waiters: one comes by, when all that it waits for has been submitted, and
 // looks at one file.
-bool Engine::may_be_withheld(const Request* request, FileQueue* file) {
+bool Submitting::may_be_withheld(const Request* request, FileQueue* file) {
   const Context* context = request->context;
   if (context->habit() != Context::Habit::kCalls || request->event_target.file != nullptr) return false;
   if (context->any_waiter() != WaitSlots::kNone || context->is_waiter_in_lane()) return false;
@@ -378,41 +380,31 @@ bool Engine::may_be_withheld(const Request* request, FileQueue* file) {
   return other == nullptr || other == file || !other->has_waiting();
 }
 
-// Whether a request goes past the page cache on a device that was opened without O_DIRECT.
-bool Engine::bypasses_cache(FileQueue* file, Opcode opcode, const void* buffer, uint64_t length_bytes, int64_t offset) {
-  if (!file->bypasses_cache() || !backend::is_transfer(opcode) || length_bytes == 0) [[likely]] return false;
-  return file->is_direct_aligned(buffer, length_bytes, offset);
-}
-
-bool Engine::bypasses_cache(FileQueue* file, const backend::Io& io) {
-  return io.vector_count == 1 && bypasses_cache(file, io.opcode, io.vectors->iov_base, io.left_bytes, io.offset);
-}
-
-bool Engine::may_go_direct(const Request* request, FileQueue* file) {
-  if (!file->can_go_direct() || !config.is_direct_enabled || !backend::is_transfer(request->io.opcode)) return false;
+bool Submitting::may_go_direct(const Request* request, FileQueue* file) {
+  if (!file->can_go_direct() || !core_.config.is_direct_enabled || !backend::is_transfer(request->io.opcode)) return false;
   if (request->serial != SerialId::kNone) return false;
   // The kernel takes hold of the buffer's pages in io_submit; native AIO's callers know that.
   if (request->context == nullptr && kernel::are_faults_served() && backend::may_fault(request->io)) [[unlikely]] return false;
   bool is_read = request->io.opcode == Opcode::kRead;
-  if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !is_direct_usable()) return false;
+  if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !direct_trial_.is_usable()) return false;
   if (file->bypasses_cache()) {
     const backend::Io& io = request->io;
-    if (!bypasses_cache(file, io)) return false;
-    if (!block_devices.ensure()) return false;
+    if (!goes_past_cache(file, io)) return false;
+    if (!block_devices_.ensure()) return false;
   }
   // A notification must not depend on a program thread that calls; nor must a context's events, which the program may
   // read from the ring's memory. relaxed: ours
   const bool needs_reaper = request->is_reaper_only.load(std::memory_order_relaxed) || request->context != nullptr;
-  return !needs_reaper || reaper.ensure();
+  return !needs_reaper || reaper_.ensure();
 }
 
-Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
-  if (!backend::is_transfer(submission.opcode) || !config.is_inline_enabled) return InlineOutcome::kNotForIt;
+InlineOutcome Submitting::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
+  if (!backend::is_transfer(submission.opcode) || !core_.config.is_inline_enabled) return InlineOutcome::kNotForIt;
   // Nor nothing: pwritev2 of nothing never reaches the file, which may have something to say of it.
   if (submission.length_bytes - 1 >= backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
   const bool is_read = submission.opcode == Opcode::kRead;
   if (is_read ? !file->may_read_inline() : !file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
-  if (bypasses_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes, submission.offset)) {
+  if (goes_past_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes, submission.offset)) {
     return InlineOutcome::kNotForIt;
   }
   // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
@@ -453,10 +445,10 @@ Engine::InlineOutcome Engine::try_inline(FileQueue* file, const Submission& subm
 
 // A context's poll that the kernel's AIO waits for: it holds the file, needs no thread, and its end is an event of the direct
 // lane's ring. False: not this way.
-bool Engine::start_poll(const Submission& submission) {
+bool Submitting::start_poll(const Submission& submission) {
   Context* context = submission.context;
-  if (!config.is_direct_enabled || !is_direct_usable() || !direct.may_poll()) return false;
-  if (!reaper.ensure()) return false;  // no other thread may come
+  if (!core_.config.is_direct_enabled || !direct_trial_.is_usable() || !direct_.may_poll()) return false;
+  if (!reaper_.ensure()) return false;  // no other thread may come
   Request* request = make_request(submission);
   if (request == nullptr) return false;
   request->file.store(nullptr, std::memory_order_relaxed);  // relaxed: it is in no file's queue
@@ -464,28 +456,28 @@ bool Engine::start_poll(const Submission& submission) {
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
   request->is_due = context->needs_reaper() || request->event_target.file != nullptr;
-  if (request->is_due) reaper.add_due();  // it looks after the others, too (call_waiters)
-  counters.submitted.add();
+  if (request->is_due) core_.reaper_bell.add_due(core_.wait_slots);  // it looks after the others, too (call_waiters)
+  core_.counters.submitted.add();
   context->add_poll(request);
-  if (direct.start_poll(request)) return true;
+  if (direct_.start_poll(request)) return true;
   context->remove_poll(request);
-  counters.submitted.subtract();
-  if (recorder.is_on()) recorder.withdrawn(stats::Kind::kPoll);
-  if (request->is_due) reaper.remove_due();
+  core_.counters.submitted.subtract();
+  if (core_.recorder.is_on()) core_.recorder.withdrawn(stats::Kind::kPoll);
+  if (request->is_due) core_.reaper_bell.remove_due();
   mark_done(request);
-  release_hold(request);
+  completion_.release_hold(request);
   return false;
 }
 
-Request* Engine::make_request(const Submission& submission) {
+Request* Submitting::make_request(const Submission& submission) {
   Context* context = submission.context;
   bool is_extra = context != nullptr && context->is_beyond_promise();
-  if (is_extra && !contexts.take_extra()) return nullptr;
-  Request* request = context != nullptr ? context_requests.allocate() : requests.allocate();
+  if (is_extra && !contexts_.take_extra()) return nullptr;
+  Request* request = context != nullptr ? core_.context_requests.allocate() : core_.requests.allocate();
   if (request == nullptr) {
-    if (is_extra) contexts.give_back_extra();
-    counters.refused.add();
-    if (recorder.is_on()) recorder.refused();
+    if (is_extra) contexts_.give_back_extra();
+    core_.counters.refused.add();
+    if (core_.recorder.is_on()) core_.recorder.refused();
     return nullptr;
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
@@ -498,7 +490,7 @@ Request* Engine::make_request(const Submission& submission) {
   request->is_published.store(0, std::memory_order_relaxed);                      // relaxed: enqueue comes after
   fill_io(submission, &request->io);
   request->control_block = submission.control_block;
-  request->token = context != nullptr ? 0 : make_token(generation, requests.index_of(request));
+  request->token = context != nullptr ? 0 : make_token(generation, core_.requests.index_of(request));
   request->context = context;
   request->user_data = submission.user_data;
   request->event_target = submission.event_target;
@@ -525,29 +517,29 @@ Request* Engine::make_request(const Submission& submission) {
   if (submission.group != nullptr) submission.group->remaining.fetch_add(1, std::memory_order_relaxed);  // caller's one
   request->holds.store(has_notification ? 2 : 1, std::memory_order_relaxed);  // relaxed: enqueue comes after
   request->lane = stats::Lane::kInline;
-  if (recorder.is_on()) [[unlikely]] record_accepted(submission, request);
+  if (core_.recorder.is_on()) [[unlikely]] record_accepted(core_, submission, request);
   return request;
 }
 
 // For what needs no queue: an answer from the page cache, or an error known beforehand.
-int Engine::complete_at_once(const Submission& submission, int64_t result, bool may_send_here) {
+int Submitting::complete_at_once(const Submission& submission, int64_t result, bool may_send_here) {
   if (!submission.has_notification()) {
     AIOX_PROBE5(complete, submission.control_block, submission.fd, static_cast<int>(submission.opcode), result,
                 static_cast<int>(stats::Lane::kInline));
-    if (recorder.is_on()) [[unlikely]] record_answered(submission, result);
-    counters.submitted.add();
-    counters.completed.add();
+    if (core_.recorder.is_on()) [[unlikely]] record_answered(core_, submission, result);
+    core_.counters.submitted.add();
+    core_.counters.completed.add();
     submission.ops->answer(submission, result);
-    if (submission.vectors != nullptr) vector_stores.free(submission.vectors);
+    if (submission.vectors != nullptr) core_.vector_stores.free(submission.vectors);
     return 0;
   }
   Request* request = make_request(submission);
   if (request == nullptr) return -EAGAIN;
   submission.ops->begin(submission.control_block, request->token);
-  counters.submitted.add();
+  core_.counters.submitted.add();
   change_state(request, RequestState::kPrepared, RequestState::kDone);
-  publish(request, result, may_send_here);
-  release_hold(request);
+  completion_.publish(request, result, may_send_here);
+  completion_.release_hold(request);
   return 0;
 }
 

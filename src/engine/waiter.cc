@@ -9,7 +9,7 @@
 
 #include <cerrno>
 
-#include "engine/engine.h"
+#include "engine/closing.h"
 #include "engine/inside.h"
 #include "kernel/leaving.h"
 #include "kernel/signal_actions.h"
@@ -58,23 +58,23 @@ int64_t lead_ns(int64_t deadline_ns) {
 
 }  // namespace
 
-Waiter::Waiter(Engine* engine, bool is_cancellable)
-    : engine_(engine), epoch_(Engine::current_epoch()), is_cancellable_(is_cancellable), outer_(inside_depth() - kUndisturbedOnce) {}
+Waiter::Waiter(const WaitingParts& parts, bool is_cancellable)
+    : parts_(parts), epoch_(current_epoch()), is_cancellable_(is_cancellable), outer_(inside_depth() - kUndisturbedOnce) {}
 
-bool Waiter::is_in_child() const { return Engine::current_epoch() != epoch_; }
+bool Waiter::is_in_child() const { return current_epoch() != epoch_; }
 
 int Waiter::wait(int64_t deadline_ns) {
-  engine_->settle_abandoned();
+  parts_.closing.settle_abandoned();
   int error = kGoOn;
   if (deadline_ns == 0) {
     // It is only asked, not waited for.
-    engine_->direct.poll(ReapBy::kWaiter);
+    parts_.direct.poll(ReapBy::kWaiter);
     return is_done() || serve(false) ? 0 : -EAGAIN;
   }
   kernel::Leaving leaving(left, this);
   while (error == kGoOn) {
     Lead lead = Lead::kBusy;
-    if (engine_->direct.in_flight() > 0 && is_self_reaped()) lead = engine_->direct.try_lead();
+    if (parts_.direct.in_flight() > 0 && is_self_reaped()) lead = parts_.direct.try_lead();
     if (lead == Lead::kBusy && serve(deadline_ns == kernel::kNoTimeout)) {
       error = 0;
       break;
@@ -87,7 +87,7 @@ int Waiter::wait(int64_t deadline_ns) {
 }
 
 int Waiter::lead(Lead lead, int64_t deadline_ns) {
-  DirectLane& lane = engine_->direct;
+  DirectLane& lane = parts_.direct;
   is_leading_ = lead == Lead::kTaken;
   bool is_replaced = false;
   int error = kGoOn;
@@ -123,8 +123,8 @@ bool Waiter::may_restart() const { return restarts() && kernel::do_all_handlers_
 
 // Sleeps until a publisher, or a leaving leader, wakes it. *lead: it leads now; nothing has been waited for.
 int Waiter::follow(int64_t deadline_ns, Lead* lead) {
-  WaitSlots& slots = engine_->wait_slots;
-  DirectLane& lane = engine_->direct;
+  WaitSlots& slots = parts_.core.wait_slots;
+  DirectLane& lane = parts_.direct;
   if (slot_ == WaitSlots::kNone) slot_ = slots.take();
   uint32_t seen = slot_ != WaitSlots::kNone ? slots.value(slot_) : 0;
   // E-wait: register first, look at the status then.
@@ -150,8 +150,8 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
     }
     if (!is_wanting_) {
       is_due_ = true;
-      engine_->reaper.add_due();
-      if (!engine_->reaper.is_alive()) until_ns = sooner(until_ns, kPollIntervalNs);
+      parts_.core.reaper_bell.add_due(parts_.core.wait_slots);
+      if (!parts_.core.reaper_bell.is_alive()) until_ns = sooner(until_ns, kPollIntervalNs);
     }
   }
   int error = is_done() ? 0 : sleep_and_look(seen, until_ns, deadline_ns == kernel::kNoTimeout && restarts(), lead);
@@ -165,14 +165,14 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
 // Sleeps on the slot. *lead: taken from a leader that does not see to what arrives.
 int Waiter::sleep_and_look(uint32_t seen, int64_t until_ns, bool is_unlimited, Lead* lead) {
   // The reaper looks after the leader, where it is there. It is where several threads submit.
-  if (is_wanting_) engine_->reaper.look_after_leader();
-  if (!is_wanting_ || engine_->reaper.is_alive()) return sleep(kOnSlot, seen, until_ns);
+  if (is_wanting_) parts_.core.reaper_bell.look_after_leader(parts_.core.wait_slots);
+  if (!is_wanting_ || parts_.core.reaper_bell.is_alive()) return sleep(kOnSlot, seen, until_ns);
   for (;;) {
-    const int64_t look_ns = DirectLane::kNeglectNs * (1 + engine_->wait_slots.wanting() / kWaitsPerLook);
+    const int64_t look_ns = DirectLane::kNeglectNs * (1 + parts_.core.wait_slots.wanting() / kWaitsPerLook);
     const int64_t limit_ns = sooner(until_ns, look_ns);
     int error = sleep(is_unlimited && signal_mask_ == nullptr ? kOnSlotRestarting : kOnSlot, seen, limit_ns);
     if (error != -ETIMEDOUT || is_in_child()) return error;
-    if (engine_->direct.replace_leader(ReapBy::kWaiter)) {
+    if (parts_.direct.replace_leader(ReapBy::kWaiter)) {
       *lead = Lead::kTaken;
       return 0;
     }
@@ -199,7 +199,7 @@ int Waiter::sleep_long(int64_t deadline_ns) {
   Hold hold;
   const bool is_telling = deadline_ns == kernel::kNoTimeout && restarts() && !kernel::are_handlers_alike();
   for (;;) {
-    if (is_done() || !engine_->direct.leads()) return 0;
+    if (is_done() || !parts_.direct.leads()) return 0;
     const int64_t limit_ns = lead_ns(deadline_ns);
     const bool is_part = is_telling && limit_ns > kSignalLookNs;
     int error = sleep(kInRing, 0, is_part ? kSignalLookNs : limit_ns, is_telling ? nullptr : &hold.previous());
@@ -229,7 +229,7 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* 
   int previous = PTHREAD_CANCEL_DEFERRED;
   int error = 0;
   std::atomic<uint32_t> never{0};
-  const long ring_id = engine_->direct.ring_to_sleep_in();  // by now: see Outside
+  const long ring_id = parts_.direct.ring_to_sleep_in();  // by now: see Outside
   Outside outside(outer_);
   // Signals that came on the way here end the sleep as those that come in it.
   if (outside.let_in() != 0) return interrupted_by(outside.let_in(), where, limit_ns);
@@ -239,9 +239,9 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* 
   } else if (signal_mask_ != nullptr) {
     error = sleep_masked(seen, limit_ns);
   } else if (where == kOnSlotRestarting) {
-    error = engine_->wait_slots.sleep_restarting(slot_, seen, limit_ns);
+    error = parts_.core.wait_slots.sleep_restarting(slot_, seen, limit_ns);
   } else if (slot_ != WaitSlots::kNone) {
-    error = engine_->wait_slots.sleep(slot_, seen, limit_ns);
+    error = parts_.core.wait_slots.sleep(slot_, seen, limit_ns);
   } else {
     error = kernel::futex_wait_until(never, 0, limit_ns);
   }
@@ -258,7 +258,7 @@ int Waiter::interrupted_by(uint64_t signals, Sleep where, int64_t limit_ns) {
 // No wait on a futex word swaps the signal mask, so the word is looked at from time to time.
 int Waiter::sleep_masked(uint32_t seen, int64_t deadline_ns) {
   for (int64_t slice_ns = kMaskedSliceMinNs;; slice_ns = slice_ns < kMaskedSliceMaxNs ? 2 * slice_ns : slice_ns) {
-    if (slot_ != WaitSlots::kNone && engine_->wait_slots.value(slot_) != seen) return 0;
+    if (slot_ != WaitSlots::kNone && parts_.core.wait_slots.value(slot_) != seen) return 0;
     if (is_over(deadline_ns)) return -ETIMEDOUT;
     int error = kernel::sleep_with_mask(sooner(deadline_ns, slice_ns), *signal_mask_);
     if (error != -ETIMEDOUT) return error;
@@ -269,27 +269,27 @@ void Waiter::leave_follow() {
   if (is_wanting_) {
     is_wanting_ = false;
     t_wanting--;
-    engine_->wait_slots.unwant_lead(slot_);
+    parts_.core.wait_slots.unwant_lead(slot_);
     // The wait that this handler interrupted cannot be chosen to lead any more, and the kernel may restart its sleep.
-    if (t_wanting > 0) engine_->wait_slots.wake_others_of(this_thread_mark(), slot_);
+    if (t_wanting > 0) parts_.core.wait_slots.wake_others_of(this_thread_mark(), slot_);
   }
   if (is_due_) {
     is_due_ = false;
-    engine_->reaper.remove_due();
+    parts_.core.reaper_bell.remove_due();
   }
 }
 
 void Waiter::clean_up() {
   leave_follow();
   // It may have been chosen to lead while it was on its way out: the next one, then.
-  if (was_follower_) engine_->wait_slots.pass_lead();
+  if (was_follower_) parts_.core.wait_slots.pass_lead();
   if (is_leading_) {
     is_leading_ = false;
-    engine_->direct.leave();
+    parts_.direct.leave();
   }
   if (slot_ == WaitSlots::kNone) return;
   unwatch(slot_);
-  engine_->wait_slots.give_back(slot_);
+  parts_.core.wait_slots.give_back(slot_);
   slot_ = WaitSlots::kNone;
 }
 

@@ -13,14 +13,24 @@
 
 #include <cstdint>
 
+#include "engine/core.h"
 #include "engine/direct_lane.h"
 
 namespace aiox::engine {
 
+class Closing;
+
+// The parts of the engine that a wait works with.
+struct WaitingParts {
+  Core& core;
+  DirectLane& direct;
+  Closing& closing;
+};
+
 class Waiter {
  public:
   // is_cancellable: the wait is a cancellation point (pthread_cancel).
-  Waiter(Engine* engine, bool is_cancellable);
+  Waiter(const WaitingParts& parts, bool is_cancellable);
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
@@ -45,7 +55,6 @@ class Waiter {
   // Registers the slot with the requests waited for: a thread that ends one from now on wakes the slot. No locks.
   virtual void watch([[maybe_unused]] uint32_t slot) {}
   virtual void unwatch([[maybe_unused]] uint32_t slot) {}
-  Engine* engine() const { return engine_; }
   // The signal mask for as long as the thread sleeps: swapped by the kernel, so that no signal is missed. nullptr: its own.
   void set_signal_mask(const uint64_t* mask) { signal_mask_ = mask; }
 
@@ -66,7 +75,7 @@ class Waiter {
   void clean_up();
   static void left(void* waiter);
 
-  Engine* engine_;
+  const WaitingParts& parts_;
   uint32_t epoch_;
   bool is_cancellable_;
   uint32_t outer_;            // how deep the thread was when the program called

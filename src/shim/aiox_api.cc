@@ -72,21 +72,21 @@ AIOX_EXPORT int aiox_get_config(struct aiox_config* config) {
   Engine* engine = Engine::get();
   if (engine == nullptr) return -EAGAIN;
   struct aiox_config answer = {};
-  answer.backend = aiox::engine::name_of(engine->config.backend);
-  answer.workers_max = engine->config.workers_max;
-  answer.queue_max = engine->config.queue_max;
-  answer.idle_timeout_ms = engine->config.idle_timeout_ms;
-  answer.verbose = engine->config.is_verbose;
-  answer.direct = engine->config.is_direct_enabled;
-  answer.direct_block = engine->config.is_cache_bypassed;
-  answer.events_max = engine->config.events_max;
+  answer.backend = aiox::engine::name_of(engine->core().config.backend);
+  answer.workers_max = engine->core().config.workers_max;
+  answer.queue_max = engine->core().config.queue_max;
+  answer.idle_timeout_ms = engine->core().config.idle_timeout_ms;
+  answer.verbose = engine->core().config.is_verbose;
+  answer.direct = engine->core().config.is_direct_enabled;
+  answer.direct_block = engine->core().config.is_cache_bypassed;
+  answer.events_max = engine->core().config.events_max;
   return give(answer, config);
 }
 
 AIOX_EXPORT int aiox_get_counters(struct aiox_counters* counters) {
   struct aiox_counters answer = {};
   if (Engine* engine = Engine::running()) {
-    const aiox::engine::Counters& from = engine->counters;
+    const aiox::engine::Counters& from = engine->core().counters;
     answer.completed = from.completed.read();  // before submitted, so that the difference is never negative
     answer.cancelled = from.cancelled.read();
     answer.submitted = from.submitted.read();

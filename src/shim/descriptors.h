@@ -20,7 +20,7 @@ inline void before_closing(int first, int last) {
   AIOX_ASSERT(first >= 0 && first <= last);
   engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
-  if (engine != nullptr && !kernel::has_own_table()) engine->descriptors_closing(first, last);
+  if (engine != nullptr && !kernel::has_own_table()) engine->closing().before_close(first, last);
 }
 
 inline void after_closing(int first, int last) {
@@ -28,7 +28,7 @@ inline void after_closing(int first, int last) {
   engine::Engine* engine = engine::Engine::running();
   if (engine == nullptr || kernel::has_own_table()) return;
   const int saved_errno = errno;
-  engine->descriptors_closed(first, last);
+  engine->closing().after_close(first, last);
   errno = saved_errno;
 }
 
@@ -44,7 +44,7 @@ inline void before_close(int fd) {
 inline bool has_requests(int first, int last) {
   engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
-  return engine != nullptr && !kernel::has_own_table() && engine->files.next_attached(first, last) >= 0;
+  return engine != nullptr && !kernel::has_own_table() && engine->files().next_attached(first, last) >= 0;
 }
 
 // dup2 and dup3: `to` is closed, unless it is the descriptor itself.
@@ -81,7 +81,7 @@ inline void after_close_range(long result, unsigned first, unsigned last) {
 inline void before_status_flags(int fd, int flags) {
   engine::Undisturbed undisturbed;
   engine::Engine* engine = engine::Engine::running();
-  if (engine != nullptr && !kernel::has_own_table()) engine->status_flags_changing(fd, flags);
+  if (engine != nullptr && !kernel::has_own_table()) engine->closing().before_flags(fd, flags);
 }
 
 // The kernel's answer in the form of libc: -1 with errno. As syscall(2) sees it, only -4095 to -1 are errors: other

@@ -21,6 +21,7 @@ namespace aiox::shim {
 using engine::Context;
 using engine::Engine;
 using engine::FileQueue;
+using engine::Helping;
 using engine::Inside;
 
 namespace {
@@ -32,7 +33,8 @@ class EventsWaiter final : public engine::Waiter {
  public:
   EventsWaiter(Engine* engine, Context* context, uint32_t wanted, bool has_timeout, const uint64_t* mask,
                bool is_quick_only = false)
-      : Waiter(engine, false),
+      : Waiter(engine->waiting(), false),
+        helping_(engine->helping()),
         context_(context),
         wanted_(wanted),
         may_block_(!has_timeout && mask == nullptr),
@@ -61,22 +63,23 @@ class EventsWaiter final : public engine::Waiter {
   bool serve(bool) override {
     FileQueue* file = context_->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
     if (file == nullptr || !file->has_waiting()) return false;
-    const Engine::Place place = {
+    const Helping::Place place = {
         file, static_cast<engine::ServiceId>(context_->withheld_service.load(std::memory_order_relaxed))};
     kernel::SignalHold hold;
     for (int served_count = 0; served_count < kServedMax; served_count++) {
-      Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
-      if (served == Engine::Served::kMissed && may_block_ && !is_done()) {
-        served = engine()->try_serve_oldest(place, Engine::Serve::kBlock);
+      Helping::Helped served = helping_.try_help_oldest(place, Helping::How::kTry);
+      if (served == Helping::Helped::kMissed && may_block_ && !is_done()) {
+        served = helping_.try_help_oldest(place, Helping::How::kBlock);
       }
-      if (served != Engine::Served::kDone) break;
+      if (served != Helping::Helped::kDone) break;
     }
     if (is_done()) return true;
-    engine()->call_workers(context_);
+    helping_.call_workers(context_);
     return false;
   }
 
   static constexpr int kServedMax = 64;
+  Helping& helping_;
   Context* context_;
   uint32_t wanted_;
   bool may_block_;
@@ -134,13 +137,13 @@ long wait_for_events(Engine* engine, Taking* taking, long min_count, const times
   const int64_t timeout_ns = timeout != nullptr ? timeout_ns_of(*timeout) : kForeverNs;
   // The caller's mask is for the sleeps alone: between them, the signals that it lets through must stay pending.
   engine::Hold hold(mask != nullptr);
-  const uint32_t epoch = Engine::current_epoch();
+  const uint32_t epoch = engine::current_epoch();
   int error = 0;
   if (timeout_ns == 0) {
-    engine->call_workers(context);
+    engine->helping().call_workers(context);
     if (mask == nullptr) wait_for_quick_events(engine, taking);
     if (mask != nullptr && let_in(*mask)) error = -EINTR;
-    if (Engine::current_epoch() != epoch) return -EINTR;  // a handler has forked, and the child has come back from it
+    if (engine::current_epoch() != epoch) return -EINTR;  // a handler has forked, and the child has come back from it
   } else if (engine::is_inside()) {
     error = -EINTR;  // a handler has interrupted aiox itself: the interrupted frame may hold its events
   } else {

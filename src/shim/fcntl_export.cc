@@ -3,7 +3,7 @@
 // The kernel's AIO does a request as the file was when it was submitted. nginx turns O_DIRECT off for the unaligned
 // ends of its reads, and on again, on a descriptor that several of its connections share. A queued request would be
 // done as the file is by then; so before O_DIRECT or O_APPEND changes, the call waits until the requests on the number
-// have ended (Engine::status_flags_changing).
+// have ended (Closing::before_flags).
 //
 // Every other command passes through by a jump to the next definition (next_definition.h), libc's as a rule, so it is
 // the cancellation point that it was. Thread: any. Signal-safe: yes. Blocks: F_SETFL, as said.

@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "engine/engine.h"
+#include "kernel/own_table.h"
 #include "kernel/file_io.h"
 #include "kernel/io_priority.h"
 #include "kernel/privileges.h"
@@ -55,7 +56,7 @@ int copy_vectors(Engine* engine, const iocb& block, Submission* submission) {
   if (!submission->context->pages.can_read(from, count * sizeof(iovec))) return -EFAULT;
   iovec* to = &submission->buffer;
   if (count > 1) {
-    submission->vectors = engine->vector_stores.allocate(count);
+    submission->vectors = engine->core().vector_stores.allocate(count);
     if (submission->vectors == nullptr) return -EAGAIN;
     to = submission->vectors->vectors;
   }
@@ -122,8 +123,8 @@ int find_event_target(Engine* engine, const iocb& block, engine::EventTarget* ta
   if ((block.aio_flags & IOCB_FLAG_RESFD) == 0) return 0;
   int error = 0;
   const int fd = static_cast<int>(block.aio_resfd);
-  FileQueue* file = engine->file_of(fd, &error);
-  if (file != nullptr && !file->is_eventfd()) file = engine->file_again(file, fd, &error);
+  FileQueue* file = engine->identity().of(fd, &error);
+  if (file != nullptr && !file->is_eventfd()) file = engine->identity().again(file, fd, &error);
   if (file == nullptr) return error;
   if (!file->is_eventfd()) return -EINVAL;
   *target = {file, file->life()};
@@ -173,16 +174,16 @@ int check(Engine* engine, FileQueue* file, const iocb& block, iocb* control_bloc
 int check_and_prepare(Engine* engine, const iocb& block, iocb* control_block, Submission* submission) {
   if (kernel::has_own_table()) [[unlikely]] return prepare_in_own_table(engine, block, control_block, submission);
   int error = 0;
-  FileQueue* file = engine->file_of(submission->fd, &error);
+  FileQueue* file = engine->identity().of(submission->fd, &error);
   if (file == nullptr) return error;
   const uint32_t life = file->life();
   const int answer = check(engine, file, block, control_block, submission);
   if (answer == 0) return 0;
   // Perhaps of a file that the number does not stand for any more.
-  FileQueue* now = engine->file_again(file, submission->fd, &error);
+  FileQueue* now = engine->identity().again(file, submission->fd, &error);
   if (now == nullptr) return error;
   if (now == file && now->life() == life) return answer;
-  if (submission->vectors != nullptr) engine->vector_stores.free(submission->vectors);
+  if (submission->vectors != nullptr) engine->core().vector_stores.free(submission->vectors);
   submission->vectors = nullptr;
   submission->vector_count = 1;
   return check(engine, now, block, control_block, submission);

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "engine/engine.h"
 #include "engine/inside.h"
+#include "kernel/own_table.h"
 #include "kernel/leaving.h"
 #include "kernel/program_memory.h"
 #include "kernel/raw_syscall.h"
@@ -56,7 +57,7 @@ bool publish(engine::Request* request, int64_t result) {
 void answer(const Submission& submission, int64_t result) {
   Context* context = submission.context;
   post(context, submission.control_block, submission.user_data, submission.opcode, result);
-  Engine::running()->announce_event(context, submission.event_target, submission.fd, nullptr);
+  Engine::running()->completion().announce_event(context, submission.event_target, submission.fd, nullptr);
 }
 
 constexpr engine::ControlBlockOps kRingOps = {begin, publish, answer};
@@ -66,8 +67,8 @@ class Caller {
  public:
   explicit Caller(aio_context_t address) : engine_(Engine::running()), leaving_(left, this) {
     if (engine_ == nullptr) return;
-    epoch_ = Engine::current_epoch();
-    context_ = engine_->contexts.enter(address, engine_->wait_slots);
+    epoch_ = engine::current_epoch();
+    context_ = engine_->contexts().enter(address, engine_->core().wait_slots);
   }
   ~Caller() { leave(); }
   Caller(const Caller&) = delete;
@@ -80,7 +81,7 @@ class Caller {
  private:
   void leave() {
     // A signal handler may have forked during the call: in the child nothing of the engine is there.
-    if (context_ != nullptr && Engine::current_epoch() == epoch_) context_->remove_user(engine_->wait_slots);
+    if (context_ != nullptr && engine::current_epoch() == epoch_) context_->remove_user(engine_->core().wait_slots);
     context_ = nullptr;
   }
   static void left(void* caller) {
@@ -112,9 +113,9 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
   submission.context = context;
   submission.user_data = block.aio_data;
   int error = check_and_prepare(engine, block, control_block, &submission);
-  if (error == 0) error = engine->submit(submission);
+  if (error == 0) error = engine->submitting().submit(submission);
   if (error == 0) return 0;
-  if (submission.vectors != nullptr) engine->vector_stores.free(submission.vectors);
+  if (submission.vectors != nullptr) engine->core().vector_stores.free(submission.vectors);
   context->ring.give_back();
   return error;
 }
@@ -140,7 +141,7 @@ long get_events_of_kernel(aio_context_t context, long min_count, long count, io_
 void finish_at_exit(void*) {
   engine::Undisturbed undisturbed;
   Engine* engine = Engine::running();
-  if (engine != nullptr && !engine::is_inside()) engine->finish_writes();
+  if (engine != nullptr && !engine::is_inside()) engine->context_life().finish_writes();
 }
 
 void register_exit() {
@@ -169,7 +170,7 @@ long setup_context(unsigned events, aio_context_t* context) {
   Engine* engine = Engine::get();
   if (engine == nullptr) return -ENOMEM;
   uintptr_t address = 0;
-  int error = engine->create_context(events, &address);
+  int error = engine->context_life().create(events, &address);
   if (error != 0) return error;
   AIOX_ASSERT(address != 0);
   *context = address;
@@ -181,7 +182,7 @@ long destroy_context(aio_context_t address) {
   Caller caller(address);
   if (caller.context() == nullptr) return kernel::raw_syscall(SYS_io_destroy, static_cast<long>(address));
   if (engine::is_inside()) return -EAGAIN;
-  int error = caller.engine()->destroy_context(caller.context());
+  int error = caller.engine()->context_life().destroy(caller.context());
   if (error == 0) caller.forget();
   return error;
 }
@@ -205,8 +206,8 @@ long submit_blocks(aio_context_t address, long count, iocb** list) {
     error = is_there ? submit_one(caller.engine(), context, list[accepted], count > 1 ? &batch : nullptr) : -EFAULT;
     if (error == 0) accepted++;
   }
-  caller.engine()->submit_batch(&batch);
-  caller.engine()->call_waiters(context);
+  caller.engine()->submitting().submit_batch(&batch);
+  caller.engine()->context_life().call_waiters(context);
   return accepted > 0 ? accepted : error;
 }
 
@@ -220,7 +221,7 @@ long cancel_block(aio_context_t address, iocb* control_block, io_event* result) 
   if (control_block->aio_key != 0) return -EINVAL;
   if (engine::is_inside()) return -EAGAIN;
   const int fd = static_cast<int>(control_block->aio_fildes);
-  switch (caller.engine()->cancel(caller.context(), fd, control_block)) {
+  switch (caller.engine()->cancelling().cancel(caller.context(), fd, control_block)) {
     case engine::CancelOutcome::kCanceled: return -EINPROGRESS;
     default: return -EINVAL;
   }
@@ -240,15 +241,14 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
   context->note_call(min_count > 0);
   Taking taking = {context, events, count};
   taking.take();
-  const engine::DirectLane& lane = caller.engine()->direct;
-  if (taking.taken < count && (lane.in_flight() > 0 || lane.has_deferred(engine::ReapBy::kWaiter))) {
+  if (taking.taken < count && caller.engine()->has_direct_work()) {
     caller.engine()->poll_direct();
     taking.take();
   }
   if (taking.taken < min_count) {
     return wait_for_events(caller.engine(), &taking, min_count, timeout, mask != nullptr ? &bits : nullptr);
   }
-  if (taking.taken == 0) caller.engine()->call_workers(context);
+  if (taking.taken == 0) caller.engine()->helping().call_workers(context);
   if (taking.taken < count && mask == nullptr) wait_for_quick_events(caller.engine(), &taking);
   // The kernel lets in the mask's signals also where it has nothing to wait for.
   const bool is_interrupted = mask != nullptr && let_in(bits);

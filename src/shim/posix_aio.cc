@@ -24,6 +24,7 @@ namespace aiox::shim {
 
 using backend::Opcode;
 using engine::Engine;
+using engine::Helping;
 using engine::ListGroup;
 using engine::Notification;
 using engine::NotificationKind;
@@ -60,7 +61,7 @@ int64_t load_state(const aiocb* control_block) { return state_word(control_block
 // A block that a child of fork inherited in progress never ends there: POSIX gives the child no asynchronous I/O. So it
 // reads as cancelled, and a wait for it returns.
 bool is_ours(const aiocb* control_block) {
-  return control_block->__abs_prio == static_cast<int>(Engine::current_epoch());
+  return control_block->__abs_prio == static_cast<int>(aiox::engine::current_epoch());
 }
 
 int status_in(const aiocb* control_block, int64_t state) {
@@ -83,7 +84,7 @@ Token token_of(const aiocb* control_block) {
 void begin(void* block, Token token) {
   AIOX_ASSERT(token != 0 && in_progress(token) < kErrorMin);  // else it would read as ended
   auto* control_block = static_cast<aiocb*>(block);
-  control_block->__abs_prio = static_cast<int>(Engine::current_epoch());
+  control_block->__abs_prio = static_cast<int>(aiox::engine::current_epoch());
   // E-status: a thread that sees the token sees the epoch too
   state_word(control_block).store(in_progress(token), std::memory_order_release);
 }
@@ -92,7 +93,7 @@ bool publish(engine::Request* request, int64_t result) {
   AIOX_ASSERT(result >= kErrorMin);  // below that it would read as in progress
   int64_t expected = in_progress(request->token);
   auto* control_block = static_cast<aiocb*>(request->control_block);
-  // E-status: the last access to the block. seq_cst, for E-wait (see Engine::publish). Only from this very request's
+  // E-status: the last access to the block. seq_cst, for E-wait (see Completion::publish). Only from this very request's
   // state: a signal handler may have published for the thread it interrupted, and the block be in other use by now.
   return state_word(control_block).compare_exchange_strong(expected, result, std::memory_order_seq_cst);
 }
@@ -149,7 +150,7 @@ bool has_valid_priority(const aiocb* control_block) {
 int submit_inside(const engine::Submission& submission) {
   engine::Inside inside;
   Engine* engine = Engine::get();
-  return engine != nullptr ? engine->submit(submission) : -EAGAIN;
+  return engine != nullptr ? engine->submitting().submit(submission) : -EAGAIN;
 }
 
 int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engine::DirectBatch* batch = nullptr) {
@@ -185,7 +186,7 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engi
 ListGroup* start_list(Engine* engine, bool has_waiter, aiocb* const list[], int count, const Notification* notification,
                       bool* is_all_accepted) {
   engine::Inside inside;  // to the end: no other thread can hand over this call's batch, or give up its share
-  ListGroup* group = engine->make_group(notification, has_waiter);
+  ListGroup* group = engine->lists().make(notification, has_waiter);
   if (group == nullptr) return nullptr;
   engine::DirectBatch batch;
   for (int i = 0; i < count; i++) {
@@ -201,9 +202,9 @@ ListGroup* start_list(Engine* engine, bool has_waiter, aiocb* const list[], int 
     }
     if (error != 0) *is_all_accepted = false;
   }
-  engine->submit_batch(&batch);
+  engine->submitting().submit_batch(&batch);
   // The call's own share of `remaining`: only now can the list end. Not notified on this thread, see Notifier::deliver.
-  engine->group_child_done(group, false);
+  engine->lists().child_done(group, false);
   return group;
 }
 
@@ -213,7 +214,7 @@ ListGroup* start_list(Engine* engine, bool has_waiter, aiocb* const list[], int 
 class BlocksWaiter final : public engine::Waiter {
  public:
   BlocksWaiter(Engine* engine, const aiocb* const list[], int count)
-      : Waiter(engine, true), list_(list), count_(count) {}
+      : Waiter(engine->waiting(), true), engine_(engine), list_(list), count_(count) {}
 
  private:
   bool is_done() const override {
@@ -223,11 +224,11 @@ class BlocksWaiter final : public engine::Waiter {
     return false;
   }
   bool is_self_reaped() const override {
-    if (engine()->is_everything_self_reaped()) return true;
+    if (engine_->is_everything_self_reaped()) return true;
     for (int i = 0; i < count_; i++) {
       if (list_[i] == nullptr) continue;
       Token token = token_of(list_[i]);
-      if (token != 0 && !engine()->is_self_reaped(token)) return false;
+      if (token != 0 && !helping().is_self_reaped(token)) return false;
     }
     return true;
   }
@@ -242,49 +243,52 @@ class BlocksWaiter final : public engine::Waiter {
       pending_count++;
       if (pending_count == 1) fd = list_[i]->aio_fildes;
       is_one_file = is_one_file && list_[i]->aio_fildes == fd;
-      if (servable == 0 && engine()->is_servable(token)) servable = token;
+      if (servable == 0 && helping().can_help(token)) servable = token;
     }
     if (servable == 0) return false;
     kernel::SignalHold hold;
     // To block in a call for one of them is to wait for that one, so all the others must be on the same file.
     may_block = may_block && is_one_file;
     if (pending_count == 1) {
-      Engine::Serve how = may_block ? Engine::Serve::kBlock : Engine::Serve::kTry;
-      if (engine()->try_serve(servable, how) == Engine::Served::kDone) return true;
-    } else if (help_in_order(engine()->place_of(servable), may_block)) {
+      Helping::How how = may_block ? Helping::How::kBlock : Helping::How::kTry;
+      if (helping().try_help(servable, how) == Helping::Helped::kDone) return true;
+    } else if (help_in_order(helping().place_of(servable), may_block)) {
       return true;
     }
     for (int i = 0; i < count_; i++) {
-      if (list_[i] != nullptr) engine()->call_workers(token_of(list_[i]));
+      if (list_[i] != nullptr) helping().call_workers(token_of(list_[i]));
     }
     return is_done();
   }
   void watch(uint32_t slot) override {
     for (int i = 0; i < count_; i++) {
-      if (list_[i] != nullptr) engine()->watch(token_of(list_[i]), slot);
+      if (list_[i] != nullptr) helping().watch(token_of(list_[i]), slot);
     }
   }
   void unwatch(uint32_t slot) override {
     for (int i = 0; i < count_; i++) {
-      if (list_[i] != nullptr && is_in_progress(list_[i])) engine()->unwatch(token_of(list_[i]), slot);
+      if (list_[i] != nullptr && is_in_progress(list_[i])) helping().unwatch(token_of(list_[i]), slot);
     }
   }
 
   // Carries out the oldest requests of that place, one after the other: all that are ready, and, if none of the list
   // is, the one that will be ready first. True: one of the list has ended.
-  bool help_in_order(Engine::Place place, bool may_block) {
+  bool help_in_order(Helping::Place place, bool may_block) {
     for (int served_count = 0; served_count < kServedMax;) {
-      Engine::Served served = engine()->try_serve_oldest(place, Engine::Serve::kTry);
-      if (served == Engine::Served::kMissed && may_block && !is_done()) {
-        served = engine()->try_serve_oldest(place, Engine::Serve::kBlock);
+      Helping::Helped served = helping().try_help_oldest(place, Helping::How::kTry);
+      if (served == Helping::Helped::kMissed && may_block && !is_done()) {
+        served = helping().try_help_oldest(place, Helping::How::kBlock);
       }
-      if (served != Engine::Served::kDone) break;
+      if (served != Helping::Helped::kDone) break;
       served_count++;
     }
     return is_done();
   }
 
   static constexpr int kServedMax = 64;
+  Helping& helping() const { return engine_->helping(); }
+
+  Engine* engine_;
   const aiocb* const* list_;
   int count_;
 };
@@ -292,7 +296,7 @@ class BlocksWaiter final : public engine::Waiter {
 // LIO_WAIT: until a list has ended.
 class GroupWaiter final : public engine::Waiter {
  public:
-  GroupWaiter(Engine* engine, ListGroup* group) : Waiter(engine, false), group_(group) {}
+  GroupWaiter(Engine* engine, ListGroup* group) : Waiter(engine->waiting(), false), group_(group) {}
 
  private:
   bool is_done() const override { return group_->remaining.load(std::memory_order_seq_cst) == 0; }  // E-list, E-wait
@@ -339,7 +343,7 @@ int status_of(const aiocb* control_block) {
     Engine* engine = Engine::running();
     if (engine != nullptr && is_ours(control_block)) {
       engine->poll_direct();
-      engine->poll_withheld(token_of(control_block));
+      engine->helping().poll_withheld(token_of(control_block));
     }
     state = load_state(control_block);
   }
@@ -381,7 +385,7 @@ int cancel(int fd, aiocb* control_block) {
     if (token == 0) return AIO_ALLDONE;
   }
   if (engine == nullptr) return AIO_ALLDONE;
-  switch (engine->cancel(fd, token)) {
+  switch (engine->cancelling().cancel(fd, token)) {
     case engine::CancelOutcome::kAllDone: return AIO_ALLDONE;
     case engine::CancelOutcome::kCanceled: return AIO_CANCELED;
     case engine::CancelOutcome::kNotCanceled: return AIO_NOTCANCELED;
@@ -408,7 +412,7 @@ int submit_list(int mode, aiocb* const list[], int count, sigevent* event) {
     GroupWaiter waiter(engine, group);
     int error = waiter.wait(kernel::kNoTimeout);
     if (waiter.is_in_child()) return fail(EINTR);
-    engine->group_release(group);
+    engine->lists().release(group);
     errno = saved_errno;
     if (error != 0) return fail(-error);
     for (int i = 0; i < count; i++) {

@@ -137,7 +137,7 @@ void submit_read(Told* told, int fd, void* buffer, uint64_t length_bytes) {
   submission.control_block = told;
   submission.ops = &kTelling;
   aiox::engine::Inside inside;
-  REQUIRE(Engine::get()->submit(submission) == 0);
+  REQUIRE(Engine::get()->submitting().submit(submission) == 0);
 }
 
 // A read for a worker of kThreads, made by hand and queued, with nobody told of it.
@@ -404,25 +404,25 @@ TEST_CASE("a leader that sleeps in the direct lane is woken through a file of an
   Watchdog watchdog;
   Engine* engine = Engine::get();
   REQUIRE(engine != nullptr);
-  if (!engine->is_direct_usable()) AIOX_SKIP("no direct lane");
+  if (!engine->direct_trial().is_usable()) AIOX_SKIP("no direct lane");
   ScratchFile file(10);
   Pipe pipes;
   for (int fd : {file.fd(), pipes.ends[0], pipes.ends[1]}) {
     std::atomic<bool> leads{false};
     std::atomic<int64_t> slept_ms{-1};
     std::thread leader([&] {
-      while (engine->direct.try_lead() != aiox::engine::DirectLane::Lead::kTaken) std::this_thread::yield();
-      engine->direct.reap(aiox::engine::ReapBy::kWaiter);
+      while (engine->direct().try_lead() != aiox::engine::DirectLane::Lead::kTaken) std::this_thread::yield();
+      engine->direct().reap(aiox::engine::ReapBy::kWaiter);
       leads.store(true);
       const int64_t since = now_ms();
-      engine->direct.sleep(aiox::kernel::monotonic_now_ns() + 3'000'000'000);
+      engine->direct().sleep(aiox::kernel::monotonic_now_ns() + 3'000'000'000);
       slept_ms.store(now_ms() - since);
-      engine->direct.reap(aiox::engine::ReapBy::kWaiter);
-      engine->direct.leave();
+      engine->direct().reap(aiox::engine::ReapBy::kWaiter);
+      engine->direct().leave();
     });
     while (!leads.load()) std::this_thread::yield();
     usleep(20000);
-    engine->direct.nudge(fd);
+    engine->direct().nudge(fd);
     leader.join();
     CHECK(slept_ms.load() < 1500);
   }
@@ -502,10 +502,10 @@ TEST_CASE("a handler that forks during a wait leaves both processes whole") {
       continue;
     }
     // A user that leaves late keeps io_destroy waiting.
-    auto* inside = Engine::get()->contexts.enter(context, Engine::get()->wait_slots);
+    auto* inside = Engine::get()->contexts().enter(context, Engine::get()->core().wait_slots);
     std::thread late([&] {
       usleep(120000);
-      inside->remove_user(Engine::get()->wait_slots);
+      inside->remove_user(Engine::get()->core().wait_slots);
     });
     strike(100, [&] { return destroy_context(context); }, 0, 0);
     late.join();
@@ -613,8 +613,8 @@ TEST_CASE("when all has ended, also what waited for others of the direct lane, e
     REQUIRE(destroy_context(context) == 0);
   }
   const int64_t since = now_ms();
-  while (Engine::get()->counters.threads_now.read() > 0 && now_ms() - since < 5000) usleep(1000);
-  CHECK(Engine::get()->counters.threads_now.read() == 0);
+  while (Engine::get()->core().counters.threads_now.read() > 0 && now_ms() - since < 5000) usleep(1000);
+  CHECK(Engine::get()->core().counters.threads_now.read() == 0);
 }
 
 TEST_CASE("a wait gives back its place among those that are woken") {
@@ -626,7 +626,7 @@ TEST_CASE("a wait gives back its place among those that are woken") {
   for (uint32_t i = 0; i < aiox::engine::WaitSlots::kSlotCount; i++) {
     REQUIRE(get_events(context, 1, 1, &event, &kShort) == 0);
   }
-  aiox::engine::WaitSlots& slots = Engine::running()->wait_slots;
+  aiox::engine::WaitSlots& slots = Engine::running()->core().wait_slots;
   const uint32_t slot = slots.take();
   CHECK(slot != aiox::engine::WaitSlots::kNone);
   if (slot != aiox::engine::WaitSlots::kNone) slots.give_back(slot);
@@ -650,13 +650,13 @@ bool end_first_then_answer(Request* request, int64_t) {
   auto* meanwhile = static_cast<EndsMeanwhile*>(request->control_block);
   meanwhile->answer_count++;
   meanwhile->queue->hold();
-  meanwhile->engine->files.remove(meanwhile->queue);
+  meanwhile->engine->files().remove(meanwhile->queue);
   meanwhile->queue->detach();
   change_state(meanwhile->first, RequestState::kInFlight, RequestState::kDone);
   meanwhile->first->is_published.store(1);
   CancelTicket* ticket = nullptr;
   CHECK(meanwhile->queue->finish(meanwhile->first, &ticket) == 0);
-  meanwhile->engine->files.let_go(meanwhile->queue);
+  meanwhile->engine->files().let_go(meanwhile->queue);
   return true;
 }
 
@@ -664,7 +664,7 @@ constexpr ControlBlockOps kEndsMeanwhile = {nullptr, end_first_then_answer, null
 
 Request* queue_write(EndsMeanwhile* meanwhile, int fd, FileQueue::Start start, FileQueue::Enqueued expected) {
   static char byte;
-  Request* request = meanwhile->engine->requests.allocate();
+  Request* request = meanwhile->engine->core().requests.allocate();
   REQUIRE(request != nullptr);
   request->io.opcode = aiox::backend::Opcode::kWrite;
   request->io.file_kind = meanwhile->queue->kind();
@@ -686,7 +686,7 @@ Request* queue_write(EndsMeanwhile* meanwhile, int fd, FileQueue::Start start, F
   change_state(request, RequestState::kFree, RequestState::kPrepared);
   ServiceMask wake = 0;
   REQUIRE(meanwhile->queue->enqueue(request, start, &wake) == expected);
-  meanwhile->engine->counters.submitted.add();
+  meanwhile->engine->core().counters.submitted.add();
   return request;
 }
 
@@ -697,15 +697,15 @@ TEST_CASE("a queue whose number is gone is given back also where its last reques
   Engine* engine = Engine::get();
   REQUIRE(engine != nullptr);
   int error = 0;
-  EndsMeanwhile meanwhile = {engine, engine->file_of(file.fd(), &error)};
+  EndsMeanwhile meanwhile = {engine, engine->identity().of(file.fd(), &error)};
   REQUIRE(meanwhile.queue != nullptr);
   meanwhile.first = queue_write(&meanwhile, file.fd(), FileQueue::Start::kDirect, FileQueue::Enqueued::kDirect);
   queue_write(&meanwhile, file.fd(), FileQueue::Start::kWorker, FileQueue::Enqueued::kDependent);
-  CHECK(engine->cancel(file.fd(), 0) == CancelOutcome::kNotCanceled);  // the first was in flight
+  CHECK(engine->cancelling().cancel(file.fd(), 0) == CancelOutcome::kNotCanceled);  // the first was in flight
   CHECK(meanwhile.answer_count == 1);
   CHECK(meanwhile.queue->fd() == -1);
-  engine->counters.completed.add();
-  engine->release_hold(meanwhile.first);
+  engine->core().counters.completed.add();
+  engine->completion().release_hold(meanwhile.first);
 }
 
 TEST_CASE("a request is for no more than one call moves") {
@@ -716,12 +716,12 @@ TEST_CASE("a request is for no more than one call moves") {
   Told told;
   submit_read(&told, pipe.ends[0], memory, kBytes);
   Engine* engine = Engine::get();
-  const Request* request = engine->requests.at(static_cast<uint32_t>(told.token));
+  const Request* request = engine->core().requests.at(static_cast<uint32_t>(told.token));
   REQUIRE(request != nullptr);
   // A ring has 32 bits for it.
   CHECK(request->io.left_bytes == aiox::kernel::kTransferBytesMax);
   CHECK(request->io.vectors->iov_len == aiox::kernel::kTransferBytesMax);
-  CHECK(engine->cancel(pipe.ends[0], told.token) == aiox::engine::CancelOutcome::kCanceled);
+  CHECK(engine->cancelling().cancel(pipe.ends[0], told.token) == aiox::engine::CancelOutcome::kCanceled);
   CHECK(told.ends_within_ms(20000));
   munmap(memory, kBytes);
 }
@@ -736,8 +736,8 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   submit_read(&attaching, scratch.fd(), at(0), 4096);
   Engine* engine = Engine::get();
   engine->poll_direct();
-  FileQueue* file = engine->files.find(scratch.fd());
-  if (file == nullptr || !file->can_go_direct() || !engine->is_direct_usable()) AIOX_SKIP("it does not go direct");
+  FileQueue* file = engine->files().find(scratch.fd());
+  if (file == nullptr || !file->can_go_direct() || !engine->direct_trial().is_usable()) AIOX_SKIP("it does not go direct");
   while (!attaching.has_ended.load()) engine->poll_direct();
 
   constexpr unsigned kThreads = static_cast<unsigned>(ServiceId::kThreads);
@@ -750,7 +750,7 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   CHECK(queue_read(&held, file, scratch.fd(), at(0), &told_of_held) == 1u << kThreads);
   aiox::backend::Io* taken[1];
   bool has_more = false;
-  REQUIRE(file->take(ServiceId::kThreads, nullptr, engine->shared_ios, taken, 1, &has_more) == 1);
+  REQUIRE(file->take(ServiceId::kThreads, nullptr, engine->pool().shared_ios(), taken, 1, &has_more) == 1);
   CHECK(queue_read(&waiting, file, scratch.fd(), at(1), &told_of_waiting) == 0);
   // Another file gives back its own; who comes by next is a direct request.
   share.open(aiox::engine::WorkerShare::kUnlimited, 4);
@@ -763,7 +763,7 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   change_state(&held, RequestState::kInFlight, RequestState::kDone);
   held.is_published.store(1);
   aiox::engine::CancelTicket* ticket = nullptr;
-  engine->schedule(file, file->finish(&held, &ticket));
+  engine->pool().schedule(file, file->finish(&held, &ticket));
   while (waiting.holds.load() != 1) usleep(1000);
   file->shares[kThreads] = before;
 }
@@ -771,7 +771,7 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
 TEST_CASE("of a service there are no more workers than its limit, and a stream that gets none is refused") {
   Watchdog watchdog;
   constexpr size_t kLimit = 2, kCount = 5;
-  aiox::engine::Service& service = Engine::get()->services[static_cast<unsigned>(ServiceId::kStreams)];
+  aiox::engine::Service& service = Engine::get()->pool().at(ServiceId::kStreams);
   Terminal terminals[kCount];
   Told told[kCount];
   char bytes[kCount][8];
@@ -792,5 +792,5 @@ TEST_CASE("of a service there are no more workers than its limit, and a stream t
     REQUIRE(one.ends_within_ms(20000));
     CHECK((one.result == 2 || one.result == -EAGAIN));
   }
-  service.become_threads(Engine::get()->config.queue_max);
+  service.become_threads(Engine::get()->core().config.queue_max);
 }

@@ -68,12 +68,12 @@ TEST_CASE("a token names no request but its own, also where that one's place was
     submission.length_bytes = 1;
     submission.control_block = &block;
     submission.ops = &kBlockOps;
-    REQUIRE(engine->submit(submission) == 0);
-    for (Token earlier : tokens) REQUIRE(engine->cancel(ends[0], earlier) == CancelOutcome::kAllDone);
+    REQUIRE(engine->submitting().submit(submission) == 0);
+    for (Token earlier : tokens) REQUIRE(engine->cancelling().cancel(ends[0], earlier) == CancelOutcome::kAllDone);
     REQUIRE(block.result == -EINPROGRESS);
     REQUIRE(tokens.insert(block.token).second);
     places.insert(static_cast<uint32_t>(block.token));
-    REQUIRE(engine->cancel(ends[0], block.token) == CancelOutcome::kCanceled);
+    REQUIRE(engine->cancelling().cancel(ends[0], block.token) == CancelOutcome::kCanceled);
     REQUIRE(block.result == -ECANCELED);
   }
   CHECK(places.size() < tokens.size());

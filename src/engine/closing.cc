@@ -1,0 +1,228 @@
+// closing.cc - descriptors that are closed: what was submitted before ends or is cancelled before the close goes on.
+//
+// Owns the queues that a handler closed and could not wait for. Thread: the program's. Blocks: close waits for what was
+// submitted on a file. Never takes a lock in a handler that has interrupted the engine.
+#include "engine/closing.h"
+
+#include "engine/block_devices.h"
+#include "engine/cancelling.h"
+#include "engine/direct_lane.h"
+#include "engine/file_identity.h"
+#include "engine/file_table.h"
+#include "engine/inside.h"
+#include "engine/recording.h"
+#include "engine/service_pool.h"
+#include "kernel/descriptor.h"
+#include "kernel/leaving.h"
+
+namespace aiox::engine {
+
+namespace {
+
+constexpr int64_t kCloseSliceNs = 2'000'000;
+constexpr int64_t kStreamLookNs = 200'000;
+constexpr int64_t kPlainCallBeginsNs = 500'000'000;
+constexpr int64_t kHandlerLookNs = 100'000;
+constexpr int64_t kNoProgressNs = 20'000'000;
+constexpr int64_t kCallBeginsNs = 100'000'000;
+
+// A queue while its descriptor is being closed: held, and detached. Handlers run in the sleeps of that; one may take the thread
+// away for good, before the descriptor is closed: then what has not begun is shut out from what the number will be.
+class BeingClosed {
+ public:
+  BeingClosed(Closing* closing, FileTable* files, FileQueue* file)
+      : closing_(closing), files_(files), file_(file), leaving_(left, this) {
+    Inside inside;
+    file->hold();
+    file->detach();
+  }
+  ~BeingClosed() {
+    if (is_in_child()) return;
+    Inside inside;
+    files_->let_go(file_);
+  }
+  BeingClosed(const BeingClosed&) = delete;
+  BeingClosed& operator=(const BeingClosed&) = delete;
+  // A handler has forked, and the child has come back from it: nothing of the engine is there.
+  bool is_in_child() const { return current_epoch() != epoch_; }
+
+ private:
+  static void left(void* closing) {
+    auto* self = static_cast<BeingClosed*>(closing);
+    if (!self->is_in_child() && !is_inside()) self->closing_->close_is_left(self->file_);
+  }
+
+  Closing* closing_;
+  FileTable* files_;
+  FileQueue* file_;
+  uint32_t epoch_ = current_epoch();
+  kernel::Leaving leaving_;
+};
+
+bool has_waiting_reads(FileQueue* file) {
+  Inside inside;
+  return file->has_waiting_reads();
+}
+
+bool has_direct_in_flight(FileQueue* file) {
+  Inside inside;
+  return file->has_direct_in_flight();
+}
+
+}  // namespace
+
+// Sleeps until nothing is outstanding on the file, reaping the direct lane where no other thread does.
+void Closing::wait_until_idle(FileQueue* file) {
+  {
+    Inside inside;
+    pool_.schedule(file, file->release_withheld(), false);
+  }
+  for (;;) {
+    direct_.settle_deferred(ReapBy::kWaiter);
+    DirectLane::Lead lead = direct_.in_flight() > 0 ? direct_.try_lead() : DirectLane::Lead::kBusy;
+    // Requests of both kinds may be outstanding, and only one of them can be slept for: a little at a time.
+    int64_t deadline_ns = kernel::monotonic_now_ns() + kCloseSliceNs;
+    if (lead != DirectLane::Lead::kBusy) {
+      direct_.reap(ReapBy::kWaiter);
+      if (has_direct_in_flight(file)) {
+        direct_.sleep(deadline_ns);
+        direct_.reap(ReapBy::kWaiter);
+      }
+      if (lead == DirectLane::Lead::kTaken) direct_.leave();
+    }
+    Inside inside;
+    bool is_direct = file->has_direct_in_flight();
+    if (file->wait_until_idle(!is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0)) return;
+  }
+}
+
+// Cancels everything on a stream, and sees to it that nothing is left that could still look its number up: what has begun
+// ends, or is in a plain call (a terminal's, a device's), which may never end and has its file by then. That it has it shows
+// where it sleeps in that call.
+// False: some are.
+bool Closing::end_stream_requests(FileQueue* file) {
+  CancelMatch everything;
+  everything.is_any_context = true;
+  everything.is_stream_reads_only = kernel::is_seekable(file->kind());
+  using PlainCall = backend::Threads::PlainCall;
+  PlainCall before[FileQueue::kPlainCallsMax], now[FileQueue::kPlainCallsMax];
+  unsigned before_count = 0, now_count = 0;
+  const int fd = file->fd();
+  for (int64_t waited_ns = 0;; waited_ns += kStreamLookNs) {
+    Inside inside;
+    cancelling_.cancel_all(file, everything, false);
+    if (file->wait_until_idle(waited_ns == 0 ? 0 : kernel::monotonic_now_ns() + kStreamLookNs)) return true;
+    if (!file->plain_calls(before, &before_count)) continue;
+    bool has_file = true;
+    for (unsigned i = 0; i < before_count; i++) {
+      const int sleeps = kernel::sleeps_in_call_on(before[i].thread_id, fd);
+      if (sleeps == 0 || (sleeps < 0 && waited_ns < kPlainCallBeginsNs)) has_file = false;
+    }
+    // What was seen is that very call, if it is still under way.
+    if (!has_file || !file->plain_calls(now, &now_count) || now_count != before_count) continue;
+    for (unsigned i = 0; i < now_count; i++) has_file = has_file && now[i] == before[i];
+    if (has_file) return false;
+  }
+}
+
+void Closing::before_flags(int fd, int flags) {
+  FileQueue* file = files_.find(fd);
+  if (file == nullptr || is_inside() || !kernel::is_seekable(file->kind()) || !file->differs(flags)) return;
+  // The next request finds the file as it is by then, in a queue of its own.
+  before_close(fd, fd);
+}
+
+// A handler has interrupted the engine itself, perhaps under the file's lock, and closes: it takes no lock. As long as
+// other threads get on with the file's requests it waits for them. The rest is then shut out: it ends with ECANCELED or
+// has its file already (in the kernel's direct lane, or in a call that has had its time to begin).
+void Closing::abandon(FileQueue* file) {
+  std::atomic<uint32_t> never{0};
+  const bool is_stream = !kernel::is_seekable(file->kind());
+  file->abandon();
+  const int64_t idle_max_ns = is_stream ? 0 : kNoProgressNs;
+  uint32_t seen = file->outstanding();
+  int64_t since_ns = kernel::monotonic_now_ns();
+  while (file->outstanding() != 0) {
+    const int64_t now_ns = kernel::monotonic_now_ns();
+    if (file->outstanding() != seen || file->gate.is_held_by_others()) since_ns = now_ns;
+    seen = file->outstanding();
+    if (now_ns - since_ns >= idle_max_ns) break;
+    kernel::futex_wait_until(never, 0, now_ns + kHandlerLookNs);
+  }
+  file->gate.shut();
+  const int64_t deadline_ns = kernel::monotonic_now_ns() + kCallBeginsNs;
+  while ((file->gate.is_held_by_others() || file->is_signalling()) && kernel::monotonic_now_ns() < deadline_ns) {
+    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kHandlerLookNs);
+  }
+  FileQueue* top = abandoned_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
+  do {
+    file->abandoned_next = top;
+  } while (!abandoned_.compare_exchange_weak(top, file, std::memory_order_acq_rel));  // E-deferred
+}
+
+void Closing::settle_abandoned_slow() {
+  Inside inside;
+  FileQueue* file = abandoned_.exchange(nullptr, std::memory_order_acq_rel);  // E-deferred
+  while (file != nullptr) {
+    FileQueue* next = file->abandoned_next;
+    if (!kernel::is_seekable(file->kind())) {
+      CancelMatch everything;
+      everything.is_any_context = true;
+      cancelling_.cancel_all(file, everything, false);
+    }
+    block_devices_.release(file);
+    leave_figures(core_, file);
+    file->detach();  // from here on the thread that ends its last request gives it back
+    files_.retire(file);
+    file = next;
+  }
+}
+
+void Closing::close_is_left(FileQueue* file) {
+  Inside inside;
+  file->gate.shut();
+  CancelMatch everything;
+  everything.is_any_context = true;
+  cancelling_.cancel_all(file, everything, false);
+  block_devices_.release(file);
+  leave_figures(core_, file);
+  files_.let_go(file);
+}
+
+// Another thread may have submitted on a number between before_close and the close itself.
+void Closing::after_close(int first, int last) {
+  if (is_inside()) return;
+  for (int fd = files_.next_attached(first, last); fd >= 0; fd = files_.next_attached(fd + 1, last)) {
+    if (!process_mark_.is_own_process()) return;
+    FileQueue* file = files_.find(fd);
+    Inside inside;
+    if (file != nullptr) identity_.forget_if_replaced(file, fd, false, false);
+  }
+}
+
+void Closing::before_close(int first, int last) {
+  for (int fd = files_.next_attached(first, last); fd >= 0; fd = files_.next_attached(fd + 1, last)) {
+    // A child of vfork has this memory, and descriptors of its own to close.
+    if (!process_mark_.is_own_process()) return;
+    FileQueue* file = files_.remove(fd);
+    if (file == nullptr) continue;
+    if (is_inside()) {
+      abandon(file);
+      continue;
+    }
+    BeingClosed closing(this, &files_, file);
+    file->wait_until_unsignalled();
+    // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
+    const bool is_seekable = kernel::is_seekable(file->kind());
+    const bool is_idle = (is_seekable && !has_waiting_reads(file)) || end_stream_requests(file);
+    if (closing.is_in_child()) return;
+    if (is_seekable && is_idle) {
+      wait_until_idle(file);
+      if (closing.is_in_child()) return;
+      block_devices_.release(file);
+    }
+    leave_figures(core_, file);
+  }
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,30 @@
+// lane_status.h - which lanes this process can use, and why not.
+//
+// Thread: any. Blocks: bounded, where a lane has to be tried first.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/lane_reasons.h"
+
+namespace aiox::engine {
+
+struct Config;
+struct Core;
+class DirectTrial;
+class RingTrial;
+
+enum class LaneId : uint8_t { kInline, kDirect, kIoUring, kThreads };
+
+struct LaneStatus {
+  bool is_available;
+  bool is_enabled;
+  char reason[kReasonBytes];
+};
+
+LaneStatus lane_status(LaneId lane, const Config& config, DirectTrial& direct, RingTrial& ring);
+
+// One line of AIOX_VERBOSE for all of them.
+void say_lanes(Core& core, DirectTrial& direct, RingTrial& ring);
+
+}  // namespace aiox::engine

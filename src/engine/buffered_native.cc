@@ -1,5 +1,5 @@
-// buffered_native.cc - what io_submit promises of buffered transfers. The kernel's has done one when it returns: programs use
-// the buffer of a write again, or put it on a stack that is gone by the time of the event.
+// buffered_native.cc - what io_submit promises of buffered transfers. The kernel's has done one when it returns:
+// programs use the buffer of a write again, or put it on a stack that is gone by the time of the event.
 //
 // So a write's data is copied (copy_store.h), or, where that cannot be, the write is carried out in the call. With
 // AIOX_NATIVE_SYNC=1 so are all buffered transfers.
@@ -9,12 +9,12 @@
 #include <cerrno>
 #include <climits>
 
-#include "engine/completion.h"
-#include "engine/file_table.h"
-#include "engine/helping.h"
-#include "engine/past_cache.h"
-#include "engine/service_pool.h"
+#include "core/completion.h"
+#include "files/file_table.h"
+#include "files/past_cache.h"
 #include "kernel/file_io.h"
+#include "waiting/helping.h"
+#include "workers/service_pool.h"
 
 namespace aiox::engine {
 
@@ -58,8 +58,9 @@ void BufferedNative::meet_siblings(FileQueue* file, int fd) {
   files.let_go(file);
 }
 
-// Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that is enough.
-// A read that was not tried stands behind a write, which the kernel would have done: then it is in the page cache.
+// Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that is
+// enough. A read that was not tried stands behind a write, which the kernel would have done: then it is in the page
+// cache.
 bool BufferedNative::must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   backend::Io& io = request->io;
   if (request->context == nullptr || !backend::is_transfer(io.opcode)) return false;
@@ -67,7 +68,8 @@ bool BufferedNative::must_end_in_call(Request* request, FileQueue* file, InlineO
   if (core_.config.is_native_sync) return true;
   if (io.opcode == Opcode::kRead) return inline_outcome == InlineOutcome::kNotTried;
   if (file->siblings.has_any()) return true;
-  VectorStore* copy = core_.vector_stores.copies.copy(io.vectors, io.vector_count, io.left_bytes, core_.config.native_copy_bytes);
+  VectorStore* copy =
+      core_.vector_stores.copies.copy(io.vectors, io.vector_count, io.left_bytes, core_.config.native_copy_bytes);
   if (copy == nullptr) return true;
   if (request->vectors != nullptr) core_.vector_stores.free(request->vectors);
   request->vectors = copy;
@@ -102,7 +104,9 @@ void BufferedNative::end(Request* request, FileQueue* file) {
   int64_t look_ns = kFirstLookNs;
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: it stays, by the hold
   while (request->is_published.load(std::memory_order_acquire) == 0) {              // E-published
-    if (file->try_claim(request, generation) && helping_.help(file, request, Helping::How::kBlock) == Helping::Helped::kDone) break;
+    if (file->try_claim(request, generation) &&
+        helping_.help(file, request, Helping::How::kBlock) == Helping::Helped::kDone)
+      break;
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + look_ns);
     if (look_ns < kLongestLookNs) look_ns *= 2;
   }

@@ -3,9 +3,9 @@
 // Thread: the submitting one. Blocks: as long as the transfer, and what must come before it, takes.
 #pragma once
 
-#include "engine/core.h"
-#include "engine/file_queue.h"
+#include "core/core.h"
 #include "engine/immediate.h"
+#include "files/file_queue.h"
 
 namespace aiox::engine {
 
@@ -21,8 +21,8 @@ class BufferedNative {
 
   // Other descriptors of the same file are looked up, once: writes through either are seen through the other.
   void meet_siblings(FileQueue* file, int fd);
-  // Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that is
-  // enough.
+  // Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that
+  // is enough.
   bool must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome);
   // Where nothing has to come first. False: the request must be queued.
   bool try_end(Request* request, FileQueue* file);

@@ -3,13 +3,13 @@
 // Owns nothing: a sweep lives on its caller's stack. Thread: the program's. Blocks: for a worker's answer.
 #include "engine/cancelling.h"
 
-#include "engine/completion.h"
-#include "engine/context.h"
-#include "engine/direct_lane.h"
-#include "engine/file_table.h"
-#include "engine/inside.h"
-#include "engine/service_pool.h"
+#include "core/completion.h"
+#include "core/inside.h"
+#include "files/file_table.h"
 #include "kernel/own_table.h"
+#include "lanes/direct_lane.h"
+#include "native/context.h"
+#include "workers/service_pool.h"
 
 namespace aiox::engine {
 

@@ -4,8 +4,8 @@
 // Thread: the program's, Inside. Blocks: for the answer of a worker that carries one out.
 #pragma once
 
-#include "engine/core.h"
-#include "engine/file_queue.h"
+#include "core/core.h"
+#include "files/file_queue.h"
 
 namespace aiox::engine {
 

@@ -2,18 +2,18 @@
 //
 // Owns the queues that a handler closed and could not wait for. Thread: the program's. Blocks: close waits for what was
 // submitted on a file. Never takes a lock in a handler that has interrupted the engine.
-#include "engine/closing.h"
+#include "files/closing.h"
 
-#include "engine/block_devices.h"
+#include "core/inside.h"
 #include "engine/cancelling.h"
-#include "engine/direct_lane.h"
 #include "engine/file_identity.h"
-#include "engine/file_table.h"
-#include "engine/inside.h"
 #include "engine/recording.h"
-#include "engine/service_pool.h"
+#include "files/file_table.h"
 #include "kernel/descriptor.h"
 #include "kernel/leaving.h"
+#include "lanes/block_devices.h"
+#include "lanes/direct_lane.h"
+#include "workers/service_pool.h"
 
 namespace aiox::engine {
 
@@ -26,8 +26,9 @@ constexpr int64_t kHandlerLookNs = 100'000;
 constexpr int64_t kNoProgressNs = 20'000'000;
 constexpr int64_t kCallBeginsNs = 100'000'000;
 
-// A queue while its descriptor is being closed: held, and detached. Handlers run in the sleeps of that; one may take the thread
-// away for good, before the descriptor is closed: then what has not begun is shut out from what the number will be.
+// A queue while its descriptor is being closed: held, and detached. Handlers run in the sleeps of that; one may take
+// the thread away for good, before the descriptor is closed: then what has not begun is shut out from what the number
+// will be.
 class BeingClosed {
  public:
   BeingClosed(Closing* closing, FileTable* files, FileQueue* file)
@@ -92,13 +93,14 @@ void Closing::wait_until_idle(FileQueue* file) {
     }
     Inside inside;
     bool is_direct = file->has_direct_in_flight();
-    if (file->wait_until_idle(!is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0)) return;
+    if (file->wait_until_idle(!is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0))
+      return;
   }
 }
 
-// Cancels everything on a stream, and sees to it that nothing is left that could still look its number up: what has begun
-// ends, or is in a plain call (a terminal's, a device's), which may never end and has its file by then. That it has it shows
-// where it sleeps in that call.
+// Cancels everything on a stream, and sees to it that nothing is left that could still look its number up: what has
+// begun ends, or is in a plain call (a terminal's, a device's), which may never end and has its file by then. That it
+// has it shows where it sleeps in that call.
 // False: some are.
 bool Closing::end_stream_requests(FileQueue* file) {
   CancelMatch everything;

@@ -1,5 +1,5 @@
-// completing.cc - what happens when a request has ended: its result is stored, its waiter woken, the program told, and its
-// place in its file given back.
+// completing.cc - what happens when a request has ended: its result is stored, its waiter woken, the program told, and
+// its place in its file given back.
 //
 // Owns nothing. Thread: the one that carried the request out, or reaped it. Blocks: no. Program code never runs here;
 // signals are sent, functions are left to the notifier.
@@ -9,19 +9,19 @@
 #include <csignal>
 
 #include "base/probes.h"
+#include "core/completion.h"
 #include "engine/cancelling.h"
-#include "engine/completion.h"
-#include "engine/context.h"
-#include "engine/direct_lane.h"
 #include "engine/lists.h"
-#include "engine/not_self_reaped.h"
-#include "engine/notifier.h"
-#include "engine/reaper.h"
 #include "engine/recording.h"
-#include "engine/service_pool.h"
 #include "kernel/descriptor.h"
 #include "kernel/file_io.h"
 #include "kernel/signal_send.h"
+#include "lanes/direct_lane.h"
+#include "native/context.h"
+#include "native/not_self_reaped.h"
+#include "waiting/reaper.h"
+#include "workers/notifier.h"
+#include "workers/service_pool.h"
 
 namespace aiox::engine {
 
@@ -59,8 +59,8 @@ void Completion::announce(Request* request, int64_t result, bool may_send_here, 
   ListGroup* group = request->group;
   (result == -ECANCELED ? core_.counters.cancelled : core_.counters.completed).add();
   request->is_published.store(1, std::memory_order_release);  // E-published
-  // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we store
-  // the status, then look for a waiter: one of the two sees the other.
+  // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we
+  // store the status, then look for a waiter: one of the two sees the other.
   if (request->context != nullptr) {
     if (request->is_quick) request->context->remove_quick();
     request->is_quick = false;
@@ -145,9 +145,10 @@ bool Completion::complete_or_reroute(Request* request, int64_t result, bool may_
   }
   if (result == -EAGAIN && io.done_bytes > 0) result = io.done_bytes;
   const bool is_by_worker = by != nullptr && by->is_own_thread();
-  if (is_by_worker && result == -EFBIG && io.opcode == Opcode::kWrite && kernel::file_size_limit_bytes() != UINT64_MAX) {
-    // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked; on a thread of the
-    // program it has come already.
+  if (is_by_worker && result == -EFBIG && io.opcode == Opcode::kWrite &&
+      kernel::file_size_limit_bytes() != UINT64_MAX) {
+    // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked; on a thread
+    // of the program it has come already.
     kernel::raise_in_process(SIGXFSZ);
   }
   // The same for a write to a stream that has lost its reader. No program of POSIX AIO expects it: glibc's never comes.

@@ -1,20 +1,20 @@
 // context_life.cc - contexts from io_setup to io_destroy, and the process's last writes.
 //
-// Owns nothing: Contexts does. Thread: the program's, inside the call. Blocks: destroy until nothing of the context is in
-// flight any more; finish_writes until the writes have ended, or for 30 s.
+// Owns nothing: Contexts does. Thread: the program's, inside the call. Blocks: destroy until nothing of the context is
+// in flight any more; finish_writes until the writes have ended, or for 30 s.
 #include "engine/context_life.h"
 
 #include <cerrno>
 
+#include "core/inside.h"
 #include "engine/cancelling.h"
-#include "engine/context.h"
-#include "engine/file_table.h"
-#include "engine/helping.h"
-#include "engine/inside.h"
-#include "engine/reaper.h"
-#include "engine/service_pool.h"
-#include "engine/waiter.h"
+#include "files/file_table.h"
 #include "kernel/signal_hold.h"
+#include "native/context.h"
+#include "waiting/helping.h"
+#include "waiting/reaper.h"
+#include "waiting/waiter.h"
+#include "workers/service_pool.h"
 
 namespace aiox::engine {
 
@@ -29,7 +29,8 @@ constexpr int64_t kExitLookNs = 200'000;
 // io_destroy: until its caller is the context's only user.
 class DrainWaiter final : public Waiter {
  public:
-  DrainWaiter(const WaitingParts& parts, Context* context, const uint64_t& mask) : Waiter(parts, false), context_(context) {
+  DrainWaiter(const WaitingParts& parts, Context* context, const uint64_t& mask)
+      : Waiter(parts, false), context_(context) {
     set_signal_mask(&mask);
   }
 
@@ -50,7 +51,8 @@ bool ContextLife::open() {
   MutexLock lock(open_mu_);
   if (is_open_.load(std::memory_order_acquire)) return true;
   // The largest last: where address space is short it takes what there is.
-  if (!core_.vector_stores.open() || !core_.context_requests.open(core_.config.events_max + Contexts::kExtraMax)) return false;
+  if (!core_.vector_stores.open() || !core_.context_requests.open(core_.config.events_max + Contexts::kExtraMax))
+    return false;
   is_open_.store(true, std::memory_order_release);  // release: with the first look above
   return true;
 }
@@ -60,7 +62,8 @@ int ContextLife::create(uint32_t events, uintptr_t* address) {
   if (!open()) return -ENOMEM;
   const uint32_t capacity = core_.context_requests.capacity();
   const uint32_t promised_max = capacity > Contexts::kExtraMax ? capacity - Contexts::kExtraMax : 0;
-  return contexts_.create(events, core_.config.events_max < promised_max ? core_.config.events_max : promised_max, address);
+  return contexts_.create(events, core_.config.events_max < promised_max ? core_.config.events_max : promised_max,
+                          address);
 }
 
 int ContextLife::destroy(Context* context) {

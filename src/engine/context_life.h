@@ -3,8 +3,8 @@
 // Thread: the program's, inside the call. Blocks: see each.
 #pragma once
 
-#include "engine/core.h"
-#include "engine/waiter.h"
+#include "core/core.h"
+#include "waiting/waiter.h"
 
 namespace aiox::engine {
 

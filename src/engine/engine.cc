@@ -9,7 +9,7 @@
 
 #include <new>
 
-#include "engine/inside.h"
+#include "core/inside.h"
 #include "kernel/deadly_calls.h"
 #include "kernel/memory.h"
 
@@ -42,8 +42,8 @@ Root* get_root() {
     return other;
   }
   if (!is_wiped) {
-    // A kernel before 4.14 (or gVisor): forks by libc are still seen. New in place: the page as the kernel would leave it.
-    // relaxed: the child has one thread
+    // A kernel before 4.14 (or gVisor): forks by libc are still seen. New in place: the page as the kernel would leave
+    // it. relaxed: the child has one thread
     pthread_atfork(nullptr, nullptr, [] { new (g_root.load(std::memory_order_relaxed)) Root(); });
   }
   return root;

@@ -8,28 +8,28 @@
 // Parts know only what they were given here, and nothing of the Engine.
 #pragma once
 
-#include "engine/block_devices.h"
+#include "core/completion.h"
+#include "core/core.h"
 #include "engine/buffered_native.h"
 #include "engine/cancelling.h"
-#include "engine/closing.h"
-#include "engine/completion.h"
-#include "engine/context.h"
 #include "engine/context_life.h"
-#include "engine/core.h"
-#include "engine/direct_lane.h"
-#include "engine/direct_trial.h"
 #include "engine/file_identity.h"
-#include "engine/file_table.h"
-#include "engine/helping.h"
 #include "engine/lane_status.h"
 #include "engine/lists.h"
-#include "engine/not_self_reaped.h"
-#include "engine/notifier.h"
-#include "engine/reaper.h"
-#include "engine/ring_keeper.h"
-#include "engine/service_pool.h"
 #include "engine/submitting.h"
-#include "engine/waiter.h"
+#include "files/closing.h"
+#include "files/file_table.h"
+#include "lanes/block_devices.h"
+#include "lanes/direct_lane.h"
+#include "lanes/direct_trial.h"
+#include "lanes/ring_keeper.h"
+#include "native/context.h"
+#include "native/not_self_reaped.h"
+#include "waiting/helping.h"
+#include "waiting/reaper.h"
+#include "waiting/waiter.h"
+#include "workers/notifier.h"
+#include "workers/service_pool.h"
 
 namespace aiox::engine {
 
@@ -98,8 +98,8 @@ class Engine {
   const WaitingParts waiting_{core_, direct_, closing_};
   ContextLife context_life_{core_, contexts_, files_, pool_, direct_, reaper_, cancelling_, helping_, waiting_};
   BufferedNative buffered_native_{core_, completion_, pool_, files_, helping_};
-  Submitting submitting_{{core_, completion_, pool_, files_, identity_, closing_, direct_, direct_trial_, block_devices_,
-                          reaper_, notifier_, contexts_, buffered_native_, not_self_reaped_}};
+  Submitting submitting_{{core_, completion_, pool_, files_, identity_, closing_, direct_, direct_trial_,
+                          block_devices_, reaper_, notifier_, contexts_, buffered_native_, not_self_reaped_}};
   NodeArena node_arena_;
   kernel::Mutex node_mu_;
 };

@@ -1,19 +1,19 @@
 // file_identity.cc - a number is asked again before it is used: which file it stands for now.
 //
-// Owns nothing. Thread: the program's, in a submitting or closing call. Blocks: only where a file was replaced unseen, for
-// the workers that carry out its requests.
+// Owns nothing. Thread: the program's, in a submitting or closing call. Blocks: only where a file was replaced unseen,
+// for the workers that carry out its requests.
 #include "engine/file_identity.h"
 
-#include "engine/block_devices.h"
 #include "engine/cancelling.h"
-#include "engine/file_table.h"
 #include "engine/recording.h"
+#include "files/file_table.h"
 #include "kernel/descriptor.h"
+#include "lanes/block_devices.h"
 
 namespace aiox::engine {
 
-// The file's number was closed without this library's seeing it, and stands for another file by now. What has not begun is
-// shut out from that one; what has begun has its own file. The caller holds the queue.
+// The file's number was closed without this library's seeing it, and stands for another file by now. What has not begun
+// is shut out from that one; what has begun has its own file. The caller holds the queue.
 void FileIdentity::forget(FileQueue* file, bool may_start_threads) {
   if (!files_.remove(file)) return;  // another thread has seen it, too
   file->gate.shut();
@@ -25,8 +25,8 @@ void FileIdentity::forget(FileQueue* file, bool may_start_threads) {
   leave_figures(core_, file);
 }
 
-// Forgets the queue that was found for `fd`, if that stands for another file, or is opened in another way (by_flags_too). Asked
-// under a hold: a queue that was closed meanwhile may be another number's.
+// Forgets the queue that was found for `fd`, if that stands for another file, or is opened in another way
+// (by_flags_too). Asked under a hold: a queue that was closed meanwhile may be another number's.
 void FileIdentity::forget_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool may_start_threads) {
   if (!file->try_hold(fd)) return;
   bool is_replaced = file->gate.is_shut() || !FileTable::is_of_its_number(file);

@@ -5,8 +5,8 @@
 // Thread: the program's. Blocks: as Cancelling::cancel_all, where a file was replaced.
 #pragma once
 
-#include "engine/core.h"
-#include "engine/file_table.h"
+#include "core/core.h"
+#include "files/file_table.h"
 
 namespace aiox::engine {
 

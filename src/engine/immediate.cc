@@ -7,9 +7,9 @@
 
 #include "backend/inline_io.h"
 #include "backend/stream.h"
-#include "engine/context.h"
 #include "kernel/descriptor.h"
 #include "kernel/stream_options.h"
+#include "native/context.h"
 
 namespace aiox::engine {
 
@@ -72,8 +72,8 @@ bool is_carried_out_here(const Config& config, FileQueue* file, const Submission
   return true;
 }
 
-// A read of a signalfd takes the signals that are pending for its own thread as well, which in the kernel's io_submit is
-// the program's.
+// A read of a signalfd takes the signals that are pending for its own thread as well, which in the kernel's io_submit
+// is the program's.
 bool takes_own_signals(FileQueue* file, const Submission& submission, int64_t* result) {
   if (file->kind() != kernel::FileKind::kOther || submission.opcode != Opcode::kRead) [[likely]] return false;
   if (submission.length_bytes == 0 || file->has_outstanding() || !backend::needs_own_poll(submission.fd)) return false;

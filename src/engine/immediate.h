@@ -5,10 +5,10 @@
 // (Submitting::try_inline).
 #pragma once
 
-#include "engine/config.h"
-#include "engine/file_queue.h"
-#include "engine/submission.h"
-#include "engine/vector_store.h"
+#include "core/config.h"
+#include "core/submission.h"
+#include "core/vector_store.h"
+#include "files/file_queue.h"
 #include "kernel/file_io.h"
 #include "kernel/memory.h"
 #include "kernel/program_memory.h"

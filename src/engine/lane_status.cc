@@ -6,12 +6,12 @@
 #include <cstdio>
 
 #include "aiox/aiox.h"
-#include "engine/core.h"
-#include "engine/direct_trial.h"
-#include "engine/lane_reasons.h"
-#include "engine/ring_trial.h"
+#include "core/core.h"
 #include "kernel/file_io.h"
 #include "kernel/raw_syscall.h"
+#include "lanes/direct_trial.h"
+#include "lanes/lane_reasons.h"
+#include "workers/ring_trial.h"
 
 namespace aiox::engine {
 
@@ -84,9 +84,9 @@ void say_lanes(Core& core, DirectTrial& direct, RingTrial& ring) {
   const LaneStatus ring_lane = ring_status(core.config, ring);
   auto word = [](const LaneStatus& lane) { return lane.is_enabled ? "yes" : lane.is_available ? "off" : "no"; };
   const bool has_no_stats = core.config.is_stats_on && !core.recorder.is_on();
-  say("%s in process %ld: lanes inline=%s direct=%s io_uring=%s threads=yes; backend %s%s%s%s%s%s%s", AIOX_VERSION_STRING,
-      kernel::raw_syscall(SYS_getpid), word(inline_lane), word(direct_lane), word(ring_lane), name_of(core.config.backend),
-      direct_lane.reason[0] != '\0' ? "; direct: " : "", direct_lane.reason,
+  say("%s in process %ld: lanes inline=%s direct=%s io_uring=%s threads=yes; backend %s%s%s%s%s%s%s",
+      AIOX_VERSION_STRING, kernel::raw_syscall(SYS_getpid), word(inline_lane), word(direct_lane), word(ring_lane),
+      name_of(core.config.backend), direct_lane.reason[0] != '\0' ? "; direct: " : "", direct_lane.reason,
       ring_lane.reason[0] != '\0' ? "; io_uring: " : "", ring_lane.reason, has_no_stats ? "; no statistics: " : "",
       has_no_stats ? core.recorder.reason() : "");
 }

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "engine/lane_reasons.h"
+#include "lanes/lane_reasons.h"
 
 namespace aiox::engine {
 

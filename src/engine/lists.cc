@@ -4,7 +4,7 @@
 #include "engine/lists.h"
 
 #include "base/owner_of.h"
-#include "engine/notifier.h"
+#include "workers/notifier.h"
 
 namespace aiox::engine {
 

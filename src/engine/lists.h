@@ -3,8 +3,8 @@
 // Thread: any. Blocks: no.
 #pragma once
 
-#include "engine/core.h"
-#include "engine/list_group.h"
+#include "core/core.h"
+#include "core/list_group.h"
 
 namespace aiox::engine {
 

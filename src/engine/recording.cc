@@ -4,8 +4,8 @@
 // nothing.
 #include "engine/recording.h"
 
-#include "engine/file_queue.h"
-#include "engine/submission.h"
+#include "core/submission.h"
+#include "files/file_queue.h"
 
 namespace aiox::engine {
 

@@ -1,9 +1,10 @@
-// recording.h - what the engine tells the recorder (stats/recorder.h). Call these only where that is on, but leave_figures.
+// recording.h - what the engine tells the recorder (stats/recorder.h). Call these only where that is on, but
+// leave_figures.
 //
 // Thread: the one that submits or ends the request. Blocks: no, but for a file's name when it is first seen.
 #pragma once
 
-#include "engine/core.h"
+#include "core/core.h"
 
 namespace aiox::engine {
 

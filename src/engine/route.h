@@ -9,8 +9,8 @@
 #include <cstdint>
 
 #include "backend/io.h"
-#include "engine/config.h"
-#include "engine/request.h"
+#include "core/config.h"
+#include "core/request.h"
 #include "kernel/descriptor.h"
 
 namespace aiox::engine {
@@ -50,8 +50,8 @@ inline bool is_ring_work(const RouteQuestion& question) {
   return !is_buffered_write && !backend::is_sync(question.opcode) && !question.was_not_tried;
 }
 
-// Files that do not know RWF_NOWAIT, and devices, of which a ring makes one call where read(2) makes as many as it takes
-// (/dev/zero), are left to blocking calls.
+// Files that do not know RWF_NOWAIT, and devices, of which a ring makes one call where read(2) makes as many as it
+// takes (/dev/zero), are left to blocking calls.
 inline bool is_ring_kind(const RouteQuestion& question) {
   // Of nothing the plain call asks the file, which answers at once; a ring waits for it to be ready, or does not ask.
   if (backend::is_transfer(question.opcode) && question.bytes == 0) return false;
@@ -59,7 +59,8 @@ inline bool is_ring_kind(const RouteQuestion& question) {
     const bool is_told = question.backend == BackendChoice::kIoUring && question.kind == kernel::FileKind::kBlockDevice;
     return question.knows_nowait || is_told;
   }
-  return question.kind != kernel::FileKind::kOther && (question.rw_flags == 0 || !backend::is_transfer(question.opcode));
+  return question.kind != kernel::FileKind::kOther &&
+         (question.rw_flags == 0 || !backend::is_transfer(question.opcode));
 }
 
 // Whether the answer depends on the descriptor's status flags, which cost a system call.

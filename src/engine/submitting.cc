@@ -13,32 +13,32 @@
 #include "backend/stream.h"
 #include "base/owner_of.h"
 #include "base/probes.h"
-#include "engine/block_devices.h"
+#include "core/completion.h"
+#include "core/inside.h"
 #include "engine/buffered_native.h"
-#include "engine/closing.h"
-#include "engine/completion.h"
-#include "engine/context.h"
-#include "engine/direct_lane.h"
-#include "engine/direct_trial.h"
 #include "engine/file_identity.h"
 #include "engine/immediate.h"
-#include "engine/inside.h"
 #include "engine/lists.h"
-#include "engine/not_self_reaped.h"
-#include "engine/notifier.h"
-#include "engine/past_cache.h"
-#include "engine/reaper.h"
 #include "engine/recording.h"
 #include "engine/route.h"
-#include "engine/service_pool.h"
-#include "kernel/own_table.h"
+#include "files/closing.h"
+#include "files/past_cache.h"
 #include "kernel/descriptor.h"
 #include "kernel/eventfd.h"
 #include "kernel/file_io.h"
 #include "kernel/memory.h"
+#include "kernel/own_table.h"
 #include "kernel/program_memory.h"
 #include "kernel/served_faults.h"
 #include "kernel/stream_options.h"
+#include "lanes/block_devices.h"
+#include "lanes/direct_lane.h"
+#include "lanes/direct_trial.h"
+#include "native/context.h"
+#include "native/not_self_reaped.h"
+#include "waiting/reaper.h"
+#include "workers/notifier.h"
+#include "workers/service_pool.h"
 
 namespace aiox::engine {
 
@@ -68,7 +68,8 @@ void fill_io(const Submission& submission, backend::Io* io) {
   io->begun_anew = 0;
   io->fd = submission.fd;
   // As pread and pwrite clamp; a ring's entries have no room for more either.
-  io->left_bytes = submission.length_bytes < kernel::kTransferBytesMax ? submission.length_bytes : kernel::kTransferBytesMax;
+  io->left_bytes =
+      submission.length_bytes < kernel::kTransferBytesMax ? submission.length_bytes : kernel::kTransferBytesMax;
   io->single = submission.buffer;
   if (submission.vectors == nullptr) io->single.iov_len = io->left_bytes;
   io->vectors = submission.vectors != nullptr ? submission.vectors->vectors : &io->single;
@@ -97,7 +98,8 @@ void release_request(Notification* notification) {
 
 // The thread's numbers are its own: nothing of it is kept for later, or known to others. What would wait is refused.
 int Submitting::submit_from_own_table(const Submission& submission) {
-  const bool is_callback = submission.notification != nullptr && submission.notification->kind == NotificationKind::kCallback;
+  const bool is_callback =
+      submission.notification != nullptr && submission.notification->kind == NotificationKind::kCallback;
   if (is_callback) return -EAGAIN;  // it would run in this table, or be late for ever
   const bool is_transfer = backend::is_transfer(submission.opcode);
   int64_t result = 0;
@@ -161,7 +163,8 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
       if (!request->is_reaper_only.load(std::memory_order_relaxed)) not_self_reaped_.remove(request);  // relaxed: ours
       // Where several threads submit, one of them waits for the others: the reaper looks whether it does.
       if (direct_.is_shared()) reaper_.ensure();
-      // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start it.
+      // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start
+      // it.
       if (not_self_reaped_.is_any()) reaper_.ensure();
       // It looks from time to time after requests that no thread waits for (call_waiters).
       if (context != nullptr && !request->is_due) reaper_.ensure();
@@ -192,8 +195,8 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
 }
 
 // Puts the request into its file's queue, and counts it where it is in flight from then on.
-AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome,
-                                                     ServiceMask* wake) {
+AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQueue* file,
+                                                         InlineOutcome inline_outcome, ServiceMask* wake) {
   const FileQueue::Start start = choose_start(request, file, inline_outcome);
   bool may_be_direct = start == FileQueue::Start::kDirect;
   // Counted before any thread can end it, and counted out again where it turns out to be the waiter's own to reap.
@@ -288,8 +291,8 @@ int Submitting::submit_to_queue(FileQueue* file, const Submission& submission, I
     file = identity_.now(file, submission.fd, &status, &error);
     if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
   }
-  // What knows no waiting is ready for some things, and never for others. Some files of /proc and /sys know it: only the
-  // kernel can tell, and only it waits for them, since a file's queue is not to be held up for ever.
+  // What knows no waiting is ready for some things, and never for others. Some files of /proc and /sys know it: only
+  // the kernel can tell, and only it waits for them, since a file's queue is not to be held up for ever.
   if (submission.opcode == Opcode::kPoll && kernel::is_seekable(file->kind())) return -EINVAL;
   // The kernel's AIO says so of a socket; read and write, by which aiox does it, take no offset.
   if (submission.context != nullptr && submission.offset != 0 && backend::is_transfer(submission.opcode) &&
@@ -370,8 +373,8 @@ FileQueue::Start Submitting::choose_start(const Request* request, FileQueue* fil
   return start != Start::kWorker && reaper_.ensure() ? start : Start::kWorker;
 }
 
-// Whether a context's request may be left to its waiters: one comes by, when all that it waits for has been submitted, and
-// looks at one file.
+// Whether a context's request may be left to its waiters: one comes by, when all that it waits for has been submitted,
+// and looks at one file.
 bool Submitting::may_be_withheld(const Request* request, FileQueue* file) {
   const Context* context = request->context;
   if (context->habit() != Context::Habit::kCalls || request->event_target.file != nullptr) return false;
@@ -381,10 +384,12 @@ bool Submitting::may_be_withheld(const Request* request, FileQueue* file) {
 }
 
 bool Submitting::may_go_direct(const Request* request, FileQueue* file) {
-  if (!file->can_go_direct() || !core_.config.is_direct_enabled || !backend::is_transfer(request->io.opcode)) return false;
+  if (!file->can_go_direct() || !core_.config.is_direct_enabled || !backend::is_transfer(request->io.opcode))
+    return false;
   if (request->serial != SerialId::kNone) return false;
   // The kernel takes hold of the buffer's pages in io_submit; native AIO's callers know that.
-  if (request->context == nullptr && kernel::are_faults_served() && backend::may_fault(request->io)) [[unlikely]] return false;
+  if (request->context == nullptr && kernel::are_faults_served() && backend::may_fault(request->io)) [[unlikely]]
+    return false;
   bool is_read = request->io.opcode == Opcode::kRead;
   if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !direct_trial_.is_usable()) return false;
   if (file->bypasses_cache()) {
@@ -403,8 +408,10 @@ InlineOutcome Submitting::try_inline(FileQueue* file, const Submission& submissi
   // Nor nothing: pwritev2 of nothing never reaches the file, which may have something to say of it.
   if (submission.length_bytes - 1 >= backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
   const bool is_read = submission.opcode == Opcode::kRead;
-  if (is_read ? !file->may_read_inline() : !file->knows_nowait() || file->opened_direct()) return InlineOutcome::kNotForIt;
-  if (goes_past_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes, submission.offset)) {
+  if (is_read ? !file->may_read_inline() : !file->knows_nowait() || file->opened_direct())
+    return InlineOutcome::kNotForIt;
+  if (goes_past_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes,
+                      submission.offset)) {
     return InlineOutcome::kNotForIt;
   }
   // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
@@ -443,8 +450,8 @@ InlineOutcome Submitting::try_inline(FileQueue* file, const Submission& submissi
   }
 }
 
-// A context's poll that the kernel's AIO waits for: it holds the file, needs no thread, and its end is an event of the direct
-// lane's ring. False: not this way.
+// A context's poll that the kernel's AIO waits for: it holds the file, needs no thread, and its end is an event of the
+// direct lane's ring. False: not this way.
 bool Submitting::start_poll(const Submission& submission) {
   Context* context = submission.context;
   if (!core_.config.is_direct_enabled || !direct_trial_.is_usable() || !direct_.may_poll()) return false;
@@ -482,7 +489,8 @@ Request* Submitting::make_request(const Submission& submission) {
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
   uint32_t generation = (request->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;  // relaxed: ours
-  // A fresh one may have had a life before its memory was given back: begun anew, it would meet that one's tokens again.
+  // A fresh one may have had a life before its memory was given back: begun anew, it would meet that one's tokens
+  // again.
   if (generation == 1) generation = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 16) & kGenerationMask;
   if (generation == 0) generation = 1;                                            // so that no token is 0
   request->generation.store(generation, std::memory_order_release);               // E-token

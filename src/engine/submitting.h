@@ -4,10 +4,10 @@
 // (docs/architecture/threads.md).
 #pragma once
 
-#include "engine/core.h"
-#include "engine/file_queue.h"
+#include "core/core.h"
+#include "core/submission.h"
 #include "engine/immediate.h"
-#include "engine/submission.h"
+#include "files/file_queue.h"
 
 namespace aiox::engine {
 

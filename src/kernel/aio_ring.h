@@ -13,7 +13,7 @@
 // A context counts in fs.aio-max-nr with the number that was asked for, and has room for more: the kernel takes at
 // least four per processor, doubles that and rounds up to pages (ioctx_alloc, aio_setup_ring): a hundred in the least.
 //
-// Thread: submit, wait: any. peek and set_head: one at a time, see engine/direct_lane.h. Signal-safe: all but open.
+// Thread: submit, wait: any. peek and set_head: one at a time, see lanes/direct_lane.h. Signal-safe: all but open.
 // During close by another thread, wait and submit answer that there is no such context; all else needs the mapping.
 #pragma once
 

@@ -10,11 +10,11 @@
 #include <cerrno>
 
 #include "base/assert.h"
+#include "core/inside.h"
 #include "engine/engine.h"
-#include "engine/inside.h"
-#include "engine/waiter.h"
 #include "kernel/futex.h"
 #include "kernel/signal_hold.h"
+#include "waiting/waiter.h"
 
 namespace aiox::shim {
 

@@ -14,9 +14,9 @@
 
 #include "base/assert.h"
 #include "engine/engine.h"
-#include "kernel/own_table.h"
 #include "kernel/file_io.h"
 #include "kernel/io_priority.h"
+#include "kernel/own_table.h"
 #include "kernel/privileges.h"
 #include "kernel/program_memory.h"
 #include "kernel/stream_options.h"

@@ -10,10 +10,10 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "core/inside.h"
 #include "engine/engine.h"
-#include "engine/inside.h"
-#include "kernel/own_table.h"
 #include "kernel/leaving.h"
+#include "kernel/own_table.h"
 #include "kernel/program_memory.h"
 #include "kernel/raw_syscall.h"
 #include "kernel/signal_hold.h"

@@ -4,7 +4,7 @@
 // Every function answers as the system call does: a count or 0, or -errno; errno is left alone. The names of libaio and
 // the numbers of syscall(2) are one line each into here, so a context made by one way is a context to every other.
 //
-// A context is the address of a completion ring of the kernel's layout (engine/completion_ring.h), which programs may
+// A context is the address of a completion ring of the kernel's layout (native/completion_ring.h), which programs may
 // read by themselves.
 //
 // Thread: any. Signal-safe: where a handler has interrupted aiox itself on its thread, submit answers -EAGAIN and a

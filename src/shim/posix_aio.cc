@@ -16,9 +16,9 @@
 
 #include "base/assert.h"
 #include "engine/engine.h"
-#include "engine/waiter.h"
 #include "kernel/descriptor.h"
 #include "kernel/signal_hold.h"
+#include "waiting/waiter.h"
 
 namespace aiox::shim {
 
@@ -93,8 +93,9 @@ bool publish(engine::Request* request, int64_t result) {
   AIOX_ASSERT(result >= kErrorMin);  // below that it would read as in progress
   int64_t expected = in_progress(request->token);
   auto* control_block = static_cast<aiocb*>(request->control_block);
-  // E-status: the last access to the block. seq_cst, for E-wait (see Completion::publish). Only from this very request's
-  // state: a signal handler may have published for the thread it interrupted, and the block be in other use by now.
+  // E-status: the last access to the block. seq_cst, for E-wait (see Completion::publish). Only from this very
+  // request's state: a signal handler may have published for the thread it interrupted, and the block be in other use
+  // by now.
   return state_word(control_block).compare_exchange_strong(expected, result, std::memory_order_seq_cst);
 }
 

@@ -2,7 +2,7 @@
 // away for good (siglongjmp, fork, exit), and must not do so from the middle of the engine.
 //
 // So the kernel is given `deliver` in place of a handler. It goes on to the program's, or, where it finds the thread
-// inside (engine/inside.h), has the signal sent once more when it goes out. Asking tells the program's own values. A
+// inside (core/inside.h), has the signal sent once more when it goes out. Asking tells the program's own values. A
 // handler that is set in another way (a system call of the program's own, a library that binds to libc's definitions)
 // is as it was, and so is one that was there before this library.
 //
@@ -22,7 +22,7 @@
 #include <cstdint>
 #include <ctime>
 
-#include "engine/inside.h"
+#include "core/inside.h"
 #include "kernel/raw_syscall.h"
 #include "shim/next_definition.h"
 
@@ -194,7 +194,7 @@ AIOX_EXPORT Handler sigset(int signo, Handler handler) noexcept {
   return sigismember(&masked, signo) == 1 ? hold : previous.sa_handler;
 }
 
-// Aiox's own waits switch it on as well, for their sleeps (engine/waiter.cc): what a handler does there is inside
+// Aiox's own waits switch it on as well, for their sleeps (waiting/waiter.cc): what a handler does there is inside
 // again.
 AIOX_EXPORT int pthread_setcanceltype(int type, int* previous) {
   auto* function = g_setcanceltype.get();

@@ -1,6 +1,6 @@
 // admitted_ranges_test.cc - what must wait for what, against a plain look at all of them.
 
-#include "engine/admitted_ranges.h"
+#include "files/admitted_ranges.h"
 
 #include <algorithm>
 #include <deque>

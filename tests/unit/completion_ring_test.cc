@@ -1,7 +1,7 @@
 // completion_ring_test.cc - the ring of a context, against a plain queue, against programs that read it themselves, and
 // against those that write rubbish to it.
 
-#include "engine/completion_ring.h"
+#include "native/completion_ring.h"
 
 #include <sys/mman.h>
 

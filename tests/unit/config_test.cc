@@ -1,6 +1,6 @@
 // config_test.cc - the AIOX_ variables: good values are taken, bad ones replaced by the default.
 
-#include "engine/config.h"
+#include "core/config.h"
 
 #include <cstdlib>
 

@@ -1,6 +1,6 @@
 // contexts_test.cc - the table of contexts: who is found, who is not, and who may still be at it when one is destroyed.
 
-#include "engine/context.h"
+#include "native/context.h"
 
 #include <sys/mman.h>
 

@@ -2,7 +2,7 @@
 //
 // Requests are made, queued, taken and finished by hand, so every order can be forced and nothing depends on timing.
 
-#include "engine/file_queue.h"
+#include "files/file_queue.h"
 
 #include <fcntl.h>
 

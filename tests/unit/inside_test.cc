@@ -1,7 +1,7 @@
 // inside_test.cc - signals that are put off while a thread is in the middle of a call: they come when it is over, once,
 // and none stays blocked, also where a handler that cannot be put off has made a call in between.
 
-#include "engine/inside.h"
+#include "core/inside.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 // lane_memory_test.cc - when a lane is tried, and for how long it is left alone after refusals.
 
-#include "engine/lane_memory.h"
+#include "core/lane_memory.h"
 
 #include "catch.h"
 

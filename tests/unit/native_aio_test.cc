@@ -25,8 +25,8 @@
 #include <vector>
 
 #include "catch.h"
+#include "core/inside.h"
 #include "engine/engine.h"
-#include "engine/inside.h"
 
 using namespace aiox::shim;
 using aiox::engine::Engine;

@@ -1,6 +1,6 @@
 // pool_test.cc - the pool of objects: bounded, each object in one hand only, under contention too.
 
-#include "engine/pool.h"
+#include "core/pool.h"
 
 #include <atomic>
 #include <set>

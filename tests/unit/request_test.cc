@@ -1,7 +1,7 @@
 // request_test.cc - the state diagram of a request: exactly the steps that request.h draws; and what a control block
 // remembers of a request, its token, names that one only.
 
-#include "engine/request.h"
+#include "core/request.h"
 
 #include <unistd.h>
 

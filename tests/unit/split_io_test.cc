@@ -1,6 +1,6 @@
 // split_io_test.cc - a request cut into parts: what the joined parts answer, and who was the last.
 
-#include "engine/direct_lane.h"
+#include "lanes/direct_lane.h"
 
 #include <algorithm>
 #include <atomic>

@@ -10,7 +10,7 @@
 
 #include "backend/io.h"
 #include "catch.h"
-#include "engine/vector_store.h"
+#include "core/vector_store.h"
 
 using aiox::backend::Io;
 using aiox::engine::VectorStore;

@@ -1,6 +1,6 @@
 // wait_slots_test.cc - finding the thread that waits, and only that one.
 
-#include "engine/wait_slots.h"
+#include "core/wait_slots.h"
 
 #include <unistd.h>
 

@@ -24,7 +24,7 @@ struct NumberSetting {
   const char* help;
 };
 
-// The bounds are those of src/engine/config.cc, which takes the default for what lies outside; here that is an error.
+// The bounds are those of src/core/config.cc, which takes the default for what lies outside; here that is an error.
 constexpr NumberSetting kNumbers[] = {
     {"--workers-max", "AIOX_WORKERS_MAX", 1, 1024, "Service threads at the same time"},
     {"--notifiers-max", "AIOX_NOTIFIERS_MAX", 1, 4096, "Threads that run SIGEV_THREAD functions at the same time"},

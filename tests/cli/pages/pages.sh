@@ -72,8 +72,8 @@ done
 
 # Each variable that is read, with range and default as config.h has them.
 library=$(render "$man/aiox.7")
-variables=$(grep -ohE '"AIOX_[A-Z_]+"' "$source"/src/engine/config.cc | tr -d '"' | sort -u)
-[ -n "$variables" ] || complain "no variable is found in src/engine/config.cc"
+variables=$(grep -ohE '"AIOX_[A-Z_]+"' "$source"/src/core/config.cc | tr -d '"' | sort -u)
+[ -n "$variables" ] || complain "no variable is found in src/core/config.cc"
 for variable in $variables; do
   grep -q "^ *$variable=" <<<"$library" || complain "aiox.7 does not have $variable"
 done
@@ -90,5 +90,5 @@ while read -r default range; do
   -*) continue ;;
   esac
   grep -qF -- "$range ($default)" <<<"$library" || complain "aiox.7 does not have \"$range ($default)\""
-done < <(sed -nE 's/^.* = ([^;]+); *\/\/ (AIOX_[A-Z_]+=[^ ,]+).*/\1 \2/p' "$source/src/engine/config.h")
+done < <(sed -nE 's/^.* = ([^;]+); *\/\/ (AIOX_[A-Z_]+=[^ ,]+).*/\1 \2/p' "$source/src/core/config.h")
 [ "$failures" -eq 0 ]

@@ -1,0 +1,583 @@
+// direct_lane.cc - hands O_DIRECT requests to the kernel's AIO, takes their events, and ends them or sends them on.
+//
+// Owns the lane's rings, and the requests whose end is deferred. Thread: any; a request is handed over by the
+// submitting thread, and its event taken by the first that looks. Blocks: the sleeps alone.
+// Never takes a lock in a signal handler that has interrupted the engine, and never waits for the leader.
+#include "lanes/direct_lane.h"
+
+#include <poll.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "core/completion.h"
+#include "core/inside.h"
+#include "files/file_queue.h"
+#include "kernel/file_io.h"
+#include "kernel/signal_hold.h"
+#include "lanes/direct_trial.h"
+#include "lanes/ring_keeper.h"
+#include "native/context.h"
+
+namespace aiox::engine {
+
+using backend::Opcode;
+
+namespace {
+
+// iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or a nudge.
+constexpr uint64_t kPartBit = 1;
+constexpr uint64_t kNudgeBit = 2;  // no request's: it wakes the thread that sleeps in the ring; a descriptor above it
+constexpr unsigned kNudgeShift = 2;
+
+// Answers that mean "not this way": would block, or the file does not know RWF_NOWAIT.
+bool is_refusal(int64_t result) { return result == -EAGAIN || result == -EOPNOTSUPP || result == -EINTR; }
+
+// What io_submit itself says of a request is an answer to it, unless it is about the way.
+bool is_refused_by_submit(long error) {
+  return is_refusal(error) || error == -EINVAL || error == -ENOMEM || error == -EPERM || error == -EACCES ||
+         error == -ENOSYS;
+}
+
+constexpr int64_t kLookNs = 500'000;
+constexpr int64_t kRoomLookNs = 100'000;
+constexpr unsigned kRoomLooksMax = 1000;
+
+void fill(iocb* block, const backend::Io& io, int fd, int rw_flags, uint64_t data, uint64_t skip_bytes,
+          uint64_t length_bytes) {
+  memset(block, 0, sizeof *block);
+  const bool is_read = io.opcode == Opcode::kRead;
+  block->aio_data = data;
+  block->aio_rw_flags = rw_flags | io.rw_flags;
+  block->aio_fildes = static_cast<uint32_t>(fd);
+  block->aio_offset = io.offset + static_cast<int64_t>(skip_bytes);
+  if (io.vector_count == 1) {
+    block->aio_lio_opcode = is_read ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
+    block->aio_buf = reinterpret_cast<uintptr_t>(io.vectors->iov_base) + skip_bytes;
+    block->aio_nbytes = length_bytes;
+  } else {
+    block->aio_lio_opcode = is_read ? IOCB_CMD_PREADV : IOCB_CMD_PWRITEV;
+    block->aio_buf = reinterpret_cast<uintptr_t>(io.vectors);
+    block->aio_nbytes = io.vector_count;
+  }
+  if (io.priority == kernel::kNoIoPriority) return;
+  block->aio_flags |= IOCB_FLAG_IOPRIO;
+  block->aio_reqprio = static_cast<int16_t>(io.priority);
+}
+
+}  // namespace
+
+int64_t SplitIo::joined_bytes(int64_t* error) const {
+  int64_t total = 0;
+  *error = 0;
+  for (unsigned i = 0; i < count; i++) {
+    int64_t result = parts[i].result;
+    if (result < 0) *error = result;
+    if (result <= 0) break;
+    total += result;
+    if (result < parts[i].length) break;
+  }
+  return total;
+}
+
+DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int64_t error) {
+  // It wants to be told of a refusal, and of a part.
+  if ((request->io.rw_flags & kernel::kRwfNowait) != 0) return {true, bytes > 0 || error == 0 ? bytes : error, 0};
+  // Where the program asked for no O_DIRECT, nothing that O_DIRECT is particular about is an answer to it.
+  if (request->io.opcode == Opcode::kPoll) return {true, error != 0 ? error : bytes, 0};
+  bool is_too_particular =
+      error == -EINVAL && request->file.load(std::memory_order_relaxed)->bypasses_cache();  // relaxed: ours
+  if (is_refusal(error) || is_too_particular) return {false, error, bytes};
+  if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
+  // RWF_NOWAIT may stop in the middle (btrfs does), and nothing but the blocking call tells that from the end of the
+  // file.
+  bool is_cut = bytes > 0 && bytes < static_cast<int64_t>(request->io.left_bytes);
+  // A write that stops at RLIMIT_FSIZE is answered by what fitted: to go on would raise SIGXFSZ.
+  if (is_cut && request->io.opcode == Opcode::kWrite &&
+      static_cast<uint64_t>(request->io.offset + bytes) >= kernel::file_size_limit_bytes()) {
+    is_cut = false;
+  }
+  return {!is_cut, is_cut ? 0 : bytes, bytes};
+}
+
+bool DirectLane::open(Core* core, Completion* completion, DirectTrial* trial, RingKeeper* keeper) {
+  core_ = core;
+  completion_ = completion;
+  trial_ = trial;
+  keeper_ = keeper;
+  return splits_.open(1024);
+}
+
+// ---- Submitting ----
+
+// Submitting never waits for the device: only the thread that is there for it does.
+int DirectLane::rw_flags(From from) { return from == From::kProgram ? kernel::kRwfNowait : 0; }
+
+void DirectLane::start(Request* const* requests, unsigned count) {
+  const Context* context = requests[0]->context;
+  // Who will come and wait reaps then, and several at once.
+  const bool is_reaped_later = context != nullptr && context->habit() == Context::Habit::kCalls;
+  count_in(requests, count);
+  hand_over(requests, nullptr, count, From::kProgram);
+  if (!is_reaped_later) poll(ReapBy::kSubmitter);
+}
+
+void DirectLane::start_for(Request* const* requests, const int* descriptors, unsigned count) {
+  hand_over(requests, descriptors, count, From::kBlockThread);
+}
+
+void DirectLane::hand_over(Request* const* requests, const int* descriptors, unsigned count, From from) {
+  iocb blocks[kBatchMax];
+  iocb* list[kBatchMax];
+  unsigned listed = 0;
+  unsigned counted_in = 0;
+  for (unsigned i = 0; i < count; i++) {
+    Request* request = requests[i];
+    const backend::Io& io = request->io;
+    const int fd = descriptors != nullptr ? descriptors[i] : io.fd;
+    if (fd < 0 || request->lane_ring >= LaneRings::kCount) {
+      refuse_request(request, 0, fd < 0 ? -EOPNOTSUPP : -EAGAIN, from);
+      continue;
+    }
+    const FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
+    uint32_t chunk_bytes = file->direct_chunk_bytes();
+    // A misaligned request stays whole: its parts in a hole would be read where the kernel refuses the whole.
+    bool is_aligned = file->is_direct_aligned(io.vectors->iov_base, io.left_bytes, io.offset);
+    if (io.left_bytes > chunk_bytes && is_aligned && io.vector_count == 1) {
+      start_split(request, chunk_bytes, fd, from);
+      continue;
+    }
+    fill(&blocks[listed], io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(request), 0, io.left_bytes);
+    list[listed] = &blocks[listed];
+    listed++;
+    counted_in = request->lane_ring;
+    request->is_handed_over.store(
+        1, std::memory_order_release);  // E-event: it may end, and be another, from the submit on
+  }
+  if (listed > 0) submit(list, listed, counted_in, from);
+}
+
+void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, From from) {
+  iocb blocks[SplitIo::kPartsMax];
+  iocb* list[SplitIo::kPartsMax];
+  const uint64_t length = request->io.left_bytes;
+  const uint64_t count = (length + chunk_bytes - 1) / chunk_bytes;
+  SplitIo* split = count <= SplitIo::kPartsMax ? splits_.allocate() : nullptr;
+  if (split == nullptr) {
+    refuse_request(request, 0, -EAGAIN, from);
+    return;
+  }
+  const unsigned counted_in = request->lane_ring;
+  split->request = request;
+  split->count = static_cast<unsigned>(count);
+  for (unsigned i = 0; i < split->count; i++) {
+    SplitPart& part = split->parts[i];
+    uint64_t skip = uint64_t{i} * chunk_bytes;
+    part.split.store(split, std::memory_order_release);  // E-split
+    part.length = static_cast<int64_t>(length - skip < chunk_bytes ? length - skip : chunk_bytes);
+    fill(&blocks[i], request->io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(&part) | kPartBit, skip,
+         static_cast<uint64_t>(part.length));
+    list[i] = &blocks[i];
+  }
+  split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
+  core_->counters.direct_split.add();
+  submit(list, static_cast<unsigned>(count), counted_in, from);
+}
+
+// counted_in: the ring, of one of them.
+void DirectLane::submit(iocb** list, unsigned count, unsigned counted_in, From from) {
+  unsigned looks = 0;
+  for (unsigned i = 0; i < count;) {
+    kernel::AioRing* ring = rings_.front(counted_in);  // another thread may have made a larger one meanwhile
+    long accepted = ring->submit(list + i, count - i);
+    if (accepted > 0) {
+      i += static_cast<unsigned>(accepted);
+      looks = 0;
+      continue;
+    }
+    if (accepted == -EAGAIN && keeper_->grow(ring)) continue;
+    if (accepted == -EAGAIN && from == From::kBlockThread && looks++ < kRoomLooksMax) {
+      // The ring is full, and this thread may wait: a thread that reaps makes room.
+      std::atomic<uint32_t> never{0};
+      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kRoomLookNs);
+      continue;
+    }
+    // The first of the rest was refused, or nothing could be taken at all.
+    if (kernel::is_refused_call(accepted) && ring->is_submit_refused()) {
+      trial_->refuse(static_cast<int>(accepted), "io_submit");
+    }
+    int64_t result = is_refused_by_submit(accepted) ? -EAGAIN : accepted;
+    if (accepted == -EOPNOTSUPP) result = accepted;  // known of the file from now on
+    refuse(list[i]->aio_data, result, from);
+    i++;
+  }
+}
+
+// A request, or a part of one, that the kernel has not taken: it is in no ring, so it is this thread's.
+void DirectLane::refuse(uint64_t data, int64_t result, From from) {
+  auto* request = reinterpret_cast<Request*>(data);
+  int64_t bytes = 0;
+  if ((data & kPartBit) != 0) {
+    auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
+    SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
+    part->result = result;
+    if (!split->is_last(part)) return;
+    request = split->request;
+    bytes = split->joined_bytes(&result);
+    request->has_begun = true;
+    splits_.free(split);
+  }
+  refuse_request(request, bytes, result, from);
+}
+
+void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result, From from) {
+  rings_.count_out(request->lane_ring);
+  Outcome outcome = judge(request, bytes, result);
+  if (from == From::kBlockThread) {
+    // It neither ends requests nor sends them on: a thread that has the program's descriptors does.
+    if (outcome.bytes > 0) request->has_begun = true;
+    if (!outcome.is_answer) backend::advance(&request->io, outcome.bytes);
+    defer(request, outcome.is_answer || is_refusal(outcome.result) ? outcome.result : -EAGAIN);
+    return;
+  }
+  if (!outcome.is_answer) {
+    send_elsewhere(request, outcome, ReapBy::kSubmitter);
+    return;
+  }
+  mark_done(request);
+  completion_->store_result(request, outcome.result);
+  conclude(request, outcome.result, ReapBy::kSubmitter, nullptr);
+}
+
+// ---- Reaping ----
+
+DirectLane::Lead DirectLane::try_lead() {
+  uintptr_t nobody = 0;
+  // E-lead: acquire, for what the last leader did; sequentially consistent, for leave().
+  if (leader_.compare_exchange_strong(nobody, this_thread_mark(), std::memory_order_seq_cst)) return Lead::kTaken;
+  return nobody == this_thread_mark() ? Lead::kNested : Lead::kBusy;
+}
+
+void DirectLane::leave() {
+  // E-lead: who wants to lead says so, then tries again; we leave, then look who said so: one of the two sees the
+  // other.
+  uintptr_t mark = this_thread_mark();
+  if (leader_.compare_exchange_strong(mark, 0, std::memory_order_seq_cst)) core_->wait_slots.pass_lead();
+}
+
+bool DirectLane::start_poll(Request* request) {
+  iocb* block = &request->poll_block;
+  *block = {};
+  block->aio_data = reinterpret_cast<uintptr_t>(request);
+  block->aio_lio_opcode = IOCB_CMD_POLL;
+  block->aio_fildes = static_cast<uint32_t>(request->io.fd);
+  block->aio_buf = request->io.poll_events;
+  count_in(&request, 1);
+  const unsigned counted_in = request->lane_ring;
+  if (counted_in >= LaneRings::kCount) return false;
+  polls_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a figure
+  request->is_handed_over.store(1, std::memory_order_release);  // E-event
+  for (;;) {
+    kernel::AioRing* ring = rings_.front(counted_in);
+    const long accepted = ring->submit(&block, 1);
+    if (accepted == 1) break;
+    if (accepted == -EAGAIN && keeper_->grow(ring)) continue;
+    polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
+    rings_.count_out(counted_in);
+    return false;
+  }
+  poll(ReapBy::kSubmitter);
+  return true;
+}
+
+bool DirectLane::end_poll(Request* request) {
+  LaneRings::Pinned pinned(&rings_);
+  for (unsigned i = 0; i < LaneRings::kCount; i++) {
+    LaneRings::One* one = pinned.one(i);
+    if (one != nullptr && one->ring.cancel(&request->poll_block)) return true;
+  }
+  return false;
+}
+
+// Wakes the leader, or keeps it from going to sleep, by an event that is no request's.
+bool DirectLane::nudge(int fd) {
+  iocb block = {};
+  block.aio_data = static_cast<uint64_t>(static_cast<uint32_t>(fd)) << kNudgeShift | kNudgeBit;
+  block.aio_lio_opcode = IOCB_CMD_POLL;
+  block.aio_buf =
+      POLLIN | POLLOUT;  // what a file that knows no polling is always ready for; without it the kernel says EINVAL
+  block.aio_fildes = static_cast<uint32_t>(fd);
+  iocb* list[] = {&block};
+  LaneRings::Pinned pinned(&rings_);
+  bool is_any = false;
+  bool is_refused = false;
+  for (unsigned i = 0; i < LaneRings::kCount; i++) {
+    LaneRings::One* one = pinned.one(i);
+    if (one == nullptr) continue;
+    is_any = true;
+    if (one->ring.submit(list, 1) != 1) {
+      is_refused = true;
+    } else {
+      one->ring.cancel(&block);
+    }
+  }
+  return is_any && !is_refused;
+}
+
+void DirectLane::look() {
+  const uint64_t index = consumed();
+  const bool is_lying_about = rings_.has_events() && index == looked_at_;
+  looked_at_ = index;
+  if (is_lying_about) reap(ReapBy::kReaper, true);
+}
+
+int DirectLane::sleep(int64_t deadline_ns, const uint64_t* signal_mask) {
+  int64_t timeout_ns =
+      deadline_ns == kernel::kNoTimeout ? kernel::kNoTimeout : deadline_ns - kernel::monotonic_now_ns();
+  if (timeout_ns < 0 && deadline_ns != kernel::kNoTimeout) timeout_ns = 0;
+  return sleep_in(ring_to_sleep_in(), timeout_ns, signal_mask);
+}
+
+int DirectLane::sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signal_mask) {
+  int error = kernel::AioRing::wait_in(ring_id, timeout_ns, signal_mask);
+  if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
+  // The kernel has begun to refuse the wait (a seccomp filter set since): events still come, and are looked for. Or the
+  // ring has been given back.
+  std::atomic<uint32_t> never{0};
+  const int64_t now_ns = kernel::monotonic_now_ns();
+  const int64_t look_ns = now_ns + kLookNs;
+  const int64_t deadline_ns = timeout_ns == kernel::kNoTimeout ? kernel::kNoTimeout : now_ns + timeout_ns;
+  bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= look_ns;
+  int64_t until_ns = is_last ? deadline_ns : look_ns;
+  error = signal_mask != nullptr ? kernel::sleep_with_mask(until_ns, *signal_mask)
+                                 : kernel::futex_wait_until(never, 0, until_ns);
+  return error == -ETIMEDOUT && !is_last ? 0 : error;
+}
+
+bool DirectLane::reap(ReapBy by, bool is_looking) {
+  // Where it is seen to be empty, nothing is held off, and nothing is paid.
+  if (!rings_.has_events() && !has_deferred(by)) return false;
+  const bool is_locked_out = is_inside() && by == ReapBy::kWaiter;
+  kernel::SignalHold hold(by != ReapBy::kReaper);
+  Inside inside;
+  WakeBatch wakes;
+  if (!is_locked_out) finish_deferred(by);
+  bool is_any = false;
+  int fd = -1;
+  LaneRings::Pinned pinned(&rings_);
+  for (unsigned i = 0; i < LaneRings::kCount; i++) {
+    LaneRings::One* one = pinned.one(i);
+    if (one == nullptr) continue;
+    for (io_event event; take(one, &event); is_any = true) {
+      const int of_event = end(event, by, is_locked_out, is_looking, &wakes);
+      if (of_event >= 0) fd = of_event;
+    }
+  }
+  wakes.flush(core_->wait_slots);
+  // Only now: what wakes another this thread must not take from the ring itself.
+  if (fd >= 0) call_others(by, fd);
+  return is_any;
+}
+
+// E-lead: who sleeps in the ring has registered nowhere: it says that it leads, then looks at what it waits for; we
+// have made results known, then look whether another leads. The reaper may sleep there also where another has taken the
+// lead from it.
+void DirectLane::call_others(ReapBy by, int fd) {
+  const uintptr_t leader = leader_.load(std::memory_order_seq_cst);  // E-lead
+  bool is_wanted = leader != 0 && leader != this_thread_mark();
+  if (by != ReapBy::kReaper && has_deferred(ReapBy::kReaper)) is_wanted = core_->reaper_bell.is_in_ring() || is_wanted;
+  if (is_wanted) [[unlikely]] nudge(fd);
+}
+
+// Whether an event lies about that the leader could have seen to for a while: it is in a handler, of low priority, or
+// gone.
+bool DirectLane::is_neglected() {
+  const uint64_t index = consumed();
+  const int64_t now_ns = kernel::monotonic_now_ns();
+  // relaxed: figures, all of them
+  if (neglected_index_.exchange(index, std::memory_order_relaxed) != index) {
+    neglected_since_ns_.store(now_ns, std::memory_order_relaxed);
+    return false;
+  }
+  return now_ns - neglected_since_ns_.load(std::memory_order_relaxed) >= kNeglectNs;  // relaxed: a figure
+}
+
+void DirectLane::poll_events(ReapBy by) {
+  const uintptr_t leader = leader_.load(std::memory_order_relaxed);  // relaxed: a hint
+  if (leader == 0 || leader == this_thread_mark() || (rings_.has_events() && is_neglected())) reap(by);
+}
+
+bool DirectLane::replace_leader(ReapBy by) {
+  if (!rings_.has_events() || !is_neglected()) return false;
+  const bool is_taken =
+      leader_.exchange(this_thread_mark(), std::memory_order_seq_cst) != this_thread_mark();  // E-lead
+  reap(by);
+  return is_taken;
+}
+
+// Takes one event. Thread: any, with signals held.
+bool DirectLane::take(LaneRings::One* one, io_event* event) {
+  std::atomic<uint64_t>& consumed = one->consumed;
+  uint64_t index = consumed.load(std::memory_order_acquire);  // E-event
+  do {
+    // The copy is good if the exchange succeeds: then the head had not moved past it.
+    if (!one->ring.peek(index, event)) return false;
+  } while (!consumed.compare_exchange_weak(index, index + 1, std::memory_order_seq_cst));  // E-event
+  // The head goes where the last one has it: who stores an older number finds that there is a newer one, and stores
+  // that.
+  do {  // E-event
+    index = consumed.load(std::memory_order_seq_cst);
+    one->ring.set_head(index);
+  } while (consumed.load(std::memory_order_seq_cst) != index);
+  return true;
+}
+
+// Returns a descriptor that is open, or -1.
+int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes) {
+  const uint64_t data = event.data;
+  if ((data & kNudgeBit) != 0)
+    return static_cast<int>(data >> kNudgeShift);  // perhaps another's, who sleeps on: tell it again
+  int64_t error = event.res < 0 ? event.res : 0;
+  int64_t bytes = event.res < 0 ? 0 : event.res;
+  auto* request = reinterpret_cast<Request*>(data);
+  SplitIo* split = nullptr;
+  if ((data & kPartBit) != 0) {
+    auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
+    split = part->split.load(std::memory_order_acquire);  // E-split
+    part->result = event.res;
+    if (!split->is_last(part)) return -1;
+    request = split->request;
+    bytes = split->joined_bytes(&error);
+    request->has_begun = true;
+  } else {
+    request->is_handed_over.load(std::memory_order_acquire);  // E-event
+  }
+  const int fd = request->io.fd;
+  const Outcome outcome = judge(request, bytes, error);
+  if (!outcome.is_answer) {
+    rings_.count_out(request->lane_ring);
+    if (split != nullptr) splits_.free(split);
+    if (is_locked_out) {
+      if (outcome.bytes > 0) request->has_begun = true;
+      backend::advance(&request->io, outcome.bytes);
+      defer(request, -EAGAIN);
+    } else {
+      send_elsewhere(request, outcome, by);
+    }
+    return fd;
+  }
+  if (split != nullptr && error == 0 && static_cast<size_t>(bytes) == request->io.left_bytes) {
+    request->file.load(std::memory_order_relaxed)->note_whole_split();  // relaxed: set before the request was queued
+  }
+  if (request->io.opcode == Opcode::kPoll) polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
+  Context* context = request->context;
+  if (is_looking && context != nullptr) context->note_unattended();
+  // A context's event is put into its ring under a lock, which the code that is interrupted may hold. relaxed: set
+  // before the request was handed over (E-event).
+  const bool is_not_ours = (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) ||
+                           (is_locked_out && context != nullptr);
+  if (is_not_ours) {
+    rings_.count_out(request->lane_ring);
+    if (split != nullptr) splits_.free(split);
+    defer(request, outcome.result);
+    return fd;
+  }
+  mark_done(request);
+  completion_->store_result(request, outcome.result);
+  // Not before: a handler on this thread that waits for it must find that there is something to reap.
+  rings_.count_out(request->lane_ring);
+  if (split != nullptr) splits_.free(split);
+  if (is_locked_out) {
+    // The waiter is woken at once; the rest needs locks.
+    request->is_stored = true;
+    core_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
+    defer(request, outcome.result);
+  } else {
+    conclude(request, outcome.result, by, wakes);
+  }
+  return fd;
+}
+
+// ---- After publishing ----
+
+void DirectLane::conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes) {
+  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  core_->counters.direct_completed.add();
+  if (file == nullptr) {
+    request->context->remove_poll(request);
+    completion_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
+    return;
+  }
+  (request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes).succeeded();
+  completion_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
+}
+
+void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy by) {
+  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: as above
+  LaneMemory& memory = request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes;
+  if (outcome.result == -EOPNOTSUPP) {
+    memory.give_up();
+  } else if (outcome.result < 0) {
+    memory.refused();
+    file->shrink_direct_chunk(request->io.left_bytes);
+  }
+  core_->counters.direct_refused.add();
+  // Not the submitter's for certain, but a thread's of the program.
+  if (by != ReapBy::kReaper && request->io.priority == kernel::kNoIoPriority) {
+    request->io.priority = kernel::io_priority();
+  }
+  if (outcome.bytes > 0) request->has_begun = true;
+  backend::advance(&request->io, outcome.bytes);
+  completion_->leave_direct_lane(request, by != ReapBy::kWaiter);
+}
+
+void DirectLane::defer(Request* request, int64_t result) {
+  request->io.result = result;
+  const bool goes_elsewhere = is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0;
+  // relaxed: this thread's for now
+  const bool is_reapers =
+      request->is_reaper_only.load(std::memory_order_relaxed) && !request->is_stored && !goes_elsewhere;
+  std::atomic<Request*>& stack = is_reapers ? deferred_for_reaper_ : deferred_;
+  Request* first = stack.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
+  do {
+    request->deferred_next = first;
+  } while (!stack.compare_exchange_weak(first, request, std::memory_order_seq_cst));  // E-deferred
+  core_->reaper_bell.wake(core_->wait_slots);
+}
+
+void DirectLane::settle_deferred(ReapBy by) {
+  if (!has_deferred(by) || is_inside()) return;
+  kernel::SignalHold hold(by != ReapBy::kReaper);
+  Inside inside;
+  finish_deferred(by);
+}
+
+void DirectLane::finish_deferred(ReapBy by) {
+  if (!has_deferred(by)) [[likely]] return;
+  kernel::SignalHold hold(by != ReapBy::kReaper);
+  finish_all_deferred(by, deferred_.exchange(nullptr, std::memory_order_acq_rel));  // E-deferred
+  if (by == ReapBy::kReaper) finish_all_deferred(by, deferred_for_reaper_.exchange(nullptr, std::memory_order_acq_rel));
+}
+
+void DirectLane::finish_all_deferred(ReapBy by, Request* request) {
+  WakeBatch wakes;
+  while (request != nullptr) {
+    Request* next = request->deferred_next;
+    int64_t result = request->io.result;
+    if (request->is_stored) {
+      request->is_stored = false;
+      conclude(request, result, by, &wakes);
+    } else if (is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0) {
+      send_elsewhere(request, {false, result, 0}, by);
+    } else {
+      mark_done(request);
+      completion_->store_result(request, result);
+      conclude(request, result, by, &wakes);
+    }
+    request = next;
+  }
+  wakes.flush(core_->wait_slots);
+}
+
+}  // namespace aiox::engine

@@ -1,0 +1,37 @@
+// not_self_reaped.h - requests in flight that do not end by a waiter's own reaping of the direct lane: those of the
+// service pool, and those with a notification.
+//
+// Thread: any. Signal-safe: yes.
+#pragma once
+
+#include "core/request.h"
+#include "native/context.h"
+
+namespace aiox::engine {
+
+class NotSelfReaped {
+ public:
+  void add(Request* request) {
+    request->is_foreign = true;
+    count_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: Reaper::retire
+    // relaxed: a hint
+    if (request->group != nullptr) request->group->elsewhere.fetch_add(1, std::memory_order_relaxed);
+    if (request->context != nullptr) request->context->add_elsewhere();
+  }
+  void remove(Request* request) {
+    if (!request->is_foreign) return;
+    request->is_foreign = false;
+    count_.fetch_sub(1, std::memory_order_release);  // release: with is_any, the request's end
+    if (request->group != nullptr)
+      request->group->elsewhere.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a hint
+    if (request->context != nullptr) request->context->remove_elsewhere();
+  }
+  bool is_any() const { return count_.load(std::memory_order_acquire) > 0; }  // acquire, with remove's release: a hint
+  // For the reaper, which says that it is gone before it looks.
+  bool is_any_for_reaper() const { return count_.load(std::memory_order_seq_cst) > 0; }  // seq_cst, with add
+
+ private:
+  alignas(64) std::atomic<uint32_t> count_{0};
+};
+
+}  // namespace aiox::engine

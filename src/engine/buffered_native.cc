@@ -19,22 +19,9 @@ constexpr int64_t kFirstLookNs = 20'000;
 constexpr int64_t kLongestLookNs = 500'000;
 }  // namespace
 
-// The last buffered write of a context that is outstanding: those before it end before it does. nullptr: none. Its hold
-// is the caller's to end.
-Request* last_context_write(FileQueue* file) {
-  kernel::MutexLock lock(file->mu_);
-  Request* last = nullptr;
-  if (file->opened_direct_) return nullptr;  // the kernel would not have done them, either
-  for (Request* request = file->order_.front(); request != nullptr; request = file->order_.next(request)) {
-    if (request->context != nullptr && request->io.opcode == Opcode::kWrite) last = request;
-  }
-  if (last != nullptr) last->holds.fetch_add(1, std::memory_order_relaxed);  // relaxed: it cannot end under the lock
-  return last;
-}
-
 void meet_siblings(Engine* engine, FileQueue* file, int fd) {
   FileTable& files = engine->files;
-  if (!kernel::is_seekable(file->kind()) || !file->try_hold(fd)) return;
+  if (!file->opened().is_seekable() || !file->try_hold(fd)) return;
   for (int other = files.next_attached(0, INT_MAX); other >= 0; other = files.next_attached(other + 1, INT_MAX)) {
     FileQueue* sibling = files.find(other);
     if (sibling == nullptr || sibling == file || !sibling->try_hold(other)) continue;
@@ -42,8 +29,9 @@ void meet_siblings(Engine* engine, FileQueue* file, int fd) {
       // E-sibling: it is marked, then looked at under its lock; who submits there queues under that lock, then looks.
       file->siblings.note();
       sibling->siblings.note();
-      engine->schedule(sibling, sibling->release_withheld());
-      Request* last = last_context_write(sibling);
+      engine->schedule(sibling, sibling->release_parked());
+      // A direct one the kernel would not have done, either.
+      Request* last = sibling->opened().is_direct() ? nullptr : sibling->last_context_write();
       if (last != nullptr) engine->end_in_call(last, sibling);
     }
     files.let_go(sibling);
@@ -57,7 +45,7 @@ void meet_siblings(Engine* engine, FileQueue* file, int fd) {
 bool Engine::must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   backend::Io& io = request->io;
   if (request->context == nullptr || !backend::is_transfer(io.opcode)) return false;
-  if (!kernel::is_seekable(file->kind()) || file->opened_direct() || bypasses_cache(file, io)) return false;
+  if (!file->opened().is_seekable() || file->opened().is_direct() || bypasses_cache(file, io)) return false;
   if (config.is_native_sync) return true;
   if (io.opcode == Opcode::kRead) return inline_outcome == InlineOutcome::kNotTried;
   if (file->siblings.has_any()) return true;
@@ -72,8 +60,8 @@ bool Engine::must_end_in_call(Request* request, FileQueue* file, InlineOutcome i
 
 // Where nothing has to come first. False: the request must be queued.
 bool Engine::try_end_in_call(Request* request, FileQueue* file) {
-  if (file->has_outstanding()) return false;
-  request->io.file_kind = file->kind();
+  if (file->outstanding().has_any()) return false;
+  request->io.file_kind = file->opened().kind();
   const backend::Io& io = request->io;
   int64_t result = backend::perform(io);
   if (result == -ESPIPE) {  // most of what can be written in /proc knows write(2) only

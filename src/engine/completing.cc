@@ -38,7 +38,7 @@ void Engine::schedule(FileQueue* file, ServiceMask mask, bool may_start_threads,
     }
     if (services[id].schedule(file, may_start_threads)) continue;
     // Without a reaper it is left to a worker that is in a call: better late than this thread in a stranger's call.
-    if (!may_start_threads && (reaper.summon(id, file->fd()) || services[id].has_worker())) continue;
+    if (!may_start_threads && (reaper.summon(id, file->opened().fd()) || services[id].has_worker())) continue;
     serve_in_this_thread(id, may_start_threads);
   }
 }
@@ -87,7 +87,7 @@ void Engine::wake_waiter(uint32_t slot, WakeBatch* wakes) {
 void Engine::announce_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes) {
   wake_waiter(context->waiter_to_wake(), wakes);
   if (context->is_waiter_in_lane()) [[unlikely]] direct.nudge(fd);
-  if (target.file != nullptr) target.file->signal(target.life);
+  if (target.file != nullptr) target.file->events().signal(target.generation);
 }
 
 // The result has been stored: wakes the waiter, and notifies the program.
@@ -203,7 +203,7 @@ void Engine::reroute(Request* request, ServiceId service, bool may_start_threads
   }
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: ours
-  const bool may_wait_for_ever = waits_for_data(request->io);
+  const bool may_wait_for_ever = backend::waits_for_data(request->io);
   CancelTicket* ticket = nullptr;
   ServiceMask wake = file->reroute(request, service, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, -EINPROGRESS);

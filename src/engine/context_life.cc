@@ -98,11 +98,11 @@ void Engine::finish_writes() {
   std::atomic<uint32_t> never{0};
   for (int fd = files.next_attached(0, INT32_MAX); fd >= 0; fd = files.next_attached(fd + 1, INT32_MAX)) {
     FileQueue* file = files.find(fd);
-    if (file == nullptr || !kernel::is_seekable(file->kind())) continue;
-    for (int64_t now_ns = 0; file->has_outstanding_writes() && now_ns < deadline_ns;) {
+    if (file == nullptr || !file->opened().is_seekable()) continue;
+    for (int64_t now_ns = 0; file->outstanding().has_writes() && now_ns < deadline_ns;) {
       {
         Inside inside;
-        schedule(file, file->release_withheld());
+        schedule(file, file->release_parked());
         direct.poll(ReapBy::kSubmitter);
       }
       now_ns = kernel::monotonic_now_ns();

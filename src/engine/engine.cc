@@ -134,13 +134,13 @@ void Engine::give_back_memory() {
 
 bool Engine::prepare_file(FileQueue* queue) {
   Engine* engine = running();
-  queue->waiting_figure = engine->recorder.waiting();
+  queue->count_waiting_in(engine->recorder.waiting());
   if (queue->has_ready_nodes) return true;
   MutexLock lock(engine->node_mu_);
   for (Service& service : engine->services) {
     if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
     service.reserve_node();
-    queue->shares[static_cast<unsigned>(service.id())] = service.share();
+    queue->bind_share(service.id(), service.share());
   }
   if (!engine->node_arena_.ensure(ReadyQueue::kNodeBytes)) return false;
   engine->reaper.reserve_node();

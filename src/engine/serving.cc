@@ -82,7 +82,8 @@ Engine::Place Engine::place_of(Token token) {
 
 Engine::Served Engine::try_serve_oldest(Place place, Serve how) {
   if (is_inside() || place.file == nullptr || kernel::has_own_table()) return Served::kNot;
-  if (how == Serve::kTry && (!place.file->knows_nowait() || place.file->opened_direct())) return Served::kMissed;
+  const OpenFile& opened = place.file->opened();
+  if (how == Serve::kTry && (!opened.knows_nowait() || opened.is_direct())) return Served::kMissed;
   Inside inside;
   Request* request = place.file->try_claim_oldest(place.service);
   return request != nullptr ? serve(place.file, request, how) : Served::kNot;
@@ -93,10 +94,10 @@ Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
   backend::Io& io = request->io;
   int64_t result;
   const bool is_small = io.left_bytes <= backend::kInlineBytesMax;
-  const bool knows_nowait = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
+  const bool knows_nowait = io.opcode == Opcode::kRead && file->opened().knows_nowait() && !file->opened().is_direct();
   const int64_t begin_ns = kernel::monotonic_now_ns();
   // The plain call is made here only where it does not wait for a device: signals are held off for as long as it takes.
-  if (how == Serve::kBlock && (!is_small || knows_nowait || !file->is_quick() || backend::is_sync(io.opcode) ||
+  if (how == Serve::kBlock && (!is_small || knows_nowait || !file->learnt().is_quick() || backend::is_sync(io.opcode) ||
                                backend::may_fault_now(io, begin_ns))) {
     schedule(file, file->unclaim(request), false);
     return Served::kMissed;
@@ -117,7 +118,7 @@ Engine::Served Engine::serve(FileQueue* file, Request* request, Serve how) {
     }
   } else {
     result = backend::perform(io);
-    file->note_duration(kernel::monotonic_now_ns() - begin_ns);
+    file->learnt().note_duration(kernel::monotonic_now_ns() - begin_ns);
   }
   // Threads are not started from here: this may be a signal handler, and pthread_create is not for those.
   if (!complete_or_reroute(request, backend::total_result(io, result), false)) return Served::kNot;
@@ -133,15 +134,15 @@ void Engine::call_workers(Token token) {
   kernel::SignalHold hold;
   Inside inside;
   FileQueue* file = request->file.load(std::memory_order_acquire);  // E-token
-  if (file != nullptr) schedule(file, file->release_withheld(), false);
+  if (file != nullptr) schedule(file, file->release_parked(), false);
 }
 
 void Engine::call_workers(Context* context) {
   FileQueue* file = context->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
-  if (is_inside() || file == nullptr || !file->has_waiting()) return;
+  if (is_inside() || file == nullptr || !file->outstanding().has_waiting()) return;
   kernel::SignalHold hold;
   Inside inside;
-  schedule(file, file->release_withheld(), false);
+  schedule(file, file->release_parked(), false);
 }
 
 void Engine::call_waiters(Context* context) {

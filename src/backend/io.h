@@ -107,6 +107,9 @@ inline bool is_stream(const Io& io) {
   return io.opcode == Opcode::kPoll || (is_transfer(io.opcode) && !kernel::is_seekable(io.file_kind));
 }
 
+// Whether it may wait for ever, for bytes or room that a peer has to give.
+inline bool waits_for_data(const Io& io) { return is_stream(io) && io.opcode == Opcode::kRead; }
+
 // Whether carrying it out copies to or from memory that is not there now: that may take as long as a device, or a
 // thread of the program, takes to provide it.
 inline bool may_fault(const Io& io) {

@@ -75,10 +75,10 @@ struct ControlBlockOps {
   void (*answer)(const Submission& submission, int64_t result);
 };
 
-// Where a program wants to be told of a completion by an eventfd: its file, in the life that it had at submit.
+// Where a program wants to be told of a completion by an eventfd: its queue, and for which open file that stood then.
 struct EventTarget {
   FileQueue* file = nullptr;
-  uint32_t life = 0;
+  uint32_t generation = 0;  // EventfdSignaller::generation
 };
 
 // Key: (s) written by the submitting thread before the request is queued, read-only then
@@ -126,7 +126,7 @@ struct Request {
   static constexpr uint64_t kNoExtension = UINT64_MAX;
   std::atomic<QueuePlace> place{QueuePlace::kNone};  // (@) E-token; changed under (q): which list run_link is in
   Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
-  bool has_share = false;                           // (q) counted in FileQueue::in_hand_: the first of its unit
+  bool has_share = false;                           // (q) counted in ServiceShares: the first of its unit
   Request* deferred_next = nullptr;                 // (o) DirectLane::deferred_
   CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation
   base::ListLink<Request> order_link;               // (q) all of the file, in call order

@@ -25,22 +25,9 @@ constexpr int64_t kFirstLookNs = 20'000;
 constexpr int64_t kLongestLookNs = 500'000;
 }  // namespace
 
-// The last buffered write of a context that is outstanding: those before it end before it does. nullptr: none. Its hold
-// is the caller's to end.
-Request* last_context_write(FileQueue* file) {
-  kernel::MutexLock lock(file->mu_);
-  Request* last = nullptr;
-  if (file->opened_direct_) return nullptr;  // the kernel would not have done them, either
-  for (Request* request = file->order_.front(); request != nullptr; request = file->order_.next(request)) {
-    if (request->context != nullptr && request->io.opcode == Opcode::kWrite) last = request;
-  }
-  if (last != nullptr) last->holds.fetch_add(1, std::memory_order_relaxed);  // relaxed: it cannot end under the lock
-  return last;
-}
-
 void BufferedNative::meet_siblings(FileQueue* file, int fd) {
   FileTable& files = files_;
-  if (!kernel::is_seekable(file->kind()) || !file->try_hold(fd)) return;
+  if (!file->opened().is_seekable() || !file->try_hold(fd)) return;
   for (int other = files.next_attached(0, INT_MAX); other >= 0; other = files.next_attached(other + 1, INT_MAX)) {
     FileQueue* sibling = files.find(other);
     if (sibling == nullptr || sibling == file || !sibling->try_hold(other)) continue;
@@ -48,8 +35,8 @@ void BufferedNative::meet_siblings(FileQueue* file, int fd) {
       // E-sibling: it is marked, then looked at under its lock; who submits there queues under that lock, then looks.
       file->siblings.note();
       sibling->siblings.note();
-      pool_.schedule(sibling, sibling->release_withheld());
-      Request* last = last_context_write(sibling);
+      pool_.schedule(sibling, sibling->release_parked());
+      Request* last = sibling->opened().is_direct() ? nullptr : sibling->last_context_write();
       if (last != nullptr) end(last, sibling);
     }
     files.let_go(sibling);
@@ -64,7 +51,7 @@ void BufferedNative::meet_siblings(FileQueue* file, int fd) {
 bool BufferedNative::must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   backend::Io& io = request->io;
   if (request->context == nullptr || !backend::is_transfer(io.opcode)) return false;
-  if (!kernel::is_seekable(file->kind()) || file->opened_direct() || goes_past_cache(file, io)) return false;
+  if (!file->opened().is_seekable() || file->opened().is_direct() || goes_past_cache(file, io)) return false;
   if (core_.config.is_native_sync) return true;
   if (io.opcode == Opcode::kRead) return inline_outcome == InlineOutcome::kNotTried;
   if (file->siblings.has_any()) return true;
@@ -80,8 +67,8 @@ bool BufferedNative::must_end_in_call(Request* request, FileQueue* file, InlineO
 
 // Where nothing has to come first. False: the request must be queued.
 bool BufferedNative::try_end(Request* request, FileQueue* file) {
-  if (file->has_outstanding()) return false;
-  request->io.file_kind = file->kind();
+  if (file->outstanding().has_any()) return false;
+  request->io.file_kind = file->opened().kind();
   const backend::Io& io = request->io;
   int64_t result = backend::perform(io);
   if (result == -ESPIPE) {  // most of what can be written in /proc knows write(2) only

@@ -67,7 +67,7 @@ bool has_waiting_reads(FileQueue* file) {
 
 bool has_direct_in_flight(FileQueue* file) {
   Inside inside;
-  return file->has_direct_in_flight();
+  return file->outstanding().has_direct();
 }
 
 }  // namespace
@@ -76,7 +76,7 @@ bool has_direct_in_flight(FileQueue* file) {
 void Closing::wait_until_idle(FileQueue* file) {
   {
     Inside inside;
-    pool_.schedule(file, file->release_withheld(), false);
+    pool_.schedule(file, file->release_parked(), false);
   }
   for (;;) {
     direct_.settle_deferred(ReapBy::kWaiter);
@@ -92,8 +92,9 @@ void Closing::wait_until_idle(FileQueue* file) {
       if (lead == DirectLane::Lead::kTaken) direct_.leave();
     }
     Inside inside;
-    bool is_direct = file->has_direct_in_flight();
-    if (file->wait_until_idle(!is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0))
+    bool is_direct = file->outstanding().has_direct();
+    const int64_t until_ns = !is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0;
+    if (file->wait_until_idle(until_ns, &current_epoch))
       return;
   }
 }
@@ -105,31 +106,30 @@ void Closing::wait_until_idle(FileQueue* file) {
 bool Closing::end_stream_requests(FileQueue* file) {
   CancelMatch everything;
   everything.is_any_context = true;
-  everything.is_stream_reads_only = kernel::is_seekable(file->kind());
-  using PlainCall = backend::Threads::PlainCall;
-  PlainCall before[FileQueue::kPlainCallsMax], now[FileQueue::kPlainCallsMax];
-  unsigned before_count = 0, now_count = 0;
-  const int fd = file->fd();
+  everything.is_stream_reads_only = file->opened().is_seekable();
+  PlainCalls before, now;
+  const int fd = file->opened().fd();
   for (int64_t waited_ns = 0;; waited_ns += kStreamLookNs) {
     Inside inside;
     cancelling_.cancel_all(file, everything, false);
-    if (file->wait_until_idle(waited_ns == 0 ? 0 : kernel::monotonic_now_ns() + kStreamLookNs)) return true;
-    if (!file->plain_calls(before, &before_count)) continue;
+    const int64_t until_ns = waited_ns == 0 ? 0 : kernel::monotonic_now_ns() + kStreamLookNs;
+    if (file->wait_until_idle(until_ns, &current_epoch)) return true;
+    if (!file->plain_calls(&before)) continue;
     bool has_file = true;
-    for (unsigned i = 0; i < before_count; i++) {
-      const int sleeps = kernel::sleeps_in_call_on(before[i].thread_id, fd);
+    for (unsigned i = 0; i < before.count; i++) {
+      const int sleeps = kernel::sleeps_in_call_on(before.calls[i].thread_id, fd);
       if (sleeps == 0 || (sleeps < 0 && waited_ns < kPlainCallBeginsNs)) has_file = false;
     }
     // What was seen is that very call, if it is still under way.
-    if (!has_file || !file->plain_calls(now, &now_count) || now_count != before_count) continue;
-    for (unsigned i = 0; i < now_count; i++) has_file = has_file && now[i] == before[i];
+    if (!has_file || !file->plain_calls(&now) || now.count != before.count) continue;
+    for (unsigned i = 0; i < now.count; i++) has_file = has_file && now.calls[i] == before.calls[i];
     if (has_file) return false;
   }
 }
 
 void Closing::before_flags(int fd, int flags) {
   FileQueue* file = files_.find(fd);
-  if (file == nullptr || is_inside() || !kernel::is_seekable(file->kind()) || !file->differs(flags)) return;
+  if (file == nullptr || is_inside() || !file->opened().is_seekable() || !file->opened().differs(flags)) return;
   // The next request finds the file as it is by then, in a queue of its own.
   before_close(fd, fd);
 }
@@ -139,21 +139,22 @@ void Closing::before_flags(int fd, int flags) {
 // has its file already (in the kernel's direct lane, or in a call that has had its time to begin).
 void Closing::abandon(FileQueue* file) {
   std::atomic<uint32_t> never{0};
-  const bool is_stream = !kernel::is_seekable(file->kind());
+  const bool is_stream = !file->opened().is_seekable();
   file->abandon();
   const int64_t idle_max_ns = is_stream ? 0 : kNoProgressNs;
-  uint32_t seen = file->outstanding();
+  uint32_t seen = file->outstanding().count();
   int64_t since_ns = kernel::monotonic_now_ns();
-  while (file->outstanding() != 0) {
+  while (file->outstanding().count() != 0) {
     const int64_t now_ns = kernel::monotonic_now_ns();
-    if (file->outstanding() != seen || file->gate.is_held_by_others()) since_ns = now_ns;
-    seen = file->outstanding();
+    if (file->outstanding().count() != seen || file->gate.is_held_by_others()) since_ns = now_ns;
+    seen = file->outstanding().count();
     if (now_ns - since_ns >= idle_max_ns) break;
     kernel::futex_wait_until(never, 0, now_ns + kHandlerLookNs);
   }
   file->gate.shut();
   const int64_t deadline_ns = kernel::monotonic_now_ns() + kCallBeginsNs;
-  while ((file->gate.is_held_by_others() || file->is_signalling()) && kernel::monotonic_now_ns() < deadline_ns) {
+  while ((file->gate.is_held_by_others() || file->events().is_signalling()) &&
+         kernel::monotonic_now_ns() < deadline_ns) {
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kHandlerLookNs);
   }
   FileQueue* top = abandoned_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
@@ -167,7 +168,7 @@ void Closing::settle_abandoned_slow() {
   FileQueue* file = abandoned_.exchange(nullptr, std::memory_order_acq_rel);  // E-deferred
   while (file != nullptr) {
     FileQueue* next = file->abandoned_next;
-    if (!kernel::is_seekable(file->kind())) {
+    if (!file->opened().is_seekable()) {
       CancelMatch everything;
       everything.is_any_context = true;
       cancelling_.cancel_all(file, everything, false);
@@ -213,9 +214,9 @@ void Closing::before_close(int first, int last) {
       continue;
     }
     BeingClosed closing(this, &files_, file);
-    file->wait_until_unsignalled();
+    file->events().wait_until_unsignalled();
     // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
-    const bool is_seekable = kernel::is_seekable(file->kind());
+    const bool is_seekable = file->opened().is_seekable();
     const bool is_idle = (is_seekable && !has_waiting_reads(file)) || end_stream_requests(file);
     if (closing.is_in_child()) return;
     if (is_seekable && is_idle) {

@@ -51,7 +51,7 @@ void Completion::wake_waiter(uint32_t slot, WakeBatch* wakes) {
 void Completion::announce_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes) {
   wake_waiter(context->waiter_to_wake(), wakes);
   if (context->is_waiter_in_lane()) [[unlikely]] direct_.nudge(fd);
-  if (target.file != nullptr) target.file->signal(target.life);
+  if (target.file != nullptr) target.file->events().signal(target.generation);
 }
 
 // The result has been stored: wakes the waiter, and notifies the program.
@@ -168,7 +168,7 @@ void Completion::reroute(Request* request, ServiceId service, bool may_start_thr
   }
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: ours
-  const bool may_wait_for_ever = waits_for_data(request->io);
+  const bool may_wait_for_ever = backend::waits_for_data(request->io);
   CancelTicket* ticket = nullptr;
   ServiceMask wake = file->reroute(request, service, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, -EINPROGRESS);

@@ -95,11 +95,11 @@ void ContextLife::finish_writes() {
   std::atomic<uint32_t> never{0};
   for (int fd = files_.next_attached(0, INT32_MAX); fd >= 0; fd = files_.next_attached(fd + 1, INT32_MAX)) {
     FileQueue* file = files_.find(fd);
-    if (file == nullptr || !kernel::is_seekable(file->kind())) continue;
-    for (int64_t now_ns = 0; file->has_outstanding_writes() && now_ns < deadline_ns;) {
+    if (file == nullptr || !file->opened().is_seekable()) continue;
+    for (int64_t now_ns = 0; file->outstanding().has_writes() && now_ns < deadline_ns;) {
       {
         Inside inside;
-        pool_.schedule(file, file->release_withheld());
+        pool_.schedule(file, file->release_parked());
         direct_.poll(ReapBy::kSubmitter);
       }
       now_ns = kernel::monotonic_now_ns();

@@ -137,7 +137,7 @@ void Engine::call_for_notifier() {
 
 bool Engine::prepare_file(FileQueue* queue) {
   Engine* engine = running();
-  queue->waiting_figure = engine->core_.recorder.waiting();
+  queue->count_waiting_in(engine->core_.recorder.waiting());
   if (queue->has_ready_nodes) return true;
   MutexLock lock(engine->node_mu_);
   if (!engine->pool_.reserve_nodes(&engine->node_arena_, queue)) return false;

@@ -30,7 +30,7 @@ void FileIdentity::forget(FileQueue* file, bool may_start_threads) {
 void FileIdentity::forget_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool may_start_threads) {
   if (!file->try_hold(fd)) return;
   bool is_replaced = file->gate.is_shut() || !FileTable::is_of_its_number(file);
-  if (!is_replaced && by_flags_too) is_replaced = file->is_opened_otherwise(kernel::status_flags(fd));
+  if (!is_replaced && by_flags_too) is_replaced = file->opened().is_opened_otherwise(kernel::status_flags(fd));
   if (is_replaced) forget(file, may_start_threads);
   files_.let_go(file);
 }

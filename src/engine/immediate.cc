@@ -20,8 +20,8 @@ namespace {
 // Of a transfer that is longer than any address space. What the descriptor was opened for is looked at first.
 int refusal_of_length(const FileQueue* file, const Submission& submission) {
   const bool is_read = submission.opcode == Opcode::kRead;
-  if (!(is_read ? file->can_read() : file->can_write())) return -EBADF;
-  if (file->kind() != kernel::FileKind::kOther) return -EFAULT;
+  if (!(is_read ? file->opened().can_read() : file->opened().can_write())) return -EBADF;
+  if (file->opened().kind() != kernel::FileKind::kOther) return -EFAULT;
   const int error = kernel::transfer_refusal(submission.fd, is_read);
   return error != 0 ? error : -EFAULT;
 }
@@ -30,12 +30,12 @@ int refusal_of_length(const FileQueue* file, const Submission& submission) {
 // must come first, or the direct lane does it better.
 bool is_nowait_answered(bool is_lane_usable, FileQueue* file, const Submission& submission, int64_t* result) {
   if (!backend::is_transfer(submission.opcode)) return false;
-  if (file->can_go_direct() && is_lane_usable) return false;
+  if (file->opened().can_go_direct() && is_lane_usable) return false;
   const bool is_read = submission.opcode == Opcode::kRead;
-  const bool is_stream = !kernel::is_seekable(file->kind());
-  bool must_wait = file->has_outstanding();
+  const bool is_stream = !file->opened().is_seekable();
+  bool must_wait = file->outstanding().has_any();
   if (must_wait && is_read && !is_stream) {
-    must_wait = file->has_outstanding_writes() &&
+    must_wait = file->outstanding().has_writes() &&
                 !file->may_overtake_writes(static_cast<uint64_t>(submission.offset), submission.length_bytes);
   }
   if (must_wait) {
@@ -61,22 +61,24 @@ bool is_instant_done(const Config& config, const Submission& submission, int64_t
 // A RAM disk that does not know RWF_NOWAIT (zram) does its work in the submission: the kernel's io_submit waits for
 // that, too. A request that is alone in its context would only be handed from one call to the next.
 bool is_carried_out_here(const Config& config, FileQueue* file, const Submission& submission, int64_t* result) {
-  if (file->knows_nowait() || !file->opened_direct() || !file->is_quick()) [[likely]] return false;
+  if (file->opened().knows_nowait() || !file->opened().is_direct()) [[likely]] return false;
+  if (!file->learnt().is_quick()) return false;
   if (!backend::is_transfer(submission.opcode) || submission.length_bytes > backend::kInlineBytesMax) return false;
   if (!config.is_inline_enabled || config.backend != BackendChoice::kAuto) return false;
-  if (submission.context->ring.pending() > 1 || file->has_outstanding()) return false;
+  if (submission.context->ring.pending() > 1 || file->outstanding().has_any()) return false;
   if (submission.priority != kernel::kNoIoPriority) return false;
   const int64_t begin_ns = kernel::monotonic_now_ns();
   *result = transfer_here(submission);
-  file->note_duration(kernel::monotonic_now_ns() - begin_ns);
+  file->learnt().note_duration(kernel::monotonic_now_ns() - begin_ns);
   return true;
 }
 
 // A read of a signalfd takes the signals that are pending for its own thread as well, which in the kernel's io_submit
 // is the program's.
 bool takes_own_signals(FileQueue* file, const Submission& submission, int64_t* result) {
-  if (file->kind() != kernel::FileKind::kOther || submission.opcode != Opcode::kRead) [[likely]] return false;
-  if (submission.length_bytes == 0 || file->has_outstanding() || !backend::needs_own_poll(submission.fd)) return false;
+  if (file->opened().kind() != kernel::FileKind::kOther || submission.opcode != Opcode::kRead) [[likely]] return false;
+  if (submission.length_bytes == 0 || file->outstanding().has_any()) return false;
+  if (!backend::needs_own_poll(submission.fd)) return false;
   Submission attempt = submission;
   attempt.rw_flags |= kernel::kRwfNowait;
   *result = transfer_here(attempt);
@@ -114,7 +116,8 @@ bool is_answered_at_once(const Config& config, bool is_lane_usable, FileQueue* f
     *result = kernel::poll_now(submission.fd, submission.poll_events);
     return *result != 0;
   }
-  if (file->is_instant() && !is_left_alone(submission) && is_instant_done(config, submission, result)) return true;
+  const bool may_be_instant = file->opened().is_instant() && !is_left_alone(submission);
+  if (may_be_instant && is_instant_done(config, submission, result)) return true;
   return submission.context != nullptr &&
          (is_carried_out_here(config, file, submission, result) || takes_own_signals(file, submission, result));
 }

@@ -47,8 +47,9 @@ int64_t transfer_here(const Submission& submission);
 
 // Whether is_answered_at_once is worth its call: for most it is not.
 inline bool may_be_answered_at_once(const FileQueue* file, const Submission& submission) {
-  return submission.offset < 0 || submission.length_bytes > kernel::kTransferBytesMax || file->is_instant() ||
-         submission.rw_flags != 0 || !file->knows_nowait() || file->kind() == kernel::FileKind::kOther ||
+  const OpenFile& opened = file->opened();
+  return submission.offset < 0 || submission.length_bytes > kernel::kTransferBytesMax || opened.is_instant() ||
+         submission.rw_flags != 0 || !opened.knows_nowait() || opened.kind() == kernel::FileKind::kOther ||
          submission.opcode == backend::Opcode::kPoll;
 }
 // *result is the answer. Nothing has been done for it otherwise. is_lane_usable: the direct lane, for such a file.

@@ -33,7 +33,7 @@ void record_begin(Core& core, FileQueue* file) {
   if (file != nullptr) {
     const uint32_t known = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
     if (known == 0) {
-      place = core.recorder.enter_file(file->fd());
+      place = core.recorder.enter_file(file->opened().fd());
       uint32_t none = 0;
       // Another thread was faster: one of the two has to leave again. relaxed: a figure.
       if (!file->file_figures.compare_exchange_strong(none, place + 1, std::memory_order_relaxed))

@@ -134,11 +134,12 @@ AIOX_INLINE_ONCE void Submitting::apply_route(Request* request, FileQueue* file,
                                           int64_t size_bytes) {
   backend::Io& io = request->io;
   request->file.store(file, std::memory_order_release);  // E-token
-  io.file_kind = file->kind();
+  io.file_kind = file->opened().kind();
   io.gate = &file->gate;
   io.try_nowait = inline_outcome == InlineOutcome::kNotTried;
-  RouteQuestion question = {io.opcode, io.file_kind, io.left_bytes, io.rw_flags, 0, file->knows_nowait(), false,
-                            io.try_nowait, core_.config.backend};
+  RouteQuestion question = {
+      io.opcode, io.file_kind,  io.left_bytes,       io.rw_flags, 0, file->opened().knows_nowait(),
+      false,     io.try_nowait, core_.config.backend};
   if (needs_status_flags(question)) {
     const int flags = kernel::status_flags(io.fd);
     question.status_flags = flags < 0 ? 0 : flags;  // closed by now: the request will say so
@@ -177,11 +178,11 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
       if (!entry.was_due) core_.reaper_bell.add_due(core_.wait_slots);
       reaper_.ensure();
       break;
-    case FileQueue::Enqueued::kWithheldFirst:
+    case FileQueue::Enqueued::kParkedFirst:
       if (context != nullptr) context->note_withheld(file, entry.service);
-      if (!reaper_.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_withheld());
+      if (!reaper_.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_parked());
       break;
-    case FileQueue::Enqueued::kWithheld:
+    case FileQueue::Enqueued::kParked:
       if (context != nullptr) context->note_withheld(file, entry.service);
       break;
     case FileQueue::Enqueued::kStale:
@@ -202,7 +203,7 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQ
   // Counted before any thread can end it, and counted out again where it turns out to be the waiter's own to reap.
   not_self_reaped_.add(request);
   Context* context = request->context;
-  request->is_quick = context != nullptr && kernel::is_seekable(file->kind()) && !file->opened_direct();
+  request->is_quick = context != nullptr && file->opened().is_seekable() && !file->opened().is_direct();
   if (request->is_quick) context->add_quick();
   const bool is_reaped_for = context != nullptr && (context->needs_reaper() || request->event_target.file != nullptr);
   request->is_due = may_be_direct && (is_reaped_for || request->is_reaper_only.load(std::memory_order_relaxed));
@@ -213,11 +214,11 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQ
   }
   request->withheld_tick = reaper_.now();
   // In the direct lane the submitting thread's own counts, with no call for it.
-  bool is_own_thread = may_be_direct && !file->bypasses_cache();
+  bool is_own_thread = may_be_direct && !file->opened().bypasses_cache();
   // Nor where no device is waited for.
   const bool is_quick = start == FileQueue::Start::kWaiterIfLone;
   const bool is_priority_wanted = !is_own_thread && !is_quick && request->io.priority == kernel::kNoIoPriority;
-  if (is_priority_wanted && kernel::is_seekable(file->kind())) request->io.priority = kernel::io_priority();
+  if (is_priority_wanted && file->opened().is_seekable()) request->io.priority = kernel::io_priority();
   const Entry entry = {context, request->service, request->is_due};
   request->service_hint.store(static_cast<uint8_t>(entry.service), std::memory_order_relaxed);  // relaxed: ours
   const FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
@@ -227,7 +228,7 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQ
 
 // The request may have ended by the time this returns.
 AIOX_INLINE_ONCE void Submitting::hand_to_direct_lane(DirectBatch* batch, Request* request, FileQueue* file) {
-  if (file->bypasses_cache()) {
+  if (file->opened().bypasses_cache()) {
     direct_.count_in(&request, 1);
     block_devices_.push(request);
   } else if (batch == nullptr) {
@@ -244,7 +245,7 @@ AIOX_INLINE_ONCE void Submitting::hand_to_file(const Submission& submission, Req
   const bool is_write_of_context = submission.context != nullptr && submission.opcode == Opcode::kWrite;
   bool is_held = false;  // once more, so that it can be asked whether it has ended
   for (;;) {
-    if (!is_held && (is_in_call || (is_write_of_context && !file->opened_direct()))) {
+    if (!is_held && (is_in_call || (is_write_of_context && !file->opened().is_direct()))) {
       request->holds.fetch_add(1, std::memory_order_relaxed);  // relaxed: enqueue comes after
       is_held = true;
     }
@@ -270,7 +271,8 @@ AIOX_INLINE_ONCE void Submitting::hand_to_file(const Submission& submission, Req
     // Whatever became of this request: others of the file may have become a worker's by now.
     if (wake != 0) pool_.schedule(file, wake);
     const bool is_direct = outcome == FileQueue::Enqueued::kDirect;
-    if (is_held && !is_direct && (is_in_call || (!file->opened_direct() && file->siblings.has_any()))) {  // E-sibling
+    if (is_held && !is_direct &&
+        (is_in_call || (!file->opened().is_direct() && file->siblings.has_any()))) {  // E-sibling
       if (submission.batch != nullptr) submit_batch(submission.batch);  // it may wait for one of those
       return buffered_native_.end(request, file);
     }
@@ -285,7 +287,7 @@ int Submitting::submit_to_queue(FileQueue* file, const Submission& submission, I
                             int64_t begun_bytes) {
   // From here on the number is used later. The direct lane's reads are the exception: the kernel has the file at once.
   kernel::FileStatus status;
-  const bool is_for_direct = submission.opcode == Opcode::kRead && file->can_go_direct();
+  const bool is_for_direct = submission.opcode == Opcode::kRead && file->opened().can_go_direct();
   if (!is_for_direct || !core_.config.is_direct_enabled || !direct_trial_.is_usable()) {
     int error = 0;
     file = identity_.now(file, submission.fd, &status, &error);
@@ -293,10 +295,10 @@ int Submitting::submit_to_queue(FileQueue* file, const Submission& submission, I
   }
   // What knows no waiting is ready for some things, and never for others. Some files of /proc and /sys know it: only
   // the kernel can tell, and only it waits for them, since a file's queue is not to be held up for ever.
-  if (submission.opcode == Opcode::kPoll && kernel::is_seekable(file->kind())) return -EINVAL;
+  if (submission.opcode == Opcode::kPoll && file->opened().is_seekable()) return -EINVAL;
   // The kernel's AIO says so of a socket; read and write, by which aiox does it, take no offset.
   if (submission.context != nullptr && submission.offset != 0 && backend::is_transfer(submission.opcode) &&
-      file->kind() == kernel::FileKind::kSocket) {
+      file->opened().kind() == kernel::FileKind::kSocket) {
     return complete_at_once(submission, -ESPIPE);
   }
   Request* request = make_request(submission);
@@ -336,7 +338,7 @@ int Submitting::submit(const Submission& submission) {
   }
   int64_t result;
   if (may_be_answered_at_once(file, submission)) [[unlikely]] {
-    const bool is_lane_asked = (submission.rw_flags & kernel::kRwfNowait) != 0 && file->can_go_direct();
+    const bool is_lane_asked = (submission.rw_flags & kernel::kRwfNowait) != 0 && file->opened().can_go_direct();
     const bool is_lane_usable = is_lane_asked && core_.config.is_direct_enabled && direct_trial_.is_usable();
     if (is_answered_at_once(core_.config, is_lane_usable, file, submission, &result)) {
       return complete_at_once(submission, result);
@@ -367,7 +369,7 @@ FileQueue::Start Submitting::choose_start(const Request* request, FileQueue* fil
   bool is_read = request->io.opcode == Opcode::kRead;
   if (is_read && (inline_outcome == InlineOutcome::kMissed || inline_outcome == InlineOutcome::kPartly)) {
     start = Start::kWaiter;
-  } else if (request->service == ServiceId::kThreads && !is_sync(request->io.opcode) && file->is_quick()) {
+  } else if (request->service == ServiceId::kThreads && !is_sync(request->io.opcode) && file->learnt().is_quick()) {
     start = Start::kWaiterIfLone;
   }
   return start != Start::kWorker && reaper_.ensure() ? start : Start::kWorker;
@@ -380,19 +382,19 @@ bool Submitting::may_be_withheld(const Request* request, FileQueue* file) {
   if (context->habit() != Context::Habit::kCalls || request->event_target.file != nullptr) return false;
   if (context->any_waiter() != WaitSlots::kNone || context->is_waiter_in_lane()) return false;
   FileQueue* other = context->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
-  return other == nullptr || other == file || !other->has_waiting();
+  return other == nullptr || other == file || !other->outstanding().has_waiting();
 }
 
 bool Submitting::may_go_direct(const Request* request, FileQueue* file) {
-  if (!file->can_go_direct() || !core_.config.is_direct_enabled || !backend::is_transfer(request->io.opcode))
+  if (!file->opened().can_go_direct() || !core_.config.is_direct_enabled || !backend::is_transfer(request->io.opcode))
     return false;
   if (request->serial != SerialId::kNone) return false;
   // The kernel takes hold of the buffer's pages in io_submit; native AIO's callers know that.
   if (request->context == nullptr && kernel::are_faults_served() && backend::may_fault(request->io)) [[unlikely]]
     return false;
   bool is_read = request->io.opcode == Opcode::kRead;
-  if (!(is_read ? file->direct_reads : file->direct_writes).should_try() || !direct_trial_.is_usable()) return false;
-  if (file->bypasses_cache()) {
+  if (!file->learnt().direct(is_read).should_try() || !direct_trial_.is_usable()) return false;
+  if (file->opened().bypasses_cache()) {
     const backend::Io& io = request->io;
     if (!goes_past_cache(file, io)) return false;
     if (!block_devices_.ensure()) return false;
@@ -408,18 +410,18 @@ InlineOutcome Submitting::try_inline(FileQueue* file, const Submission& submissi
   // Nor nothing: pwritev2 of nothing never reaches the file, which may have something to say of it.
   if (submission.length_bytes - 1 >= backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
   const bool is_read = submission.opcode == Opcode::kRead;
-  if (is_read ? !file->may_read_inline() : !file->knows_nowait() || file->opened_direct())
+  if (is_read ? !file->learnt().may_read_inline() : !file->opened().knows_nowait() || file->opened().is_direct())
     return InlineOutcome::kNotForIt;
   if (goes_past_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes,
                       submission.offset)) {
     return InlineOutcome::kNotForIt;
   }
   // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
-  const bool is_synced = file->syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0;
-  if (!is_read && (is_synced || !file->inline_writes.should_try())) return InlineOutcome::kNotForIt;
+  const bool is_synced = file->opened().syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0;
+  if (!is_read && (is_synced || !file->learnt().inline_writes().should_try())) return InlineOutcome::kNotForIt;
   // A read must not overtake a write of the same bytes, nor a write anything.
-  if (!is_read && file->has_outstanding()) return InlineOutcome::kNotForIt;
-  if (is_read && file->has_outstanding_writes() &&
+  if (!is_read && file->outstanding().has_any()) return InlineOutcome::kNotForIt;
+  if (is_read && file->outstanding().has_writes() &&
       !file->may_overtake_writes(static_cast<uint64_t>(submission.offset), submission.length_bytes)) {
     return InlineOutcome::kNotTried;
   }
@@ -436,9 +438,9 @@ InlineOutcome Submitting::try_inline(FileQueue* file, const Submission& submissi
                                          : backend::write_inline(submission.fd, transfer, result);
   if (!is_read) {
     switch (answer) {
-      case backend::InlineAnswer::kDone: file->inline_writes.succeeded(); break;
-      case backend::InlineAnswer::kUnsupported: file->inline_writes.give_up(); break;
-      default: file->inline_writes.refused(); break;
+      case backend::InlineAnswer::kDone: file->learnt().inline_writes().succeeded(); break;
+      case backend::InlineAnswer::kUnsupported: file->learnt().inline_writes().give_up(); break;
+      default: file->learnt().inline_writes().refused(); break;
     }
   }
   switch (answer) {

@@ -50,7 +50,7 @@ FileQueue* FileTable::find(int fd) const {
 // Whether the queue has been made for the file that the number stands for.
 bool FileTable::is_of_its_number(const FileQueue* queue) {
   kernel::FileStatus status;
-  const int error = kernel::file_status(queue->fd(), &status);
+  const int error = kernel::file_status(queue->opened().fd(), &status);
   return error == 0 ? queue->gate.is_file(status.identity) : error != -EBADF;
 }
 
@@ -100,7 +100,7 @@ FileQueue* FileTable::remove(int fd) {
 }
 
 bool FileTable::remove(FileQueue* queue) {
-  Slot* place = slot(queue->fd());
+  Slot* place = slot(queue->opened().fd());
   return place != nullptr && place->compare_exchange_strong(queue, nullptr, std::memory_order_acq_rel);  // E-file
 }
 

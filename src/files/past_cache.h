@@ -10,8 +10,8 @@ namespace aiox::engine {
 
 inline bool goes_past_cache(FileQueue* file, backend::Opcode opcode, const void* buffer, uint64_t length_bytes,
                             int64_t offset) {
-  if (!file->bypasses_cache() || !backend::is_transfer(opcode) || length_bytes == 0) [[likely]] return false;
-  return file->is_direct_aligned(buffer, length_bytes, offset);
+  if (!file->opened().bypasses_cache() || !backend::is_transfer(opcode) || length_bytes == 0) [[likely]] return false;
+  return file->opened().is_direct_aligned(buffer, length_bytes, offset);
 }
 
 inline bool goes_past_cache(FileQueue* file, const backend::Io& io) {

@@ -9,7 +9,7 @@
 //   LaneTrial::mu_ Engine::node_mu_ ContextLife::open_mu_
 //   Contexts::mu_ Context::poll_mu_
 //   Reaper::start_mu_ BlockDevices::start_mu_ StreamPoller::start_mu_ RingKeeper::start_mu_
-//   FileQueue::mu_
+//   QueueLife::mu_ (of FileQueue)
 //   Service::mu_
 //   Worker::cancel_mu_
 //   Threads::mutex_ StreamPoller::Group::mu

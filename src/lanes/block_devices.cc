@@ -138,7 +138,7 @@ int BlockDevices::find_handle(FileQueue* file) {
   }
   if (!has_table_ || handle_count_ == kHandlesMax) return -1;
   if (!file->gate.enter_by_other_number()) return -1;
-  const int fd = kernel::open_again(file->fd(), O_DIRECT);
+  const int fd = kernel::open_again(file->opened().fd(), O_DIRECT);
   file->gate.leave();
   if (fd < 0) return -1;
   kernel::FileStatus status;

@@ -87,7 +87,7 @@ DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int
   // Where the program asked for no O_DIRECT, nothing that O_DIRECT is particular about is an answer to it.
   if (request->io.opcode == Opcode::kPoll) return {true, error != 0 ? error : bytes, 0};
   bool is_too_particular =
-      error == -EINVAL && request->file.load(std::memory_order_relaxed)->bypasses_cache();  // relaxed: ours
+      error == -EINVAL && request->file.load(std::memory_order_relaxed)->opened().bypasses_cache();  // relaxed: ours
   if (is_refusal(error) || is_too_particular) return {false, error, bytes};
   if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
   // RWF_NOWAIT may stop in the middle (btrfs does), and nothing but the blocking call tells that from the end of the
@@ -140,10 +140,10 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
       refuse_request(request, 0, fd < 0 ? -EOPNOTSUPP : -EAGAIN, from);
       continue;
     }
-    const FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
-    uint32_t chunk_bytes = file->direct_chunk_bytes();
+    FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
+    uint32_t chunk_bytes = file->learnt().direct_chunk_bytes();
     // A misaligned request stays whole: its parts in a hole would be read where the kernel refuses the whole.
-    bool is_aligned = file->is_direct_aligned(io.vectors->iov_base, io.left_bytes, io.offset);
+    bool is_aligned = file->opened().is_direct_aligned(io.vectors->iov_base, io.left_bytes, io.offset);
     if (io.left_bytes > chunk_bytes && is_aligned && io.vector_count == 1) {
       start_split(request, chunk_bytes, fd, from);
       continue;
@@ -468,7 +468,9 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
     return fd;
   }
   if (split != nullptr && error == 0 && static_cast<size_t>(bytes) == request->io.left_bytes) {
-    request->file.load(std::memory_order_relaxed)->note_whole_split();  // relaxed: set before the request was queued
+    request->file.load(std::memory_order_relaxed)
+        ->learnt()
+        .note_whole_split();  // relaxed: set before the request was queued
   }
   if (request->io.opcode == Opcode::kPoll) polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
   Context* context = request->context;
@@ -509,18 +511,18 @@ void DirectLane::conclude(Request* request, int64_t result, ReapBy by, WakeBatch
     completion_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
     return;
   }
-  (request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes).succeeded();
+  file->learnt().direct(request->io.opcode == Opcode::kRead).succeeded();
   completion_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
 }
 
 void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy by) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: as above
-  LaneMemory& memory = request->io.opcode == Opcode::kRead ? file->direct_reads : file->direct_writes;
+  LaneMemory& memory = file->learnt().direct(request->io.opcode == Opcode::kRead);
   if (outcome.result == -EOPNOTSUPP) {
     memory.give_up();
   } else if (outcome.result < 0) {
     memory.refused();
-    file->shrink_direct_chunk(request->io.left_bytes);
+    file->learnt().shrink_direct_chunk(request->io.left_bytes);
   }
   core_->counters.direct_refused.add();
   // Not the submitter's for certain, but a thread's of the program.

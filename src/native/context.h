@@ -104,7 +104,7 @@ class Context {
     withheld_service.store(static_cast<uint8_t>(service), std::memory_order_relaxed);  // relaxed: hints
     withheld_file.store(file, std::memory_order_relaxed);
   }
-  // The file whose requests were left to the thread that waits (FileQueue::Enqueued::kWithheld); nullptr: none.
+  // The file whose requests were left to the thread that waits (FileQueue::Enqueued::kParked); nullptr: none.
   std::atomic<FileQueue*> withheld_file{nullptr};  // (@) a hint
   std::atomic<uint8_t> withheld_service{0};        // (@) a hint
 

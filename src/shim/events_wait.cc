@@ -62,7 +62,7 @@ class EventsWaiter final : public engine::Waiter {
   // one that will be ready first.
   bool serve(bool) override {
     FileQueue* file = context_->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
-    if (file == nullptr || !file->has_waiting()) return false;
+    if (file == nullptr || !file->outstanding().has_waiting()) return false;
     const Helping::Place place = {
         file, static_cast<engine::ServiceId>(context_->withheld_service.load(std::memory_order_relaxed))};
     kernel::SignalHold hold;

@@ -26,6 +26,7 @@ namespace aiox::shim {
 using backend::Opcode;
 using engine::Engine;
 using engine::FileQueue;
+using engine::OpenFile;
 using engine::Submission;
 
 namespace {
@@ -76,18 +77,18 @@ int copy_vectors(Engine* engine, const iocb& block, Submission* submission) {
   return 0;
 }
 
-int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submission* submission) {
+int prepare_transfer(Engine* engine, const OpenFile& opened, const iocb& block, Submission* submission) {
   const bool is_read = block.aio_lio_opcode == IOCB_CMD_PREAD || block.aio_lio_opcode == IOCB_CMD_PREADV;
   submission->opcode = is_read ? Opcode::kRead : Opcode::kWrite;
   if (int error = check_priority(block)) return error;
   if ((block.aio_flags & IOCB_FLAG_IOPRIO) != 0) submission->priority = static_cast<uint16_t>(block.aio_reqprio);
   submission->rw_flags = static_cast<int>(block.aio_rw_flags) & ~RWF_HIPRI;  // no thread polls, as in fs/aio.c
   if ((submission->rw_flags & ~kRwFlags) != 0) return -EOPNOTSUPP;
-  const bool is_nowait = (submission->rw_flags & kernel::kRwfNowait) != 0 && kernel::is_seekable(file->kind());
-  if (is_nowait && !file->knows_nowait() && !kernel::is_nowait_refused(submission->fd)) return -EOPNOTSUPP;
-  if (!(is_read ? file->can_read() : file->can_write())) return -EBADF;
-  if (file->is_directory() || (file->is_eventfd() && !is_read)) return -EINVAL;
-  if (file->kind() == kernel::FileKind::kOther) {  // epoll, pidfd, writes to a timerfd ...
+  const bool is_nowait = (submission->rw_flags & kernel::kRwfNowait) != 0 && opened.is_seekable();
+  if (is_nowait && !opened.knows_nowait() && !kernel::is_nowait_refused(submission->fd)) return -EOPNOTSUPP;
+  if (!(is_read ? opened.can_read() : opened.can_write())) return -EBADF;
+  if (opened.is_directory() || (opened.is_eventfd() && !is_read)) return -EINVAL;
+  if (opened.kind() == kernel::FileKind::kOther) {  // epoll, pidfd, writes to a timerfd ...
     if (const int error = kernel::transfer_refusal(submission->fd, is_read)) return error;
   }
   submission->offset = block.aio_offset;
@@ -104,9 +105,9 @@ int prepare_transfer(Engine* engine, FileQueue* file, const iocb& block, Submiss
   return submission->length_bytes > static_cast<uint64_t>(INT64_MAX - submission->offset) ? -EINVAL : 0;
 }
 
-int prepare_sync(FileQueue* file, const iocb& block, Submission* submission) {
+int prepare_sync(const OpenFile& opened, const iocb& block, Submission* submission) {
   if (block.aio_buf != 0 || block.aio_offset != 0 || block.aio_nbytes != 0 || block.aio_rw_flags != 0) return -EINVAL;
-  if (!kernel::is_seekable(file->kind()) && !file->is_file_stream()) return -EINVAL;  // it has no fsync
+  if (!opened.is_seekable() && !opened.is_file_stream()) return -EINVAL;  // it has no fsync
   submission->opcode = block.aio_lio_opcode == IOCB_CMD_FSYNC ? Opcode::kSync : Opcode::kDataSync;
   return 0;
 }
@@ -124,23 +125,23 @@ int find_event_target(Engine* engine, const iocb& block, engine::EventTarget* ta
   int error = 0;
   const int fd = static_cast<int>(block.aio_resfd);
   FileQueue* file = engine->identity().of(fd, &error);
-  if (file != nullptr && !file->is_eventfd()) file = engine->identity().again(file, fd, &error);
+  if (file != nullptr && !file->opened().is_eventfd()) file = engine->identity().again(file, fd, &error);
   if (file == nullptr) return error;
-  if (!file->is_eventfd()) return -EINVAL;
-  *target = {file, file->life()};
+  if (!file->opened().is_eventfd()) return -EINVAL;
+  *target = {file, file->events().generation()};
   return 0;
 }
 
-int prepare(Engine* engine, FileQueue* file, const iocb& block, iocb* control_block, Submission* submission) {
+int prepare(Engine* engine, const OpenFile& opened, const iocb& block, iocb* control_block, Submission* submission) {
   if (!submission->context->pages.can_write(&control_block->aio_key, sizeof(uint64_t))) return -EFAULT;
   control_block->aio_key = 0;  // KIOCB_KEY
   switch (block.aio_lio_opcode) {
     case IOCB_CMD_PREAD:
     case IOCB_CMD_PREADV:
     case IOCB_CMD_PWRITE:
-    case IOCB_CMD_PWRITEV: return prepare_transfer(engine, file, block, submission);
+    case IOCB_CMD_PWRITEV: return prepare_transfer(engine, opened, block, submission);
     case IOCB_CMD_FSYNC:
-    case IOCB_CMD_FDSYNC: return prepare_sync(file, block, submission);
+    case IOCB_CMD_FDSYNC: return prepare_sync(opened, block, submission);
     case IOCB_CMD_POLL: return prepare_poll(block, submission);
     default: return -EINVAL;
   }
@@ -157,16 +158,17 @@ int prepare_in_own_table(Engine* engine, const iocb& block, iocb* control_block,
   }
   int error = kernel::file_traits(submission->fd, &traits);
   if (error != 0) return error;
-  FileQueue file;
-  file.attach(submission->fd, traits, false);
-  if (!file.can_read() && !file.can_write()) return -EBADF;  // O_PATH
-  return prepare(engine, &file, block, control_block, submission);
+  OpenFile opened;
+  opened.open(submission->fd, traits, false);
+  if (!opened.can_read() && !opened.can_write()) return -EBADF;  // O_PATH
+  return prepare(engine, opened, block, control_block, submission);
 }
 
 int check(Engine* engine, FileQueue* file, const iocb& block, iocb* control_block, Submission* submission) {
-  if (!file->can_read() && !file->can_write()) return -EBADF;  // O_PATH
+  const OpenFile& opened = file->opened();
+  if (!opened.can_read() && !opened.can_write()) return -EBADF;  // O_PATH
   const int error = find_event_target(engine, block, &submission->event_target);
-  return error != 0 ? error : prepare(engine, file, block, control_block, submission);
+  return error != 0 ? error : prepare(engine, opened, block, control_block, submission);
 }
 
 }  // namespace
@@ -176,13 +178,13 @@ int check_and_prepare(Engine* engine, const iocb& block, iocb* control_block, Su
   int error = 0;
   FileQueue* file = engine->identity().of(submission->fd, &error);
   if (file == nullptr) return error;
-  const uint32_t life = file->life();
+  const uint32_t generation = file->events().generation();
   const int answer = check(engine, file, block, control_block, submission);
   if (answer == 0) return 0;
   // Perhaps of a file that the number does not stand for any more.
   FileQueue* now = engine->identity().again(file, submission->fd, &error);
   if (now == nullptr) return error;
-  if (now == file && now->life() == life) return answer;
+  if (now == file && now->events().generation() == generation) return answer;
   if (submission->vectors != nullptr) engine->core().vector_stores.free(submission->vectors);
   submission->vectors = nullptr;
   submission->vector_count = 1;

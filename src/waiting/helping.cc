@@ -83,7 +83,8 @@ Helping::Place Helping::place_of(Token token) {
 
 Helping::Helped Helping::try_help_oldest(Place place, How how) {
   if (is_inside() || place.file == nullptr || kernel::has_own_table()) return Helped::kNot;
-  if (how == How::kTry && (!place.file->knows_nowait() || place.file->opened_direct())) return Helped::kMissed;
+  if (how == How::kTry && (!place.file->opened().knows_nowait() || place.file->opened().is_direct()))
+    return Helped::kMissed;
   Inside inside;
   Request* request = place.file->try_claim_oldest(place.service);
   return request != nullptr ? help(place.file, request, how) : Helped::kNot;
@@ -94,10 +95,10 @@ Helping::Helped Helping::help(FileQueue* file, Request* request, How how) {
   backend::Io& io = request->io;
   int64_t result;
   const bool is_small = io.left_bytes <= backend::kInlineBytesMax;
-  const bool knows_nowait = io.opcode == Opcode::kRead && file->knows_nowait() && !file->opened_direct();
+  const bool knows_nowait = io.opcode == Opcode::kRead && file->opened().knows_nowait() && !file->opened().is_direct();
   const int64_t begin_ns = kernel::monotonic_now_ns();
   // The plain call is made here only where it does not wait for a device: signals are held off for as long as it takes.
-  if (how == How::kBlock && (!is_small || knows_nowait || !file->is_quick() || backend::is_sync(io.opcode) ||
+  if (how == How::kBlock && (!is_small || knows_nowait || !file->learnt().is_quick() || backend::is_sync(io.opcode) ||
                                backend::may_fault_now(io, begin_ns))) {
     pool_.schedule(file, file->unclaim(request), false);
     return Helped::kMissed;
@@ -118,7 +119,7 @@ Helping::Helped Helping::help(FileQueue* file, Request* request, How how) {
     }
   } else {
     result = backend::perform(io);
-    file->note_duration(kernel::monotonic_now_ns() - begin_ns);
+    file->learnt().note_duration(kernel::monotonic_now_ns() - begin_ns);
   }
   // Threads are not started from here: this may be a signal handler, and pthread_create is not for those.
   if (!completion_.complete_or_reroute(request, backend::total_result(io, result), false)) return Helped::kNot;
@@ -134,15 +135,15 @@ void Helping::call_workers(Token token) {
   kernel::SignalHold hold;
   Inside inside;
   FileQueue* file = request->file.load(std::memory_order_acquire);  // E-token
-  if (file != nullptr) pool_.schedule(file, file->release_withheld(), false);
+  if (file != nullptr) pool_.schedule(file, file->release_parked(), false);
 }
 
 void Helping::call_workers(Context* context) {
   FileQueue* file = context->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
-  if (is_inside() || file == nullptr || !file->has_waiting()) return;
+  if (is_inside() || file == nullptr || !file->outstanding().has_waiting()) return;
   kernel::SignalHold hold;
   Inside inside;
-  pool_.schedule(file, file->release_withheld(), false);
+  pool_.schedule(file, file->release_parked(), false);
 }
 
 void Helping::poll_withheld(Token token) {

@@ -5,7 +5,7 @@
 // asleep while nothing is due, gone after AIOX_IDLE_MS. It also starts workers for those that may not start threads.
 //
 // It also looks after requests that no worker was told of, because the thread that waits can carry them out as
-// well (FileQueue::Enqueued::kWithheld): after a tick or two (kTickNs) a worker is told after all.
+// well (FileQueue::Enqueued::kParked): after a tick or two (kTickNs) a worker is told after all.
 #pragma once
 
 #include <atomic>

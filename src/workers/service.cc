@@ -249,7 +249,7 @@ bool Worker::fill() {
     }
     FileQueue* file = service_->pop();
     if (file == nullptr) return false;
-    if (is_helping_ && !kernel::is_seekable(file->kind())) {
+    if (is_helping_ && !file->opened().is_seekable()) {
       aside_[aside_count_++] = file;
       if (aside_count_ == kAsideMax) return false;
       continue;
@@ -294,7 +294,8 @@ void Worker::start(Io* io) {
     pool().completion().complete(request_of(io), -EAGAIN, false, this);
     return;
   }
-  if (io->try_nowait && request_of(io)->file.load(std::memory_order_relaxed)->may_read_inline()) {  // relaxed: ours
+  // relaxed: ours
+  if (io->try_nowait && request_of(io)->file.load(std::memory_order_relaxed)->learnt().may_read_inline()) {
     const bool is_blocked = is_counted_ && backend::may_fault(*io);
     if (is_blocked) service_->enter_blocked();
     const bool is_done = threads_.start_without_blocking(io);
@@ -318,7 +319,7 @@ void Worker::start(Io* io) {
   FileQueue* file = is_timed ? request_of(io)->file.load(std::memory_order_relaxed) : nullptr;  // relaxed: ours
   int64_t begin_ns = is_timed ? kernel::monotonic_now_ns() : 0;
   backend_->start(io);
-  if (is_timed) file->note_duration(kernel::monotonic_now_ns() - begin_ns);
+  if (is_timed) file->learnt().note_duration(kernel::monotonic_now_ns() - begin_ns);
   if (is_counted_) service_->leave_blocked();
 }
 

@@ -20,7 +20,7 @@ bool ServicePool::reserve_nodes(NodeArena* arena, FileQueue* file) {
   for (Service& service : services_) {
     if (!arena->ensure(ReadyQueue::kNodeBytes)) return false;
     service.reserve_node();
-    file->shares[static_cast<unsigned>(service.id())] = service.share();
+    file->bind_share(service.id(), service.share());
   }
   return true;
 }
@@ -51,7 +51,7 @@ void ServicePool::schedule(FileQueue* file, ServiceMask mask, bool may_start_thr
     }
     if (services_[id].schedule(file, may_start_threads)) continue;
     // Without a reaper it is left to a worker that is in a call: better late than this thread in a stranger's call.
-    if (!may_start_threads && (summon_reaper(id, file->fd()) || services_[id].has_worker())) continue;
+    if (!may_start_threads && (summon_reaper(id, file->opened().fd()) || services_[id].has_worker())) continue;
     serve_in_this_thread(id, may_start_threads);
   }
 }

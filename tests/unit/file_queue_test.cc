@@ -98,7 +98,7 @@ class Bench {
     request.generation.store(1);
     change_state(&request, RequestState::kFree, RequestState::kPrepared);
     ServiceMask wake = 0;
-    REQUIRE(queue_.enqueue(&request, &wake));
+    REQUIRE(queue_.enqueue(&request, FileQueue::Start::kWorker, &wake) != FileQueue::Enqueued::kStale);
     woken_ = static_cast<ServiceMask>(woken_ | wake);
     return &request;
   }
@@ -237,7 +237,7 @@ TEST_CASE("a merge has nothing of what its first member has moved before, and do
 
 TEST_CASE("a read does not look at any number of writes to overtake them") {
   Bench bench;
-  for (unsigned i = 0; i < FileQueue::kOvertakenMax; i++) bench.add_buffered_write(i * 4096, 4096);
+  for (unsigned i = 0; i < Ordering::kOvertakenMax; i++) bench.add_buffered_write(i * 4096, 4096);
   CHECK(bench.queue().may_overtake_writes(1 << 30, 4096));
   bench.add_read(0, 1);
   CHECK_FALSE(bench.queue().may_overtake_writes(1 << 30, 4096));
@@ -247,7 +247,9 @@ TEST_CASE("a file has one worker for certain, and more only while the share of a
   WorkerShare share;
   share.open(WorkerShare::kUnlimited, 3);
   Bench hung, other;
-  hung.queue().shares[0] = hung.queue().shares[1] = other.queue().shares[1] = &share;
+  hung.queue().bind_share(ServiceId::kRing, &share);
+  hung.queue().bind_share(ServiceId::kThreads, &share);
+  other.queue().bind_share(ServiceId::kThreads, &share);
   std::vector<Request*> waiting;
   for (int i = 0; i < 8; i++) waiting.push_back(hung.add_read(4096 * i, 4096));
   CHECK(hung.take_all().size() == 4);
@@ -270,7 +272,7 @@ TEST_CASE("a file has no more in flight in a service than its bound, and gives i
   WorkerShare share;
   share.open(2, WorkerShare::kUnlimited);
   Bench bench;
-  bench.queue().shares[static_cast<unsigned>(ServiceId::kRing)] = &share;
+  bench.queue().bind_share(ServiceId::kRing, &share);
   std::vector<Request*> reads;
   for (int i = 0; i < 3; i++) {
     reads.push_back(bench.add(Opcode::kRead, 4096 * i, 4096, SerialId::kNone, ServiceId::kRing));
@@ -411,7 +413,7 @@ TEST_CASE("a merge stops before it grows past its bound") {
   Bench bench;
   Request* first = bench.add_buffered_write(0, 1);
   REQUIRE(bench.take_all().size() == 1);
-  const size_t half = FileQueue::kMergedBytesMax / 2;
+  const size_t half = kMergedBytesMax / 2;
   bench.add_buffered_write(1000, half);
   bench.add_buffered_write(static_cast<int64_t>(1000 + half), half);
   bench.add_buffered_write(static_cast<int64_t>(1000 + 2 * half), 1);
@@ -451,8 +453,8 @@ TEST_CASE("a stream's reads run one at a time and hold up no write") {
 TEST_CASE("no more than the bound are admitted, and the rest follow as those end") {
   Bench bench;
   std::vector<Request*> reads;
-  for (uint32_t i = 0; i < FileQueue::kAdmittedMax + 10; i++) reads.push_back(bench.add_read(i * 4096, 4096));
-  CHECK(bench.take_all().size() == FileQueue::kAdmittedMax);
+  for (uint32_t i = 0; i < Ordering::kAdmittedMax + 10; i++) reads.push_back(bench.add_read(i * 4096, 4096));
+  CHECK(bench.take_all().size() == Ordering::kAdmittedMax);
   for (int i = 0; i < 10; i++) bench.finish(reads[static_cast<size_t>(i)]);
   CHECK(bench.take_all().size() == 10);
 }
@@ -561,54 +563,16 @@ TEST_CASE("the queue asks for a worker once, until somebody has looked") {
   extra.has_range = true;
   change_state(&extra, RequestState::kFree, RequestState::kPrepared);
   ServiceMask wake = 0xff;
-  REQUIRE(bench.queue().enqueue(&extra, &wake));
+  REQUIRE(bench.queue().enqueue(&extra, FileQueue::Start::kWorker, &wake) == FileQueue::Enqueued::kQueued);
   CHECK(wake == 0);
-}
-
-TEST_CASE("direct requests are cut smaller when one was refused for its length, down to a bound") {
-  Bench bench;
-  bench.queue().shrink_direct_chunk(FileQueue::kDirectChunkMin);  // that one was not
-  uint32_t before = bench.queue().direct_chunk_bytes();
-  CHECK(before == FileQueue::kDirectChunkMax);
-  bench.queue().shrink_direct_chunk(before + 1);
-  CHECK(bench.queue().direct_chunk_bytes() == before / 2);
-  bench.queue().shrink_direct_chunk(before / 4);  // shorter than what it would have been cut to
-  CHECK(bench.queue().direct_chunk_bytes() == before / 8);
-  for (int i = 0; i < 30; i++) bench.queue().shrink_direct_chunk(before);
-  CHECK(bench.queue().direct_chunk_bytes() == FileQueue::kDirectChunkMin);
-}
-
-TEST_CASE("the pieces of direct requests grow back while whole ones move, the later the more often in vain") {
-  Bench bench;
-  const uint32_t most = bench.queue().direct_chunk_bytes();
-  auto wholes_to_grow = [&] {
-    const uint32_t before = bench.queue().direct_chunk_bytes();
-    uint32_t count = 0;
-    for (; bench.queue().direct_chunk_bytes() == before && count < 100'000; count++) bench.queue().note_whole_split();
-    CHECK(bench.queue().direct_chunk_bytes() == 2 * before);
-    return count;
-  };
-  bench.queue().shrink_direct_chunk(most);
-  const uint32_t first = wholes_to_grow();
-  CHECK(bench.queue().direct_chunk_bytes() == most);
-  for (int i = 0; i < 10'000; i++) bench.queue().note_whole_split();
-  CHECK(bench.queue().direct_chunk_bytes() == most);  // not beyond what the device takes
-  bench.queue().shrink_direct_chunk(most);
-  CHECK(wholes_to_grow() == 2 * first);
-  uint32_t last = 0;
-  for (int i = 0; i < 12; i++) {
-    bench.queue().shrink_direct_chunk(most);
-    last = wholes_to_grow();
-  }
-  CHECK(last == FileQueue::kSplitsToGrowMax);
 }
 
 TEST_CASE("has_outstanding_writes is true from the submission of a write to its end") {
   Bench bench;
-  CHECK_FALSE(bench.queue().has_outstanding_writes());
+  CHECK_FALSE(bench.queue().outstanding().has_writes());
   Request* write = bench.add_buffered_write(0, 1);
-  CHECK(bench.queue().has_outstanding_writes());
+  CHECK(bench.queue().outstanding().has_writes());
   bench.take_all();
   bench.finish(write);
-  CHECK_FALSE(bench.queue().has_outstanding_writes());
+  CHECK_FALSE(bench.queue().outstanding().has_writes());
 }

@@ -155,7 +155,7 @@ aiox::engine::ServiceMask queue_read(Request* request, FileQueue* file, int fd, 
   request->file.store(file);
   change_state(request, RequestState::kFree, RequestState::kPrepared);
   aiox::engine::ServiceMask wake = 0;
-  REQUIRE(file->enqueue(request, &wake));
+  REQUIRE(file->enqueue(request, FileQueue::Start::kWorker, &wake) != FileQueue::Enqueued::kStale);
   return wake;
 }
 
@@ -667,7 +667,7 @@ Request* queue_write(EndsMeanwhile* meanwhile, int fd, FileQueue::Start start, F
   Request* request = meanwhile->engine->core().requests.allocate();
   REQUIRE(request != nullptr);
   request->io.opcode = aiox::backend::Opcode::kWrite;
-  request->io.file_kind = meanwhile->queue->kind();
+  request->io.file_kind = meanwhile->queue->opened().kind();
   request->io.fd = fd;
   request->io.single = {&byte, 1};
   request->io.vectors = &request->io.single;
@@ -703,7 +703,7 @@ TEST_CASE("a queue whose number is gone is given back also where its last reques
   queue_write(&meanwhile, file.fd(), FileQueue::Start::kWorker, FileQueue::Enqueued::kDependent);
   CHECK(engine->cancelling().cancel(file.fd(), 0) == CancelOutcome::kNotCanceled);  // the first was in flight
   CHECK(meanwhile.answer_count == 1);
-  CHECK(meanwhile.queue->fd() == -1);
+  CHECK(meanwhile.queue->opened().fd() == -1);
   engine->core().counters.completed.add();
   engine->completion().release_hold(meanwhile.first);
 }
@@ -737,14 +737,14 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   Engine* engine = Engine::get();
   engine->poll_direct();
   FileQueue* file = engine->files().find(scratch.fd());
-  if (file == nullptr || !file->can_go_direct() || !engine->direct_trial().is_usable()) AIOX_SKIP("it does not go direct");
+  if (file == nullptr || !file->opened().can_go_direct() || !engine->direct_trial().is_usable()) AIOX_SKIP("it does not go direct");
   while (!attaching.has_ended.load()) engine->poll_direct();
 
   constexpr unsigned kThreads = static_cast<unsigned>(ServiceId::kThreads);
   static aiox::engine::WorkerShare share;  // all that a failure leaves behind
   static Request held, waiting;
   static Told told_of_held, told_of_waiting;
-  aiox::engine::WorkerShare* before = std::exchange(file->shares[kThreads], &share);
+  aiox::engine::WorkerShare* before = file->bind_share(ServiceId::kThreads, &share);
   share.open(aiox::engine::WorkerShare::kUnlimited, 0);
   // One is in hand, so that the file has had its share; another finds none, and nobody is told of it.
   CHECK(queue_read(&held, file, scratch.fd(), at(0), &told_of_held) == 1u << kThreads);
@@ -765,7 +765,7 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   aiox::engine::CancelTicket* ticket = nullptr;
   engine->pool().schedule(file, file->finish(&held, &ticket));
   while (waiting.holds.load() != 1) usleep(1000);
-  file->shares[kThreads] = before;
+  file->bind_share(ServiceId::kThreads, before);
 }
 
 TEST_CASE("of a service there are no more workers than its limit, and a stream that gets none is refused") {

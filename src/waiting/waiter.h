@@ -78,7 +78,7 @@ class Waiter {
   void clean_up();
   static void left(void* waiter);
 
-  const WaitingParts& parts_;
+  const WaitingParts parts_;  // a copy: the child of a handler that forks has the thread's stack, and no engine
   uint32_t epoch_;
   bool is_cancellable_;
   uint32_t outer_;            // how deep the thread was when the program called

@@ -1,4 +1,5 @@
-// lane_trial_test.cc - whether a lane can be used: tried when it must be, refused for good or for a while, and why in words.
+// lane_trial_test.cc - whether a lane can be used: tried when it must be, refused for good or for a while, and why in
+// words.
 
 #include "lanes/lane_trial.h"
 

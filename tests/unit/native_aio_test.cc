@@ -737,7 +737,8 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   Engine* engine = Engine::get();
   engine->poll_direct();
   FileQueue* file = engine->files().find(scratch.fd());
-  if (file == nullptr || !file->opened().can_go_direct() || !engine->direct_trial().is_usable()) AIOX_SKIP("it does not go direct");
+  if (file == nullptr || !file->opened().can_go_direct() || !engine->direct_trial().is_usable())
+    AIOX_SKIP("it does not go direct");
   while (!attaching.has_ended.load()) engine->poll_direct();
 
   constexpr unsigned kThreads = static_cast<unsigned>(ServiceId::kThreads);

@@ -12,7 +12,8 @@ using aiox::kernel::FileTraits;
 
 namespace {
 
-OpenFile opened(int status_flags, FileKind kind = FileKind::kRegular, bool may_bypass = false, bool knows_nowait = true) {
+OpenFile opened(int status_flags, FileKind kind = FileKind::kRegular, bool may_bypass = false,
+                bool knows_nowait = true) {
   FileTraits traits;
   traits.kind = kind;
   traits.status_flags = status_flags;

@@ -17,10 +17,14 @@
 #include "base/assert.h"
 #include "kernel/own_table.h"
 #include "kernel/raw_syscall.h"
+#include "kernel/signal_hold.h"
 
 namespace aiox::kernel {
 
 namespace {
+constexpr int kSigCancel = 32;  // glibc's own
+constexpr int kSigSetXid = 33;  // glibc's own: every thread must take it
+
 int create(void* (*entry)(void*), void* argument, size_t stack_bytes, int detach_state) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return EAGAIN;
@@ -35,13 +39,14 @@ int create(void* (*entry)(void*), void* argument, size_t stack_bytes, int detach
 int start(void* (*entry)(void*), void* argument, size_t stack_bytes, int detach_state) {
   if (has_own_table()) return -EAGAIN;  // it would be in this thread's, and serve the others
   int saved_errno = errno;
-  sigset_t all, previous;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &previous);
+  // Not by pthread_sigmask, which lets cancellation in whenever it sets a mask: the caller may have it held off.
+  const uint64_t all = ~(signal_bit(kSigCancel) | signal_bit(kSigSetXid));
+  uint64_t previous = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, as_argument(&all), as_argument(&previous), sizeof all);
   int error = create(entry, argument, stack_bytes, detach_state);
   // A program with a large static TLS needs more than our small stack (EINVAL): take its default then.
   if (error == EINVAL && stack_bytes != 0) error = create(entry, argument, 0, detach_state);
-  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, as_argument(&previous), 0, sizeof previous);
   errno = saved_errno;
   return error == 0 ? 0 : -EAGAIN;
 }

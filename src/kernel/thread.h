@@ -1,8 +1,8 @@
 // thread.h - starting the engine's own threads.
 //
 // Every private thread blocks all signals a program may use, from its first instruction on: it is created while its
-// creator has them blocked. glibc's own two (SIGCANCEL, SIGSETXID) stay open, since pthread_sigmask filters them and
-// setuid(2) in glibc depends on the second.
+// creator has them blocked. glibc's own two stay as the creator has them: setuid(2) needs SIGSETXID on every thread,
+// and cancellation (SIGCANCEL) may be held off by the caller.
 #pragma once
 
 #include <cstddef>

@@ -2,6 +2,8 @@
 
 #include "core/core.h"
 
+#include <memory>
+
 #include "catch.h"
 
 using aiox::engine::Core;
@@ -16,13 +18,11 @@ struct CountingPool {
   void trim() { trims++; }
 };
 
-// A Core is a page's size and more, and is never destroyed.
-Core& fresh_core() { return *new Core(); }
-
 }  // namespace
 
 TEST_CASE("memory goes back when nothing is in flight, from every pool, and not before") {
-  Core& core = fresh_core();
+  const auto made = std::make_unique<Core>();  // too large for a stack
+  Core& core = *made;
   CountingPool first, second;
   core.trims.add(first);
   core.trims.add(second);
@@ -39,13 +39,15 @@ TEST_CASE("memory goes back when nothing is in flight, from every pool, and not 
 }
 
 TEST_CASE("an end that is counted before its beginning is no negative number") {
-  Core& core = fresh_core();
+  const auto made = std::make_unique<Core>();  // too large for a stack
+  Core& core = *made;
   core.counters.completed.add();
   CHECK(core.in_flight() == 0);
 }
 
 TEST_CASE("a token names its request until that one's place is another's") {
-  Core& core = fresh_core();
+  const auto made = std::make_unique<Core>();  // too large for a stack
+  Core& core = *made;
   REQUIRE(core.requests.open(64));
   aiox::engine::Request* request = core.requests.allocate();
   REQUIRE(request != nullptr);
@@ -68,7 +70,8 @@ TEST_CASE("a worker that is wanted is taken back once, or not at all where it ha
 
 TEST_CASE("what is due is counted, also where an end overtakes its beginning") {
   ReaperBell bell;
-  WaitSlots& slots = *new WaitSlots();
+  const auto made = std::make_unique<WaitSlots>();  // too large for a stack
+  WaitSlots& slots = *made;
   bell.remove_due();
   CHECK_FALSE(bell.is_due());
   bell.add_due(slots);

@@ -83,8 +83,8 @@ TEST_CASE("each reason names the step, and what to change") {
 }
 
 TEST_CASE("the direct lane's trial makes its first context, gives it back when idle, and makes another") {
-  aiox::engine::LaneRings& rings = *new aiox::engine::LaneRings();
-  aiox::engine::DirectTrial& trial = *new aiox::engine::DirectTrial();
+  aiox::engine::LaneRings rings;
+  aiox::engine::DirectTrial trial;
   trial.open(&rings);
   if (!trial.is_usable()) AIOX_SKIP("no kernel AIO");
   CHECK(rings.is_any());
@@ -96,4 +96,5 @@ TEST_CASE("the direct lane's trial makes its first context, gives it back when i
   CHECK_FALSE(trial.is_usable());
   CHECK(trial.refusal().error == -EPERM);
   trial.give_back_ring();
+  CHECK_FALSE(rings.is_any());
 }

@@ -3,6 +3,8 @@
 
 #include "engine/lists.h"
 
+#include <memory>
+
 #include "catch.h"
 #include "workers/notifier.h"
 
@@ -14,8 +16,9 @@ using aiox::engine::Notifier;
 namespace {
 
 struct Fixture {
-  Core& core = *new Core();
-  Notifier& notifier = *new Notifier();
+  std::unique_ptr<Core> made = std::make_unique<Core>();  // too large for a stack
+  Core& core = *made;
+  Notifier notifier;
   Lists lists{core, notifier};
 };
 

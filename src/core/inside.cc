@@ -19,7 +19,7 @@ using kernel::signal_bit;
 
 constexpr uint64_t kByInstruction = signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGILL) | signal_bit(SIGFPE) |
                                     signal_bit(SIGTRAP) | signal_bit(SIGSYS);
-constexpr uint64_t kCancellation = signal_bit(32);  // glibc's SIGCANCEL
+constexpr uint64_t kCancellation = signal_bit(kernel::kSigCancel);
 constexpr uint32_t kReturnsMax = 100;
 
 thread_local uint64_t t_put_off = 0;  // signals that are blocked until the thread goes out

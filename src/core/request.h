@@ -108,7 +108,7 @@ struct Request {
   std::atomic<uint32_t> polls{0};                   // (@) a figure: how often it was asked for while withheld
   uint32_t withheld_tick = 0;                       // (s) Reaper::now at submit
   std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: it has a notification, so not by them
-  bool is_due = false;                              // (s), or (q) at once: counted in Reaper::add_due
+  bool is_due = false;                              // (s), or (q) at once: counted in ReaperBell::add_due
   bool has_begun = false;  // (s), then (o): some of it may be done; not to be cancelled any more
   stats::Lane lane = stats::Lane::kInline;          // (o) by which it is carried out, once it is
   uint32_t file_figures = 0;                        // (s) Recorder::begin

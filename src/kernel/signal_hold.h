@@ -13,6 +13,9 @@
 namespace aiox::kernel {
 
 constexpr uint64_t signal_bit(int signo) { return uint64_t{1} << (signo - 1); }
+// glibc's own two, which <signal.h> does not name: cancellation, and what setuid(2) has every thread do.
+constexpr int kSigCancel = 32;
+constexpr int kSigSetXid = 33;
 
 class SignalHold {
  public:
@@ -21,8 +24,8 @@ class SignalHold {
     // SIGSETXID (33) stays open: setuid(2) in glibc waits for every thread to take it, and nothing leaves from its
     // handler. A signal that an instruction causes (a debugger's step, a page that the program's handler opens) kills
     // when blocked.
-    constexpr uint64_t kLeftOpen = signal_bit(33) | signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGILL) |
-                                   signal_bit(SIGFPE) | signal_bit(SIGTRAP) | signal_bit(SIGSYS);
+    constexpr uint64_t kLeftOpen = signal_bit(kSigSetXid) | signal_bit(SIGSEGV) | signal_bit(SIGBUS) |
+                                   signal_bit(SIGILL) | signal_bit(SIGFPE) | signal_bit(SIGTRAP) | signal_bit(SIGSYS);
     const uint64_t all = ~kLeftOpen;
     raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, as_argument(&all), as_argument(&previous_), sizeof all);
   }

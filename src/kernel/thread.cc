@@ -22,9 +22,6 @@
 namespace aiox::kernel {
 
 namespace {
-constexpr int kSigCancel = 32;  // glibc's own
-constexpr int kSigSetXid = 33;  // glibc's own: every thread must take it
-
 int create(void* (*entry)(void*), void* argument, size_t stack_bytes, int detach_state) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return EAGAIN;

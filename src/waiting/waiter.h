@@ -86,7 +86,7 @@ class Waiter {
   bool is_leading_ = false;   // and must leave
   bool is_wanting_ = false;    // its slot may be chosen to lead
   bool was_follower_ = false;  // wanted to lead, at least once
-  bool is_due_ = false;       // counted in Reaper::add_due
+  bool is_due_ = false;       // counted in ReaperBell::add_due
   bool is_long_ = false;      // the wait
   uint32_t slot_ = 0;         // taken at the first need
 };

@@ -152,9 +152,9 @@ def interface_questions(tree):
 
 
 # Functions that decide where a request goes. `route` is to take their place.
-DECIDERS = """choose_road choose_start may_go_direct may_be_withheld is_nowait_answered is_carried_out_here
-bypasses_cache must_end_in_call is_instant_done takes_own_signals try_inline submit_from_own_table complete_or_reroute
-reroute needs_own_poll leave_direct_lane route""".split()
+DECIDERS = """choose_road choose_start may_go_direct may_park is_nowait_answered is_carried_out_here
+bypasses_cache must_complete_in_call is_instant_done takes_own_signals try_inline submit_from_own_table
+complete_or_reroute reroute needs_own_poll reroute_from_direct route""".split()
 
 
 @figure("route-deciders", "functions that decide where a request goes",

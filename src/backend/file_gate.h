@@ -30,17 +30,17 @@ class FileGate {
     if (!enter_by_other_number()) return false;
     if (is_number_of_file(fd)) [[likely]] return true;
     shut();
-    leave();
+    exit();
     return false;
   }
   // To use another descriptor of the file. False: it is shut.
   bool enter_by_other_number() {
     // E-gate: one word, so that either we see that it is shut, or the thread that shuts it sees us.
     if ((word_.fetch_add(1, std::memory_order_acq_rel) & kShut) == 0) [[likely]] return true;
-    leave();
+    exit();
     return false;
   }
-  void leave() {
+  void exit() {
     const uint32_t before = word_.fetch_sub(1, std::memory_order_acq_rel);  // E-gate
     AIOX_ASSERT((before & ~kShut) > 0);
   }

@@ -35,7 +35,7 @@ struct Io {
   kernel::FileKind file_kind = kernel::FileKind::kRegular;
   bool try_nowait = false;          // a read that the page cache may well answer: try that first
   bool is_poll_first = false;       // in a ring: it only waits there until it can be carried out
-  bool is_shared = false;           // several requests answer to this unit (engine::SharedIo)
+  bool is_shared = false;           // several requests answer to this unit (engine::MergedIo)
   int fd = -1;
   int priority = kernel::kNoIoPriority;  // kernel::io_priority() of the submitting thread
   int rw_flags = 0;                 // RWF_*, as the program asked
@@ -72,7 +72,7 @@ class NumberUse {
     is_allowed_ = gate_->enter(io.fd);
   }
   ~NumberUse() {
-    if (gate_ != nullptr && is_allowed_) gate_->leave();
+    if (gate_ != nullptr && is_allowed_) gate_->exit();
     t_held_gate = before_;
   }
   bool is_allowed() const { return is_allowed_; }

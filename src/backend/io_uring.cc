@@ -93,7 +93,7 @@ int IoUring::submit(bool may_block, bool may_reap) {
   int error = !may_reap   ? io_uring_submit(ring)
               : may_block ? io_uring_submit_and_wait(ring, 1)
                           : io_uring_submit_and_get_events(ring);
-  while (held_count > 0) held[--held_count]->leave();
+  while (held_count > 0) held[--held_count]->exit();
   return error;
 }
 
@@ -138,7 +138,7 @@ Cancellation* IoUring::take_answered_cancel() {
 }
 
 // Takes one completion of a unit. False: the unit goes on (the rest of a stream write).
-bool IoUring::finish(Io* io, int result) {
+bool IoUring::complete(Io* io, int result) {
   AIOX_ASSERT(in_flight_ > 0 && bounded_in_flight_ <= in_flight_);
   flight_.remove(io);
   in_flight_--;
@@ -202,7 +202,7 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
         is_woken = true;
       } else {
         Io* io = reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
-        if (finish(io, completion->res)) done[count++] = io;
+        if (complete(io, completion->res)) done[count++] = io;
       }
     }
     io_uring_cq_advance(ring, seen);
@@ -226,7 +226,7 @@ Io* IoUring::take_unsubmitted() {
   return nullptr;
 }
 
-Io* IoUring::salvage() {
+Io* IoUring::take_over() {
   if (Io* io = discarded_units_.pop_front()) {
     io->result = total_result(*io, -EAGAIN);
     return io;
@@ -273,7 +273,7 @@ Io* IoUring::salvage() {
     return io;
   }
   in_flight_ = bounded_in_flight_ = 0;
-  ring_.abandon();
+  ring_.unmap();
   return nullptr;
 }
 

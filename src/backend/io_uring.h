@@ -44,7 +44,7 @@ class IoUring final : public Backend {
   bool is_broken() const { return is_broken_; }
   // Gives out one unit that was in flight, with its result; -EAGAIN: not carried out. nullptr: there are no more, and
   // the ring's memory is free. Blocks: until the kernel has ended the units that it had begun.
-  Io* salvage();
+  Io* take_over();
 
   // Thread: owner. Asks the kernel to cancel cancel->io, which must be in flight; the answer is found by
   // take_answered_cancel after a later reap.
@@ -54,7 +54,7 @@ class IoUring final : public Backend {
  private:
   io_uring_sqe* next_entry();
   int submit(bool may_block, bool may_reap);
-  bool finish(Io* io, int result);
+  bool complete(Io* io, int result);
   Io* take_unsubmitted();
 
   kernel::Ring ring_;

@@ -1,6 +1,6 @@
 // stream.cc - the steps of one transfer on a stream, by kind of file: sockets, pipes, terminals, the kernel's objects.
 //
-// Owns how far the transfer has got. Thread: the one that carries the unit out. Blocks: call() alone.
+// Owns how far the transfer has got. Thread: the one that carries the unit out. Blocks: plain_call() alone.
 // Never sleeps between steps: step() says what to wait for, and its caller waits.
 #include "backend/stream.h"
 
@@ -20,7 +20,7 @@ namespace aiox::backend {
 using kernel::FileKind;
 using kernel::ObjectKind;
 
-int64_t StreamTransfer::call() {
+int64_t StreamTransfer::plain_call() {
   const Io& io = *io_;
   // The offset first: a character device may have one (/dev/zero, /dev/mem), and a descriptor number that meanwhile
   // stands for a regular file must never be read at its file position.
@@ -50,7 +50,7 @@ int64_t StreamTransfer::attempt() {
       continue;
     }
     auto* transfer = is_read_ ? kernel::try_read : kernel::try_write;
-    // The offset first, as in call().
+    // The offset first, as in plain_call().
     result = transfer(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
     if (result == -ESPIPE) {
       result = transfer(io.fd, io.vectors, io.vector_count, -1, io.rw_flags);
@@ -72,7 +72,8 @@ StreamTransfer::Step StreamTransfer::step(Wake wake) {
   }
   if (is_gathering_) return gather_from_terminal(wake);
   if (has_attempt_) return attempt_until_done(wake);
-  if (wake == Wake::kTimeUp) return kernel::queued_bytes(io_->fd) > 0 ? Step::kCall : end(0);  // a terminal's VTIME
+  if (wake == Wake::kTimeUp)
+    return kernel::queued_bytes(io_->fd) > 0 ? Step::kCall : complete(0);  // a terminal's VTIME
   return Step::kCall;
 }
 
@@ -80,8 +81,8 @@ StreamTransfer::Step StreamTransfer::step(Wake wake) {
 StreamTransfer::Step StreamTransfer::begin() {
   bytes_before_ = io_->done_bytes;
   const int flags = kernel::status_flags(io_->fd);
-  if (flags < 0) return end(flags);
-  if ((io_->rw_flags & kernel::kRwfNowait) != 0) return end(attempt());
+  if (flags < 0) return complete(flags);
+  if ((io_->rw_flags & kernel::kRwfNowait) != 0) return complete(attempt());
   if ((flags & O_NONBLOCK) != 0) return Step::kCall;  // one try, whatever it gives
   wait_.events = 0;
   switch (io_->file_kind) {
@@ -122,7 +123,7 @@ StreamTransfer::Step StreamTransfer::begin_terminal() {
 }
 
 StreamTransfer::Step StreamTransfer::begin_other() {
-  if (const int error = kernel::transfer_refusal(io_->fd, is_read_)) return end(error);
+  if (const int error = kernel::transfer_refusal(io_->fd, is_read_)) return complete(error);
   const ObjectKind object = kernel::object_kind(io_->fd);
   wait_.is_own_poll_needed = object == ObjectKind::kSignals;
   if (object == ObjectKind::kCounters) return Step::kCall;  // its poll is not about reading
@@ -141,9 +142,9 @@ StreamTransfer::Step StreamTransfer::attempt_until_done(Wake wake) {
     const int64_t moved = attempt();
     if (moved > 0) {
       advance(io_, moved);
-      if (!has_attempt_) return io_->left_bytes == 0 ? end(0) : Step::kCall;
+      if (!has_attempt_) return io_->left_bytes == 0 ? complete(0) : Step::kCall;
       // A blocking read returns when it has the least it may, a blocking write when all is written.
-      if (is_read_ ? moved_bytes() >= least_bytes_ : io_->left_bytes == 0) return end(0);
+      if (is_read_ ? moved_bytes() >= least_bytes_ : io_->left_bytes == 0) return complete(0);
       if (is_clock_per_part_) restart_clock();
       continue;
     }
@@ -153,9 +154,9 @@ StreamTransfer::Step StreamTransfer::attempt_until_done(Wake wake) {
     if (knows_none || kernel::is_refused_call(moved)) {
       has_attempt_ = false;
     } else if (moved != -EAGAIN) {
-      return end(moved);
+      return complete(moved);
     } else if (wake == Wake::kTimeUp) {
-      return end(io_->done_bytes > 0 ? 0 : -EAGAIN);
+      return complete(io_->done_bytes > 0 ? 0 : -EAGAIN);
     } else if (wake == Wake::kReady && ++vain_count_ == kVainMax) {
       return Step::kCall;  // its poll tells of something else, at all times (userfaultfd)
     }
@@ -169,7 +170,7 @@ bool StreamTransfer::is_at_end_of_socket(Wake wake, Step* step) {
   if (kernel::queued_bytes(io_->fd) > 0) return false;
   const bool is_over = wake == Wake::kTimeUp || kernel::poll_now(io_->fd, POLLIN) != 0;
   if (is_over && kernel::queued_bytes(io_->fd) > 0) return false;
-  *step = is_over ? end(0) : wait_for(POLLIN);
+  *step = is_over ? complete(0) : wait_for(POLLIN);
   return true;
 }
 
@@ -196,15 +197,15 @@ StreamTransfer::Step StreamTransfer::gather_from_terminal(Wake wake) {
     const uint64_t queued = kernel::queued_bytes(io_->fd);
     if (queued > 0) {
       const int64_t moved = read_part(queued);
-      if (moved <= 0) return end(moved);
+      if (moved <= 0) return complete(moved);
       advance(io_, moved);
-      if (moved_bytes() >= least_bytes_) return end(0);
+      if (moved_bytes() >= least_bytes_) return complete(0);
       restart_clock();
       continue;
     }
-    if (wake == Wake::kTimeUp) return end(0);
+    if (wake == Wake::kTimeUp) return complete(0);
     if ((kernel::poll_now(io_->fd, POLLIN) & (POLLHUP | POLLERR)) != 0 && kernel::queued_bytes(io_->fd) == 0) {
-      return moved_bytes() > 0 ? end(0) : Step::kCall;
+      return moved_bytes() > 0 ? complete(0) : Step::kCall;
     }
     return wait_for(POLLIN);
   }

@@ -4,7 +4,7 @@
 // without waiting and names the event to wait for; the caller does the waiting, in a way that it can end. The file's
 // own rules (O_NONBLOCK, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVLOWAT, VMIN, VTIME) are asked for when the transfer begins, as
 // the plain call does.
-// Thread: the one that carries the unit out. Blocks: call() alone. errno kept.
+// Thread: the one that carries the unit out. Blocks: plain_call() alone. errno kept.
 #pragma once
 
 #include "backend/io.h"
@@ -29,7 +29,7 @@ class StreamTransfer {
   enum class Step : uint8_t {
     kEnded,  // result() is the answer
     kWait,   // wait() says for what
-    kCall,   // call() is the answer: there is no other way, or it will not wait
+    kCall,   // plain_call() is the answer: there is no other way, or it will not wait
   };
   enum class Wake : uint8_t { kBegin, kReady, kLook, kTimeUp };
 
@@ -43,7 +43,7 @@ class StreamTransfer {
            (!is_read_ || least_bytes_ <= 1) && io_->done_bytes == 0;
   }
   // The plain call.
-  int64_t call();
+  int64_t plain_call();
 
  private:
   Step begin();
@@ -57,7 +57,7 @@ class StreamTransfer {
   int64_t read_part(uint64_t bytes_max);
   uint64_t moved_bytes() const { return static_cast<uint64_t>(io_->done_bytes - bytes_before_); }
   void restart_clock();
-  Step end(int64_t result) {
+  Step complete(int64_t result) {
     result_ = result;
     return Step::kEnded;
   }

@@ -56,7 +56,7 @@ void Threads::start(Io* io) {
     } else {
       io->result = io->opcode == Opcode::kPoll ? perform_poll(*io) : perform_stream(*io);
     }
-    end_stream();
+    clear_stream();
   }
   finished_ = io;
 }
@@ -84,7 +84,7 @@ Threads::Tried Threads::try_stream(Io* io, short* events) {
   } else {
     io->result = total_result(*io, -ECANCELED);
   }
-  end_stream();
+  clear_stream();
   if (tried == Tried::kEnded) finished_ = io;
   return tried;
 }
@@ -166,7 +166,7 @@ bool Threads::begin_plain_call(const Io& io) {
 }
 
 // Its number is not looked up any more.
-void Threads::end_stream() {
+void Threads::clear_stream() {
   MutexLock lock(mutex_);
   current_ = plain_ = nullptr;
 }
@@ -184,7 +184,7 @@ int64_t Threads::perform_stream(Io& io) {
   }
   if (step == StreamTransfer::Step::kEnded) return transfer.result();
   const NumberUse use(io);
-  return use.is_allowed() && begin_plain_call(io) ? transfer.call() : total_result(io, -ECANCELED);
+  return use.is_allowed() && begin_plain_call(io) ? transfer.plain_call() : total_result(io, -ECANCELED);
 }
 
 StreamTransfer::Step Threads::take_step(StreamTransfer* transfer, const Io& io, StreamTransfer::Wake wake) {

@@ -59,7 +59,7 @@ class Threads final : public Backend {
   int64_t perform_poll(const Io& io);
   bool begin_stream(Io* io) AIOX_EXCLUDES(mutex_);
   bool begin_plain_call(const Io& io) AIOX_EXCLUDES(mutex_);
-  void end_stream() AIOX_EXCLUDES(mutex_);
+  void clear_stream() AIOX_EXCLUDES(mutex_);
 
   Io* finished_ = nullptr;  // owner thread only
 

@@ -1,8 +1,8 @@
 // completion.h - the one way out: what the rooms below call when a request has ended, or must go another way.
 //
 // Declared here and defined above (engine/completing.cc), so that lanes and workers know nothing of the engine that
-// they are parts of. In order: store_result makes the result known, conclude wakes, notifies, and frees the request's
-// place; complete is both. Thread: any. Blocks: no. Never runs code of the program's.
+// they are parts of. In order: publish makes the result known, notify_and_release wakes, notifies, and frees the
+// request's place; complete is both. Thread: any. Blocks: no. Never runs code of the program's.
 #pragma once
 
 #include "core/core.h"
@@ -34,17 +34,17 @@ class Completion {
   // runnable for its own service is its own to find: it looks at the ready queue next.
   void complete(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
   // Makes the result known, by the control block or the ring of its context: the first half of complete.
-  void store_result(Request* request, int64_t result);
+  void publish(Request* request, int64_t result);
   // What complete does after the result has been stored. wakes: nullptr: waiters are woken at once.
-  void conclude(Request* request, int64_t result, bool may_send_here, bool may_start_threads, Worker* by,
-                WakeBatch* wakes);
+  void notify_and_release(Request* request, int64_t result, bool may_send_here, bool may_start_threads, Worker* by,
+                          WakeBatch* wakes);
   // The two halves of complete, for a worker that has several requests of one file to end.
   void publish_in_flight(Request* request, int64_t result, WakeBatch* wakes);
-  void settle_all(FileQueue* file, Request* const* ended, unsigned count, Worker* by);
+  void release_all(FileQueue* file, Request* const* ended, unsigned count, Worker* by);
   // A result that was known before anything was carried out: stored, woken and notified; its place is the caller's.
-  void publish(Request* request, int64_t result, bool may_send_here);
+  void publish_and_notify(Request* request, int64_t result, bool may_send_here);
   // A request in flight in the direct lane must go another way.
-  void leave_direct_lane(Request* request, bool may_start_threads);
+  void reroute_from_direct(Request* request, bool may_start_threads);
   // As complete, after a look at the answers that mean "not this way": those send the request to another service.
   // False: it did so.
   bool complete_or_reroute(Request* request, int64_t result, bool may_start_threads = true, Worker* by = nullptr);
@@ -54,10 +54,10 @@ class Completion {
   void release_hold(Request* request);
   // An event has been put into the context's ring: wakes the threads that wait for it. fd: any open one. wakes:
   // nullptr: at once.
-  void announce_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes);
+  void notify_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes);
 
  private:
-  void announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes);
+  void notify(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes);
   void wake_waiter(uint32_t slot, WakeBatch* wakes);
 
   Core& core_;

@@ -40,7 +40,7 @@ struct Core {
   }
 
   // A thread of ours retires: if nothing is in flight, so does the memory of what was.
-  void give_back_memory() {
+  void release_memory() {
     if (in_flight() == 0) trims.trim_all();
   }
 };

@@ -41,23 +41,23 @@ struct Counters {
   void thread_starts() {
     threads_started.add();
     threads_now.add();
-    tell();
+    record_threads();
   }
   void thread_did_not_start() {
     threads_started.subtract();
     threads_now.subtract();
-    tell();
+    record_threads();
   }
   void thread_ends() {
     threads_now.subtract();
-    tell();
+    record_threads();
   }
 
   stats::Recorder* recorder = nullptr;  // set before there are threads
 
  private:
-  void tell() {
-    if (recorder != nullptr) recorder->threads(threads_started.read(), threads_now.read());
+  void record_threads() {
+    if (recorder != nullptr) recorder->note_threads(threads_started.read(), threads_now.read());
   }
 };
 

@@ -22,7 +22,7 @@ class LaneMemory {
     next_pause_.store(kPauseMin, std::memory_order_relaxed);
   }
   // The kernel does not know the way at all. relaxed: a figure.
-  void give_up() { pause_left_.store(kForEver, std::memory_order_relaxed); }
+  void disable() { pause_left_.store(kForEver, std::memory_order_relaxed); }
 
   bool should_try() {
     uint32_t left = pause_left_.load(std::memory_order_relaxed);  // relaxed: a figure
@@ -30,12 +30,12 @@ class LaneMemory {
     if (left != kForEver) pause_left_.store(left - 1, std::memory_order_relaxed);
     return false;
   }
-  void succeeded() {
+  void note_success() {
     if (refusals_.load(std::memory_order_relaxed) == 0) [[likely]] return;  // relaxed: figures
     refusals_.store(0, std::memory_order_relaxed);
     next_pause_.store(kPauseMin, std::memory_order_relaxed);
   }
-  void refused() {
+  void note_refusal() {
     uint32_t refusals = refusals_.load(std::memory_order_relaxed) + 1;  // relaxed: figures
     refusals_.store(refusals, std::memory_order_relaxed);
     if (refusals < kRefusalsInARow) return;

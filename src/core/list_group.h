@@ -19,7 +19,7 @@ struct ListGroup {
   std::atomic<uint32_t> refs{0};       // (@) E-list
   std::atomic<uint32_t> waiter{0};     // (@) E-wait: the wait slot of the LIO_WAIT caller
   // Children that are not for their waiter to reap: not, or no longer, in the direct lane.
-  std::atomic<uint32_t> elsewhere{0};
+  std::atomic<uint32_t> not_self_reaped{0};
   Notification notification;           // set before the first request is submitted
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
 };

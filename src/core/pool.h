@@ -69,7 +69,7 @@ class Pool {
     for (uint32_t i = index_of(head); i != kNone; i = object_at(i)->pool_next.load(std::memory_order_relaxed)) found++;
     // New objects are made beyond the count, and no thread has the others now.
     bool is_unused = found == count;
-    if (is_unused) drop_chunks(count);
+    if (is_unused) free_chunks(count);
     uint32_t expected = count;  // E-pool
     bool is_trimmed = is_unused && touched_.compare_exchange_strong(expected, kKept, std::memory_order_acq_rel);
     if (is_unused) {
@@ -133,10 +133,10 @@ class Pool {
     return true;
   }
   // The memory of the first `count` objects, but for the first chunk. Beyond them others may be made meanwhile.
-  void drop_chunks(uint32_t count) {
+  void free_chunks(uint32_t count) {
     for (unsigned chunk = 1; begin_of(chunk) < count; chunk++) {
       const uint32_t left = count - begin_of(chunk);
-      kernel::drop_memory(object_at(begin_of(chunk)), sizeof(T) * (left < count_of(chunk) ? left : count_of(chunk)));
+      kernel::release_memory(object_at(begin_of(chunk)), sizeof(T) * (left < count_of(chunk) ? left : count_of(chunk)));
     }
   }
 

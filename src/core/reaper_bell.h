@@ -47,11 +47,11 @@ class ReaperBell {
   }
 
   // Services that want a worker and may not start it themselves: a bit for each.
-  // E-reaper: we store the summons, then look where it is; it says that it sleeps, or is gone, then looks for
-  // summonses.
-  void want_worker(uint32_t bit) { summons_.fetch_or(bit, std::memory_order_seq_cst); }
+  // E-reaper: we store the wish, then look where it is; it says that it sleeps, or is gone, then looks for
+  // wishes.
+  void want_worker(uint32_t bit) { wanted_workers_.fetch_or(bit, std::memory_order_seq_cst); }
   // True: it had been seen to already. E-reaper
-  bool take_back(uint32_t bit) { return (summons_.fetch_and(~bit, std::memory_order_seq_cst) & bit) == 0; }
+  bool take_back(uint32_t bit) { return (wanted_workers_.fetch_and(~bit, std::memory_order_seq_cst) & bit) == 0; }
 
  private:
   friend class Reaper;
@@ -62,7 +62,7 @@ class ReaperBell {
   std::atomic<bool> is_lane_unwatched_{false};  // (@) E-reaper: longer than a look, on its slot
   std::atomic<bool> is_away_{false};            // (@) E-reaper: longer than a tick, on its slot or in the ring
   std::atomic<int32_t> due_{0};  // may be below zero for a moment: the end of a request can overtake its count
-  std::atomic<uint32_t> summons_{0};            // (@) E-reaper: a bit for each service
+  std::atomic<uint32_t> wanted_workers_{0};  // (@) E-reaper: a bit for each service
 };
 
 }  // namespace aiox::engine

@@ -72,7 +72,7 @@ struct ControlBlockOps {
   // not ours afterwards. False: it had been.
   bool (*publish)(Request* request, int64_t result);
   // Makes known the result of an operation that never was a request.
-  void (*answer)(const Submission& submission, int64_t result);
+  void (*publish_at_once)(const Submission& submission, int64_t result);
 };
 
 // Where a program wants to be told of a completion by an eventfd: its queue, and for which open file that stood then.
@@ -99,21 +99,21 @@ struct Request {
   iocb poll_block;  // (s) of a poll in the direct lane: io_cancel knows it by its address
   base::ListLink<Request> poll_link;                // Context::poll_mu_; or StreamPoller's, while it is parked there
   uint8_t poll_group = 0;                           // (o) StreamPoller
-  bool is_extra = false;                            // (s) counted in Contexts::take_extra
+  bool is_overcommitted = false;                    // (s) counted in Contexts::take_overcommit
   ServiceId service = ServiceId::kThreads;          // (q)
   SerialId serial = SerialId::kNone;                // (s)
   std::atomic<bool> is_direct{false};               // (@) changed under (q): in flight in the direct lane
-  std::atomic<bool> is_withheld{false};             // (@) a hint to pollers: no worker has been told of it
+  std::atomic<bool> is_parked{false};               // (@) a hint to pollers: no worker has been told of it
   std::atomic<uint8_t> service_hint{0};             // (s), to waiters a hint: the service it was queued for
-  std::atomic<uint32_t> polls{0};                   // (@) a figure: how often it was asked for while withheld
-  uint32_t withheld_tick = 0;                       // (s) Reaper::now at submit
+  std::atomic<uint32_t> polls{0};                   // (@) a figure: how often it was asked for while parked
+  uint32_t parked_tick = 0;                         // (s) Reaper::now at submit
   std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: it has a notification, so not by them
   bool is_due = false;                              // (s), or (q) at once: counted in ReaperBell::add_due
   bool has_begun = false;  // (s), then (o): some of it may be done; not to be cancelled any more
   stats::Lane lane = stats::Lane::kInline;          // (o) by which it is carried out, once it is
   uint32_t file_figures = 0;                        // (s) Recorder::begin
-  uint64_t start_ticks = 0;                         // (s) Recorder::accepted
-  bool is_foreign = false;                          // (s), then (o): counted in NotSelfReaped
+  uint64_t start_ticks = 0;                         // (s) Recorder::note_accepted
+  bool is_not_self_reaped = false;                  // (s), then (o): counted in NotSelfReaped
   bool is_quick = false;                            // (s), then (o): counted in Context::add_quick
   uint8_t lane_ring = 0;                            // (s) LaneRings::count_in
   bool is_stored = false;                           // (o) published, the rest deferred (DirectLane)

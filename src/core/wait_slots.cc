@@ -20,7 +20,7 @@ uint32_t WaitSlots::take() {
   return kNone;
 }
 
-void WaitSlots::give_back(uint32_t slot) {
+void WaitSlots::release(uint32_t slot) {
   // release: with the exchange in `take`, so that the next owner finds wants_lead as this one left it.
   if (slot != kNone) slots_[slot - 1].is_taken.store(0, std::memory_order_release);
 }

@@ -21,7 +21,7 @@ class WaitSlots {
 
   // A slot number from 1 to kSlotCount, or kNone: all taken; the caller polls instead.
   uint32_t take();
-  void give_back(uint32_t slot);
+  void release(uint32_t slot);
 
   uint32_t value(uint32_t slot) { return word(slot).load(std::memory_order_acquire); }  // E-wait
   // As futex_wait_until, on the slot's word.

@@ -35,9 +35,9 @@ void BufferedNative::meet_siblings(FileQueue* file, int fd) {
       // E-sibling: it is marked, then looked at under its lock; who submits there queues under that lock, then looks.
       file->siblings.note();
       sibling->siblings.note();
-      pool_.schedule(sibling, sibling->release_parked());
+      pool_.schedule(sibling, sibling->unpark());
       Request* last = sibling->opened().is_direct() ? nullptr : sibling->last_context_write();
-      if (last != nullptr) end(last, sibling);
+      if (last != nullptr) complete(last, sibling);
     }
     files.let_go(sibling);
   }
@@ -48,7 +48,7 @@ void BufferedNative::meet_siblings(FileQueue* file, int fd) {
 // Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that is
 // enough. A read that was not tried stands behind a write, which the kernel would have done: then it is in the page
 // cache.
-bool BufferedNative::must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+bool BufferedNative::must_complete_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   backend::Io& io = request->io;
   if (request->context == nullptr || !backend::is_transfer(io.opcode)) return false;
   if (!file->opened().is_seekable() || file->opened().is_direct() || goes_past_cache(file, io)) return false;
@@ -66,7 +66,7 @@ bool BufferedNative::must_end_in_call(Request* request, FileQueue* file, InlineO
 }
 
 // Where nothing has to come first. False: the request must be queued.
-bool BufferedNative::try_end(Request* request, FileQueue* file) {
+bool BufferedNative::try_complete(Request* request, FileQueue* file) {
   if (file->outstanding().has_any()) return false;
   request->io.file_kind = file->opened().kind();
   const backend::Io& io = request->io;
@@ -79,19 +79,19 @@ bool BufferedNative::try_end(Request* request, FileQueue* file) {
   }
   result = backend::total_result(io, result);
   change_state(request, RequestState::kPrepared, RequestState::kDone);
-  completion_.publish(request, result, false);
+  completion_.publish_and_notify(request, result, false);
   completion_.release_hold(request);
   core_.counters.inline_completed.add();
   return true;
 }
 
 // Waits until a request that has been queued has ended; carries it out when its turn has come. Ends a hold on it.
-void BufferedNative::end(Request* request, FileQueue* file) {
+void BufferedNative::complete(Request* request, FileQueue* file) {
   std::atomic<uint32_t> never{0};
   int64_t look_ns = kFirstLookNs;
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: it stays, by the hold
   while (request->is_published.load(std::memory_order_acquire) == 0) {              // E-published
-    if (file->try_claim(request, generation) &&
+    if (file->try_take(request, generation) &&
         helping_.help(file, request, Helping::How::kBlock) == Helping::Helped::kDone)
       break;
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + look_ns);

@@ -23,11 +23,11 @@ class BufferedNative {
   void meet_siblings(FileQueue* file, int fd);
   // Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that
   // is enough.
-  bool must_end_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome);
+  bool must_complete_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome);
   // Where nothing has to come first. False: the request must be queued.
-  bool try_end(Request* request, FileQueue* file);
+  bool try_complete(Request* request, FileQueue* file);
   // Waits until a request that has been queued has ended; carries it out when its turn has come. Ends a hold on it.
-  void end(Request* request, FileQueue* file);
+  void complete(Request* request, FileQueue* file);
 
  private:
   Core& core_;

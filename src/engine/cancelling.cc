@@ -4,7 +4,7 @@
 #include "engine/cancelling.h"
 
 #include "core/completion.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "files/file_table.h"
 #include "kernel/own_table.h"
 #include "lanes/direct_lane.h"
@@ -15,7 +15,7 @@ namespace aiox::engine {
 
 namespace {
 
-bool end_poll(DirectLane& lane, Request* request) { return lane.end_poll(request); }
+bool cancel_poll(DirectLane& lane, Request* request) { return lane.cancel_poll(request); }
 
 // Sleeps until the worker has answered; then the ticket is the asker's again.
 void wait_for_answer(CancelTicket& ticket) {
@@ -26,14 +26,14 @@ void wait_for_answer(CancelTicket& ticket) {
 
 }  // namespace
 
-void Cancelling::end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads) {
+void Cancelling::complete_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads) {
   // All are published before the first lock is taken: another canceller may hold it and wait for any of them.
   for (Request* request = sweep->cancelled.front(); request != nullptr; request = sweep->cancelled.next(request)) {
     // Never notified on this thread: the program may hold a lock that its handler takes (invariant 4).
-    completion_.publish(request, request->io.done_bytes > 0 ? request->io.done_bytes : -ECANCELED, false);
+    completion_.publish_and_notify(request, request->io.done_bytes > 0 ? request->io.done_bytes : -ECANCELED, false);
   }
   while (Request* request = sweep->cancelled.pop_front()) {
-    ServiceMask wake = file->finish_cancelled(request);
+    ServiceMask wake = file->release_cancelled(request);
     completion_.release_hold(request);
     pool_.schedule(file, wake, may_start_threads);
   }
@@ -44,7 +44,7 @@ CancelOutcome Cancelling::cancel(int fd, Token token) {
   direct_.poll(ReapBy::kSubmitter);
   FileQueue* file = files_.find(fd);
   if (file == nullptr) return CancelOutcome::kAllDone;
-  Inside inside;
+  EngineScope scope;
   CancelSweep sweep;
   ServiceMask wake = 0;
   if (token == 0) {
@@ -58,15 +58,15 @@ CancelOutcome Cancelling::cancel(int fd, Token token) {
     file->cancel_one(request, generation, &sweep, &wake);
   }
   pool_.schedule(file, wake);
-  return finish_sweep(file, &sweep);
+  return complete_sweep(file, &sweep);
 }
 
-CancelOutcome Cancelling::finish_sweep(FileQueue* file, CancelSweep* sweep) {
+CancelOutcome Cancelling::complete_sweep(FileQueue* file, CancelSweep* sweep) {
   bool is_any_cancelled = false;
   for (Request* request = sweep->cancelled.front(); request != nullptr; request = sweep->cancelled.next(request)) {
     if (request->io.done_bytes == 0) is_any_cancelled = true;
   }
-  end_cancelled(file, sweep, true);
+  complete_cancelled(file, sweep, true);
   for (unsigned i = 0; i < sweep->ticket_count; i++) {
     CancelTicket& ticket = sweep->tickets[i];
     wait_for_answer(ticket);
@@ -85,19 +85,19 @@ void Cancelling::cancel_all(FileQueue* file, const CancelMatch& match, bool may_
     file->cancel(match, &sweep, &wake);
     pool_.schedule(file, wake, may_start_threads);
     may_be_more = sweep.ticket_count == CancelSweep::kTicketsMax;
-    end_cancelled(file, &sweep, may_start_threads);
+    complete_cancelled(file, &sweep, may_start_threads);
     for (unsigned i = 0; i < sweep.ticket_count; i++) wait_for_answer(sweep.tickets[i]);
   }
 }
 
 void Cancelling::cancel_all_of(Context* context) {
-  Inside inside;
+  EngineScope scope;
   CancelMatch match;
   match.context = context;
-  context->end_polls(nullptr, end_poll, direct_);
+  context->cancel_polls(nullptr, cancel_poll, direct_);
   for (int fd = files_.next_attached(0, INT32_MAX); fd >= 0; fd = files_.next_attached(fd + 1, INT32_MAX)) {
     FileQueue* file = files_.find(fd);
-    if (context->is_waiter_in_lane()) direct_.nudge(fd);
+    if (context->is_waiter_in_lane()) direct_.wake_sleeper(fd);
     if (file != nullptr) cancel_all(file, match, true);
   }
 }
@@ -105,12 +105,12 @@ void Cancelling::cancel_all_of(Context* context) {
 CancelOutcome Cancelling::cancel(Context* context, int fd, const void* control_block) {
   direct_.poll(ReapBy::kSubmitter);
   {
-    Inside inside;
-    if (context->end_polls(control_block, end_poll, direct_)) return CancelOutcome::kCanceled;
+    EngineScope scope;
+    if (context->cancel_polls(control_block, cancel_poll, direct_)) return CancelOutcome::kCanceled;
   }
   FileQueue* file = files_.find(fd);
   if (file == nullptr) return CancelOutcome::kAllDone;
-  Inside inside;
+  EngineScope scope;
   CancelMatch match;
   match.context = context;
   match.control_block = control_block;
@@ -118,7 +118,7 @@ CancelOutcome Cancelling::cancel(Context* context, int fd, const void* control_b
   ServiceMask wake = 0;
   file->cancel(match, &sweep, &wake);
   pool_.schedule(file, wake);
-  return finish_sweep(file, &sweep);
+  return complete_sweep(file, &sweep);
 }
 
 }  // namespace aiox::engine

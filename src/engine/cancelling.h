@@ -1,7 +1,7 @@
 // cancelling.h - requests that end before their time.
 //
 // All that match are published before the first lock is taken: another canceller may hold it and wait for any of them.
-// Thread: the program's, Inside. Blocks: for the answer of a worker that carries one out.
+// Thread: the program's, EngineScope. Blocks: for the answer of a worker that carries one out.
 #pragma once
 
 #include "core/core.h"
@@ -31,10 +31,10 @@ class Cancelling {
   void cancel_all(FileQueue* file, const CancelMatch& match, bool may_start_threads);
   void cancel_all_of(Context* context);
   // Ends what the sweep has found, and waits for the workers that were asked.
-  CancelOutcome finish_sweep(FileQueue* file, CancelSweep* sweep);
+  CancelOutcome complete_sweep(FileQueue* file, CancelSweep* sweep);
 
  private:
-  void end_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads);
+  void complete_cancelled(FileQueue* file, CancelSweep* sweep, bool may_start_threads);
 
   Core& core_;
   Completion& completion_;

@@ -4,7 +4,7 @@
 // submitted on a file. Never takes a lock in a handler that has interrupted the engine.
 #include "files/closing.h"
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "engine/cancelling.h"
 #include "engine/file_identity.h"
 #include "engine/recording.h"
@@ -33,13 +33,13 @@ class BeingClosed {
  public:
   BeingClosed(Closing* closing, FileTable* files, FileQueue* file)
       : closing_(closing), files_(files), file_(file), leaving_(left, this) {
-    Inside inside;
+    EngineScope scope;
     file->hold();
     file->detach();
   }
   ~BeingClosed() {
     if (is_in_child()) return;
-    Inside inside;
+    EngineScope scope;
     files_->let_go(file_);
   }
   BeingClosed(const BeingClosed&) = delete;
@@ -50,7 +50,7 @@ class BeingClosed {
  private:
   static void left(void* closing) {
     auto* self = static_cast<BeingClosed*>(closing);
-    if (!self->is_in_child() && !is_inside()) self->closing_->close_is_left(self->file_);
+    if (!self->is_in_child() && !is_in_scope()) self->closing_->close_is_left(self->file_);
   }
 
   Closing* closing_;
@@ -61,12 +61,12 @@ class BeingClosed {
 };
 
 bool has_waiting_reads(FileQueue* file) {
-  Inside inside;
+  EngineScope scope;
   return file->has_waiting_reads();
 }
 
 bool has_direct_in_flight(FileQueue* file) {
-  Inside inside;
+  EngineScope scope;
   return file->outstanding().has_direct();
 }
 
@@ -75,11 +75,11 @@ bool has_direct_in_flight(FileQueue* file) {
 // Sleeps until nothing is outstanding on the file, reaping the direct lane where no other thread does.
 void Closing::wait_until_idle(FileQueue* file) {
   {
-    Inside inside;
-    pool_.schedule(file, file->release_parked(), false);
+    EngineScope scope;
+    pool_.schedule(file, file->unpark(), false);
   }
   for (;;) {
-    direct_.settle_deferred(ReapBy::kWaiter);
+    direct_.complete_deferred(ReapBy::kWaiter);
     DirectLane::Lead lead = direct_.in_flight() > 0 ? direct_.try_lead() : DirectLane::Lead::kBusy;
     // Requests of both kinds may be outstanding, and only one of them can be slept for: a little at a time.
     int64_t deadline_ns = kernel::monotonic_now_ns() + kCloseSliceNs;
@@ -89,9 +89,9 @@ void Closing::wait_until_idle(FileQueue* file) {
         direct_.sleep(deadline_ns);
         direct_.reap(ReapBy::kWaiter);
       }
-      if (lead == DirectLane::Lead::kTaken) direct_.leave();
+      if (lead == DirectLane::Lead::kTaken) direct_.pass_lead();
     }
-    Inside inside;
+    EngineScope scope;
     bool is_direct = file->outstanding().has_direct();
     const int64_t until_ns = !is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0;
     if (file->wait_until_idle(until_ns, &current_epoch))
@@ -103,14 +103,14 @@ void Closing::wait_until_idle(FileQueue* file) {
 // begun ends, or is in a plain call (a terminal's, a device's), which may never end and has its file by then. That it
 // has it shows where it sleeps in that call.
 // False: some are.
-bool Closing::end_stream_requests(FileQueue* file) {
+bool Closing::cancel_stream_requests(FileQueue* file) {
   CancelMatch everything;
   everything.is_any_context = true;
   everything.is_stream_reads_only = file->opened().is_seekable();
   PlainCalls before, now;
   const int fd = file->opened().fd();
   for (int64_t waited_ns = 0;; waited_ns += kStreamLookNs) {
-    Inside inside;
+    EngineScope scope;
     cancelling_.cancel_all(file, everything, false);
     const int64_t until_ns = waited_ns == 0 ? 0 : kernel::monotonic_now_ns() + kStreamLookNs;
     if (file->wait_until_idle(until_ns, &current_epoch)) return true;
@@ -129,7 +129,7 @@ bool Closing::end_stream_requests(FileQueue* file) {
 
 void Closing::before_flags(int fd, int flags) {
   FileQueue* file = files_.find(fd);
-  if (file == nullptr || is_inside() || !file->opened().is_seekable() || !file->opened().differs(flags)) return;
+  if (file == nullptr || is_in_scope() || !file->opened().is_seekable() || !file->opened().differs(flags)) return;
   // The next request finds the file as it is by then, in a queue of its own.
   before_close(fd, fd);
 }
@@ -137,10 +137,10 @@ void Closing::before_flags(int fd, int flags) {
 // A handler has interrupted the engine itself, perhaps under the file's lock, and closes: it takes no lock. As long as
 // other threads get on with the file's requests it waits for them. The rest is then shut out: it ends with ECANCELED or
 // has its file already (in the kernel's direct lane, or in a call that has had its time to begin).
-void Closing::abandon(FileQueue* file) {
+void Closing::shut_in_handler(FileQueue* file) {
   std::atomic<uint32_t> never{0};
   const bool is_stream = !file->opened().is_seekable();
-  file->abandon();
+  file->shut();
   const int64_t idle_max_ns = is_stream ? 0 : kNoProgressNs;
   uint32_t seen = file->outstanding().count();
   int64_t since_ns = kernel::monotonic_now_ns();
@@ -157,49 +157,49 @@ void Closing::abandon(FileQueue* file) {
          kernel::monotonic_now_ns() < deadline_ns) {
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kHandlerLookNs);
   }
-  FileQueue* top = abandoned_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
+  FileQueue* top = shut_files_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
   do {
-    file->abandoned_next = top;
-  } while (!abandoned_.compare_exchange_weak(top, file, std::memory_order_acq_rel));  // E-deferred
+    file->shut_next = top;
+  } while (!shut_files_.compare_exchange_weak(top, file, std::memory_order_acq_rel));  // E-deferred
 }
 
-void Closing::settle_abandoned_slow() {
-  Inside inside;
-  FileQueue* file = abandoned_.exchange(nullptr, std::memory_order_acq_rel);  // E-deferred
+void Closing::complete_handler_closes_slow() {
+  EngineScope scope;
+  FileQueue* file = shut_files_.exchange(nullptr, std::memory_order_acq_rel);  // E-deferred
   while (file != nullptr) {
-    FileQueue* next = file->abandoned_next;
+    FileQueue* next = file->shut_next;
     if (!file->opened().is_seekable()) {
       CancelMatch everything;
       everything.is_any_context = true;
       cancelling_.cancel_all(file, everything, false);
     }
     block_devices_.release(file);
-    leave_figures(core_, file);
+    record_close(core_, file);
     file->detach();  // from here on the thread that ends its last request gives it back
-    files_.retire(file);
+    files_.free_if_done(file);
     file = next;
   }
 }
 
 void Closing::close_is_left(FileQueue* file) {
-  Inside inside;
+  EngineScope scope;
   file->gate.shut();
   CancelMatch everything;
   everything.is_any_context = true;
   cancelling_.cancel_all(file, everything, false);
   block_devices_.release(file);
-  leave_figures(core_, file);
+  record_close(core_, file);
   files_.let_go(file);
 }
 
 // Another thread may have submitted on a number between before_close and the close itself.
 void Closing::after_close(int first, int last) {
-  if (is_inside()) return;
+  if (is_in_scope()) return;
   for (int fd = files_.next_attached(first, last); fd >= 0; fd = files_.next_attached(fd + 1, last)) {
     if (!process_mark_.is_own_process()) return;
     FileQueue* file = files_.find(fd);
-    Inside inside;
-    if (file != nullptr) identity_.forget_if_replaced(file, fd, false, false);
+    EngineScope scope;
+    if (file != nullptr) identity_.detach_if_replaced(file, fd, false, false);
   }
 }
 
@@ -209,22 +209,22 @@ void Closing::before_close(int first, int last) {
     if (!process_mark_.is_own_process()) return;
     FileQueue* file = files_.remove(fd);
     if (file == nullptr) continue;
-    if (is_inside()) {
-      abandon(file);
+    if (is_in_scope()) {
+      shut_in_handler(file);
       continue;
     }
     BeingClosed closing(this, &files_, file);
     file->events().wait_until_unsignalled();
     // What has not begun would wait for a peer that may never come; POSIX lets close cancel it.
     const bool is_seekable = file->opened().is_seekable();
-    const bool is_idle = (is_seekable && !has_waiting_reads(file)) || end_stream_requests(file);
+    const bool is_idle = (is_seekable && !has_waiting_reads(file)) || cancel_stream_requests(file);
     if (closing.is_in_child()) return;
     if (is_seekable && is_idle) {
       wait_until_idle(file);
       if (closing.is_in_child()) return;
       block_devices_.release(file);
     }
-    leave_figures(core_, file);
+    record_close(core_, file);
   }
 }
 

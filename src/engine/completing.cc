@@ -28,16 +28,16 @@ namespace aiox::engine {
 using backend::Opcode;
 
 // Counted first: who sees the result may end the process, or submit the control block again.
-void Completion::store_result(Request* request, int64_t result) {
+void Completion::publish(Request* request, int64_t result) {
   AIOX_PROBE5(complete, request->control_block, request->io.fd, static_cast<int>(request->io.opcode), result,
               static_cast<int>(request->lane));
   if (core_.recorder.is_on()) [[unlikely]] record_ended(core_, request, result);
   request->ops->publish(request, result);
 }
 
-void Completion::publish(Request* request, int64_t result, bool may_send_here) {
-  store_result(request, result);
-  announce(request, result, may_send_here, nullptr);
+void Completion::publish_and_notify(Request* request, int64_t result, bool may_send_here) {
+  publish(request, result);
+  notify(request, result, may_send_here, nullptr);
 }
 
 void Completion::wake_waiter(uint32_t slot, WakeBatch* wakes) {
@@ -48,14 +48,15 @@ void Completion::wake_waiter(uint32_t slot, WakeBatch* wakes) {
   }
 }
 
-void Completion::announce_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes) {
+void Completion::notify_event(Context* context, const EventTarget& target, int fd, WakeBatch* wakes) {
   wake_waiter(context->waiter_to_wake(), wakes);
-  if (context->is_waiter_in_lane()) [[unlikely]] direct_.nudge(fd);
+  if (context->is_waiter_in_lane()) [[unlikely]]
+    direct_.wake_sleeper(fd);
   if (target.file != nullptr) target.file->events().signal(target.generation);
 }
 
 // The result has been stored: wakes the waiter, and notifies the program.
-void Completion::announce(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
+void Completion::notify(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
   ListGroup* group = request->group;
   (result == -ECANCELED ? core_.counters.cancelled : core_.counters.completed).add();
   request->is_published.store(1, std::memory_order_release);  // E-published
@@ -64,7 +65,7 @@ void Completion::announce(Request* request, int64_t result, bool may_send_here, 
   if (request->context != nullptr) {
     if (request->is_quick) request->context->remove_quick();
     request->is_quick = false;
-    announce_event(request->context, request->event_target, request->io.fd, wakes);
+    notify_event(request->context, request->event_target, request->io.fd, wakes);
   } else {
     wake_waiter(request->waiter.load(std::memory_order_seq_cst), wakes);  // E-wait
   }
@@ -73,27 +74,27 @@ void Completion::announce(Request* request, int64_t result, bool may_send_here, 
   if (counts_until_signalled(request)) group = nullptr;  // release_request
   if (request->notification.kind != NotificationKind::kNone) {
     AIOX_PROBE2(notify, request->control_block, static_cast<int>(request->notification.kind));
-    notifier_.deliver(&request->notification, may_send_here);
+    notifier_.notify(&request->notification, may_send_here);
   }
   if (group != nullptr) lists_.child_done(group, may_send_here);
 }
 
 void Completion::complete(Request* request, int64_t result, bool may_start_threads, Worker* by) {
   mark_done(request);
-  store_result(request, result);
-  conclude(request, result, true, may_start_threads, by, by != nullptr ? by->wakes() : nullptr);
+  publish(request, result);
+  notify_and_release(request, result, true, may_start_threads, by, by != nullptr ? by->wakes() : nullptr);
 }
 
-void Completion::conclude(Request* request, int64_t result, bool may_send_here, bool may_start_threads, Worker* by,
-                      WakeBatch* wakes) {
+void Completion::notify_and_release(Request* request, int64_t result, bool may_send_here, bool may_start_threads,
+                                    Worker* by, WakeBatch* wakes) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
-  announce(request, result, may_send_here, wakes);
+  notify(request, result, may_send_here, wakes);
   if (file == nullptr) {  // a poll of the direct lane's
     release_hold(request);
     return;
   }
   CancelTicket* ticket = nullptr;
-  ServiceMask wake = file->finish(request, &ticket);
+  ServiceMask wake = file->release(request, &ticket);
   if (ticket != nullptr) Worker::ticket_finished(ticket, result);
   release_hold(request);
   pool_.schedule(file, wake, may_start_threads, by);
@@ -101,19 +102,19 @@ void Completion::conclude(Request* request, int64_t result, bool may_send_here, 
 
 void Completion::publish_in_flight(Request* request, int64_t result, WakeBatch* wakes) {
   mark_done(request);
-  store_result(request, result);
-  announce(request, result, true, wakes);
+  publish(request, result);
+  notify(request, result, true, wakes);
 }
 
-void Completion::settle_all(FileQueue* file, Request* const* ended, unsigned count, Worker* by) {
+void Completion::release_all(FileQueue* file, Request* const* ended, unsigned count, Worker* by) {
   if (count == 0) return;
-  ServiceMask wake = file->finish_all(ended, count);
+  ServiceMask wake = file->release_all(ended, count);
   for (unsigned i = 0; i < count; i++) release_hold(ended[i]);
   pool_.schedule(file, wake, true, by);
 }
 
-void Completion::leave_direct_lane(Request* request, bool may_start_threads) {
-  if (!request->is_foreign) not_self_reaped_.add(request);
+void Completion::reroute_from_direct(Request* request, bool may_start_threads) {
+  if (!request->is_not_self_reaped) not_self_reaped_.add(request);
   if (may_start_threads && direct_.in_flight() > 0) reaper_.ensure();
   reroute(request, request->service, may_start_threads);
 }
@@ -178,7 +179,7 @@ void Completion::reroute(Request* request, ServiceId service, bool may_start_thr
   CancelSweep sweep;
   file->cancel_one(request, generation, &sweep, &wake);
   pool_.schedule(file, wake, may_start_threads);
-  cancelling_.finish_sweep(file, &sweep);
+  cancelling_.complete_sweep(file, &sweep);
 }
 
 void Completion::release_hold(Request* request) {
@@ -189,7 +190,7 @@ void Completion::release_hold(Request* request) {
     core_.requests.free(request);
     return;
   }
-  if (request->is_extra) contexts_.give_back_extra();
+  if (request->is_overcommitted) contexts_.release_overcommit();
   if (request->vectors != nullptr) core_.vector_stores.free(request->vectors);
   core_.context_requests.free(request);
   context->remove_user(core_.wait_slots);

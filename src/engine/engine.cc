@@ -9,7 +9,7 @@
 
 #include <new>
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "kernel/deadly_calls.h"
 #include "kernel/memory.h"
 
@@ -78,7 +78,7 @@ Engine* Engine::get() {
   if (engine != nullptr) [[likely]] return engine;
   Root* root = get_root();
   if (root == nullptr) return nullptr;
-  Inside inside;
+  EngineScope scope;
   MutexLock lock(root->start_mu);
   engine = root->engine.load(std::memory_order_acquire);  // acquire: as in running()
   if (engine != nullptr) return engine;
@@ -107,7 +107,7 @@ void Engine::prepare() {
   if (config.is_stats_on && recorder.open(config.stats_segment_id, config.stats_segment_key)) {
     core_.counters.recorder = &recorder;
   }
-  notifier_.open(&core_.counters, config, call_for_notifier);
+  notifier_.open(&core_.counters, config, wake_for_notifier);
   direct_trial_.open(&direct_.rings());
   block_devices_.open(&core_, &direct_);
   ring_keeper_.open(&core_, &direct_, &direct_trial_);
@@ -126,7 +126,7 @@ bool Engine::open() {
          core_.requests.open(core_.config.queue_max) && lists_.open() && files_.open() && pool_.open();
 }
 
-void Engine::call_for_notifier() {
+void Engine::wake_for_notifier() {
   Engine* engine = running();
   if (engine == nullptr) return;
   engine->pool_.wake_one_each();

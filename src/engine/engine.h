@@ -12,7 +12,7 @@
 #include "core/core.h"
 #include "engine/buffered_native.h"
 #include "engine/cancelling.h"
-#include "engine/context_life.h"
+#include "engine/context_lifetime.h"
 #include "engine/file_identity.h"
 #include "engine/lane_status.h"
 #include "engine/lists.h"
@@ -51,7 +51,7 @@ class Engine {
   FileTable& files() { return files_; }
   Helping& helping() { return helping_; }
   Contexts& contexts() { return contexts_; }
-  ContextLife& context_life() { return context_life_; }
+  ContextLifetime& context_lifetime() { return context_lifetime_; }
   const WaitingParts& waiting() const { return waiting_; }
   ServicePool& pool() { return pool_; }
   DirectLane& direct() { return direct_; }
@@ -60,7 +60,7 @@ class Engine {
   // Ends what the direct lane has ready. For pollers. Signal-safe: yes.
   void poll_direct() {
     direct_.poll(ReapBy::kWaiter);
-    closing_.settle_abandoned();
+    closing_.complete_handler_closes();
   }
   // Whether all requests in flight end by their waiters' own reaping. Signal-safe: yes. A hint.
   bool is_everything_self_reaped() const { return !not_self_reaped_.is_any(); }
@@ -74,7 +74,7 @@ class Engine {
  private:
   void prepare();
   bool open();
-  static void call_for_notifier();
+  static void wake_for_notifier();
   static bool prepare_file(FileQueue* queue);
 
   Core core_;
@@ -96,7 +96,7 @@ class Engine {
   Closing closing_{core_, files_, pool_, direct_, block_devices_, cancelling_, identity_};
   Helping helping_{core_, completion_, pool_};
   const WaitingParts waiting_{core_, direct_, closing_};
-  ContextLife context_life_{core_, contexts_, files_, pool_, direct_, reaper_, cancelling_, helping_, waiting_};
+  ContextLifetime context_lifetime_{core_, contexts_, files_, pool_, direct_, reaper_, cancelling_, helping_, waiting_};
   BufferedNative buffered_native_{core_, completion_, pool_, files_, helping_};
   Submitting submitting_{{core_, completion_, pool_, files_, identity_, closing_, direct_, direct_trial_,
                           block_devices_, reaper_, notifier_, contexts_, buffered_native_, not_self_reaped_}};

@@ -14,7 +14,7 @@ namespace aiox::engine {
 
 // The file's number was closed without this library's seeing it, and stands for another file by now. What has not begun
 // is shut out from that one; what has begun has its own file. The caller holds the queue.
-void FileIdentity::forget(FileQueue* file, bool may_start_threads) {
+void FileIdentity::detach(FileQueue* file, bool may_start_threads) {
   if (!files_.remove(file)) return;  // another thread has seen it, too
   file->gate.shut();
   file->detach();
@@ -22,16 +22,16 @@ void FileIdentity::forget(FileQueue* file, bool may_start_threads) {
   everything.is_any_context = true;
   cancelling_.cancel_all(file, everything, may_start_threads);
   block_devices_.release(file);
-  leave_figures(core_, file);
+  record_close(core_, file);
 }
 
 // Forgets the queue that was found for `fd`, if that stands for another file, or is opened in another way
 // (by_flags_too). Asked under a hold: a queue that was closed meanwhile may be another number's.
-void FileIdentity::forget_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool may_start_threads) {
+void FileIdentity::detach_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool may_start_threads) {
   if (!file->try_hold(fd)) return;
   bool is_replaced = file->gate.is_shut() || !FileTable::is_of_its_number(file);
   if (!is_replaced && by_flags_too) is_replaced = file->opened().is_opened_otherwise(kernel::status_flags(fd));
-  if (is_replaced) forget(file, may_start_threads);
+  if (is_replaced) detach(file, may_start_threads);
   files_.let_go(file);
 }
 
@@ -40,12 +40,12 @@ FileQueue* FileIdentity::now(FileQueue* file, int fd, kernel::FileStatus* status
   *error = kernel::file_status(fd, status);
   if (*error == 0 && file->gate.is_file(status->identity) && !file->gate.is_shut()) [[likely]] return file;
   if (*error != 0 && *error != -EBADF) return file;  // it cannot be told
-  forget_if_replaced(file, fd, false, true);
+  detach_if_replaced(file, fd, false, true);
   return of(fd, error);
 }
 
 FileQueue* FileIdentity::again(FileQueue* file, int fd, int* error) {
-  forget_if_replaced(file, fd, true, true);
+  detach_if_replaced(file, fd, true, true);
   return of(fd, error);
 }
 

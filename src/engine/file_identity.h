@@ -30,10 +30,10 @@ class FileIdentity {
   FileQueue* now(FileQueue* file, int fd, kernel::FileStatus* status, int* error);
   // Forgets the queue that was found for `fd`, if that stands for another file, or is opened in another way
   // (by_flags_too).
-  void forget_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool may_start_threads);
+  void detach_if_replaced(FileQueue* file, int fd, bool by_flags_too, bool may_start_threads);
 
  private:
-  void forget(FileQueue* file, bool may_start_threads);
+  void detach(FileQueue* file, bool may_start_threads);
 
   Core& core_;
   FileTable& files_;

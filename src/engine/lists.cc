@@ -25,7 +25,7 @@ ListGroup* Lists::make(const Notification* notification, bool has_waiter) {
   group->notification.release = release_group;
   group->remaining.store(1, std::memory_order_relaxed);                 // relaxed: not shared yet
   group->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);     // relaxed: not shared yet
-  group->elsewhere.store(0, std::memory_order_relaxed);                 // relaxed: not shared yet
+  group->not_self_reaped.store(0, std::memory_order_relaxed);           // relaxed: not shared yet
   group->refs.store(has_waiter ? 2 : 1, std::memory_order_relaxed);     // relaxed: not shared yet
   return group;
 }
@@ -38,7 +38,7 @@ void Lists::child_done(ListGroup* group, bool may_send_here) {
   if (group->notification.kind == NotificationKind::kNone) {
     release(group);
   } else {
-    notifier_.deliver(&group->notification, may_send_here);
+    notifier_.notify(&group->notification, may_send_here);
   }
 }
 

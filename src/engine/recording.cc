@@ -37,7 +37,7 @@ void record_begin(Core& core, FileQueue* file) {
       uint32_t none = 0;
       // Another thread was faster: one of the two has to leave again. relaxed: a figure.
       if (!file->file_figures.compare_exchange_strong(none, place + 1, std::memory_order_relaxed))
-        core.recorder.leave_file(place);
+        core.recorder.exit_file(place);
     } else {
       place = known - 1;
     }
@@ -47,20 +47,22 @@ void record_begin(Core& core, FileQueue* file) {
 
 void record_accepted(Core& core, const Submission& submission, Request* request) {
   request->file_figures = core.recorder.file_under_way();
-  request->start_ticks = core.recorder.accepted(kind_of(submission.opcode), bytes_of(submission), core.in_flight() + 1);
+  request->start_ticks =
+      core.recorder.note_accepted(kind_of(submission.opcode), bytes_of(submission), core.in_flight() + 1);
 }
 
 void record_answered(Core& core, const Submission& submission, int64_t result) {
-  core.recorder.answered(kind_of(submission.opcode), bytes_of(submission), core.in_flight() + 1, result);
+  core.recorder.note_answered(kind_of(submission.opcode), bytes_of(submission), core.in_flight() + 1, result);
 }
 
 void record_ended(Core& core, const Request* request, int64_t result) {
-  core.recorder.ended(kind_of(request->io.opcode), request->lane, result, request->start_ticks, request->file_figures);
+  core.recorder.note_ended(kind_of(request->io.opcode), request->lane, result, request->start_ticks,
+                           request->file_figures);
 }
 
-void leave_figures(Core& core, FileQueue* file) {
+void record_close(Core& core, FileQueue* file) {
   const uint32_t figures = file->file_figures.load(std::memory_order_relaxed);  // relaxed: a figure
-  if (figures != 0) core.recorder.leave_file(figures - 1);
+  if (figures != 0) core.recorder.exit_file(figures - 1);
 }
 
 }  // namespace aiox::engine

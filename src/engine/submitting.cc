@@ -14,7 +14,7 @@
 #include "base/owner_of.h"
 #include "base/probes.h"
 #include "core/completion.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "engine/buffered_native.h"
 #include "engine/file_identity.h"
 #include "engine/immediate.h"
@@ -123,7 +123,7 @@ int Submitting::submit_from_own_table(const Submission& submission) {
 
 void Submitting::submit_batch(DirectBatch* batch) {
   if (batch->count == 0) return;
-  Inside inside;
+  EngineScope scope;
   unsigned count = batch->count;
   batch->count = 0;
   direct_.start(batch->requests, count);
@@ -167,7 +167,7 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start
       // it.
       if (not_self_reaped_.is_any()) reaper_.ensure();
-      // It looks from time to time after requests that no thread waits for (call_waiters).
+      // It looks from time to time after requests that no thread waits for (wake_waiters).
       if (context != nullptr && !request->is_due) reaper_.ensure();
       break;
     case FileQueue::Enqueued::kQueued:
@@ -179,15 +179,15 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
       reaper_.ensure();
       break;
     case FileQueue::Enqueued::kParkedFirst:
-      if (context != nullptr) context->note_withheld(file, entry.service);
-      if (!reaper_.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->release_parked());
+      if (context != nullptr) context->note_parked(file, entry.service);
+      if (!reaper_.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->unpark());
       break;
     case FileQueue::Enqueued::kParked:
-      if (context != nullptr) context->note_withheld(file, entry.service);
+      if (context != nullptr) context->note_parked(file, entry.service);
       break;
     case FileQueue::Enqueued::kStale:
       if (request->is_due) core_.reaper_bell.remove_due();
-      request->is_due = false;  // it may end here, and be announced
+      request->is_due = false;  // it may end here, and be notified
       not_self_reaped_.remove(request);
       if (request->is_quick) context->remove_quick();
       request->is_quick = false;
@@ -212,7 +212,7 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQ
     core_.reaper_bell.add_due(core_.wait_slots);
     reaper_.ensure();
   }
-  request->withheld_tick = reaper_.now();
+  request->parked_tick = reaper_.now();
   // In the direct lane the submitting thread's own counts, with no call for it.
   bool is_own_thread = may_be_direct && !file->opened().bypasses_cache();
   // Nor where no device is waited for.
@@ -258,7 +258,7 @@ AIOX_INLINE_ONCE void Submitting::hand_to_file(const Submission& submission, Req
       file = identity_.of(submission.fd, &error);
       if (file == nullptr) {
         change_state(request, RequestState::kPrepared, RequestState::kDone);
-        completion_.publish(request, error, false);
+        completion_.publish_and_notify(request, error, false);
         completion_.release_hold(request);
         if (is_held) completion_.release_hold(request);
         return;
@@ -274,7 +274,7 @@ AIOX_INLINE_ONCE void Submitting::hand_to_file(const Submission& submission, Req
     if (is_held && !is_direct &&
         (is_in_call || (!file->opened().is_direct() && file->siblings.has_any()))) {  // E-sibling
       if (submission.batch != nullptr) submit_batch(submission.batch);  // it may wait for one of those
-      return buffered_native_.end(request, file);
+      return buffered_native_.complete(request, file);
     }
     if (is_direct) hand_to_direct_lane(submission.batch, request, file);
     if (is_held) completion_.release_hold(request);
@@ -313,8 +313,8 @@ int Submitting::submit_to_queue(FileQueue* file, const Submission& submission, I
   }
   submission.ops->begin(submission.control_block, request->token);
   core_.counters.submitted.add();
-  const bool is_in_call = buffered_native_.must_end_in_call(request, file, inline_outcome);
-  if (is_in_call && buffered_native_.try_end(request, file)) return 0;
+  const bool is_in_call = buffered_native_.must_complete_in_call(request, file, inline_outcome);
+  if (is_in_call && buffered_native_.try_complete(request, file)) return 0;
   hand_to_file(submission, request, file, inline_outcome, is_in_call, status.size_bytes);
   return 0;
 }
@@ -324,11 +324,11 @@ int Submitting::submit(const Submission& submission) {
   AIOX_PROBE5(submit, submission.control_block, submission.fd, static_cast<int>(submission.opcode),
               submission.length_bytes, submission.offset);
   if (notifier_.is_stranded()) notifier_.retry_stranded();
-  if (direct_.has_deferred(ReapBy::kSubmitter)) direct_.finish_deferred(ReapBy::kSubmitter);
+  if (direct_.has_deferred(ReapBy::kSubmitter)) direct_.complete_deferred_held(ReapBy::kSubmitter);
   int error = 0;
   FileQueue* file = files_.find(submission.fd);
   if (file == nullptr) [[unlikely]] {
-    closing_.settle_abandoned(1);
+    closing_.complete_handler_closes(1);
     file = identity_.of(submission.fd, &error);
   }
   if (core_.recorder.is_on()) [[unlikely]] record_begin(core_, file);
@@ -361,7 +361,7 @@ FileQueue::Start Submitting::choose_start(const Request* request, FileQueue* fil
   if (request->is_reaper_only.load(std::memory_order_relaxed) || request->group != nullptr) return Start::kWorker;
   if (core_.config.backend != BackendChoice::kAuto || !core_.config.is_inline_enabled) return Start::kWorker;
   if (request->io.left_bytes > backend::kInlineBytesMax) return Start::kWorker;  // nor do they carry out large requests
-  if (request->context != nullptr && !may_be_withheld(request, file)) return Start::kWorker;
+  if (request->context != nullptr && !may_park(request, file)) return Start::kWorker;
   // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: the thread that waits
   // does that as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough
   // when its waiter comes.
@@ -377,11 +377,12 @@ FileQueue::Start Submitting::choose_start(const Request* request, FileQueue* fil
 
 // Whether a context's request may be left to its waiters: one comes by, when all that it waits for has been submitted,
 // and looks at one file.
-bool Submitting::may_be_withheld(const Request* request, FileQueue* file) {
+bool Submitting::may_park(const Request* request, FileQueue* file) {
   const Context* context = request->context;
-  if (context->habit() != Context::Habit::kCalls || request->event_target.file != nullptr) return false;
+  if (context->consumption_mode() != Context::ConsumptionMode::kCalls || request->event_target.file != nullptr)
+    return false;
   if (context->any_waiter() != WaitSlots::kNone || context->is_waiter_in_lane()) return false;
-  FileQueue* other = context->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
+  FileQueue* other = context->parked_file.load(std::memory_order_relaxed);  // relaxed: a hint
   return other == nullptr || other == file || !other->outstanding().has_waiting();
 }
 
@@ -438,9 +439,9 @@ InlineOutcome Submitting::try_inline(FileQueue* file, const Submission& submissi
                                          : backend::write_inline(submission.fd, transfer, result);
   if (!is_read) {
     switch (answer) {
-      case backend::InlineAnswer::kDone: file->learnt().inline_writes().succeeded(); break;
-      case backend::InlineAnswer::kUnsupported: file->learnt().inline_writes().give_up(); break;
-      default: file->learnt().inline_writes().refused(); break;
+      case backend::InlineAnswer::kDone: file->learnt().inline_writes().note_success(); break;
+      case backend::InlineAnswer::kUnsupported: file->learnt().inline_writes().disable(); break;
+      default: file->learnt().inline_writes().note_refusal(); break;
     }
   }
   switch (answer) {
@@ -465,13 +466,13 @@ bool Submitting::start_poll(const Submission& submission) {
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
   request->is_due = context->needs_reaper() || request->event_target.file != nullptr;
-  if (request->is_due) core_.reaper_bell.add_due(core_.wait_slots);  // it looks after the others, too (call_waiters)
+  if (request->is_due) core_.reaper_bell.add_due(core_.wait_slots);  // it looks after the others, too (wake_waiters)
   core_.counters.submitted.add();
   context->add_poll(request);
   if (direct_.start_poll(request)) return true;
   context->remove_poll(request);
   core_.counters.submitted.subtract();
-  if (core_.recorder.is_on()) core_.recorder.withdrawn(stats::Kind::kPoll);
+  if (core_.recorder.is_on()) core_.recorder.note_withdrawn(stats::Kind::kPoll);
   if (request->is_due) core_.reaper_bell.remove_due();
   mark_done(request);
   completion_.release_hold(request);
@@ -480,13 +481,13 @@ bool Submitting::start_poll(const Submission& submission) {
 
 Request* Submitting::make_request(const Submission& submission) {
   Context* context = submission.context;
-  bool is_extra = context != nullptr && context->is_beyond_promise();
-  if (is_extra && !contexts_.take_extra()) return nullptr;
+  bool is_overcommitted = context != nullptr && context->is_overcommitted();
+  if (is_overcommitted && !contexts_.take_overcommit()) return nullptr;
   Request* request = context != nullptr ? core_.context_requests.allocate() : core_.requests.allocate();
   if (request == nullptr) {
-    if (is_extra) contexts_.give_back_extra();
+    if (is_overcommitted) contexts_.release_overcommit();
     core_.counters.refused.add();
-    if (core_.recorder.is_on()) core_.recorder.refused();
+    if (core_.recorder.is_on()) core_.recorder.note_refused();
     return nullptr;
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
@@ -505,14 +506,14 @@ Request* Submitting::make_request(const Submission& submission) {
   request->user_data = submission.user_data;
   request->event_target = submission.event_target;
   request->vectors = submission.vectors;
-  request->is_extra = is_extra;
+  request->is_overcommitted = is_overcommitted;
   if (context != nullptr) context->add_user();
   request->ops = submission.ops;
   request->group = submission.group;
   request->ticket = nullptr;
   request->worker = nullptr;
   request->is_due = false;
-  request->is_foreign = false;
+  request->is_not_self_reaped = false;
   request->has_begun = false;
   request->is_stored = false;
   request->polls.store(0, std::memory_order_relaxed);                        // relaxed: ours
@@ -539,7 +540,7 @@ int Submitting::complete_at_once(const Submission& submission, int64_t result, b
     if (core_.recorder.is_on()) [[unlikely]] record_answered(core_, submission, result);
     core_.counters.submitted.add();
     core_.counters.completed.add();
-    submission.ops->answer(submission, result);
+    submission.ops->publish_at_once(submission, result);
     if (submission.vectors != nullptr) core_.vector_stores.free(submission.vectors);
     return 0;
   }
@@ -548,7 +549,7 @@ int Submitting::complete_at_once(const Submission& submission, int64_t result, b
   submission.ops->begin(submission.control_block, request->token);
   core_.counters.submitted.add();
   change_state(request, RequestState::kPrepared, RequestState::kDone);
-  completion_.publish(request, result, may_send_here);
+  completion_.publish_and_notify(request, result, may_send_here);
   completion_.release_hold(request);
   return 0;
 }

@@ -1,6 +1,6 @@
 // submitting.h - the one way in: a submission is answered in the call, or becomes a request in its file's queue.
 //
-// Thread: the program's, Inside, in the submitting call. Blocks: only where no thread can be had
+// Thread: the program's, EngineScope, in the submitting call. Blocks: only where no thread can be had
 // (docs/architecture/threads.md).
 #pragma once
 
@@ -76,7 +76,7 @@ class Submitting {
   FileQueue::Enqueued enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake);
   FileQueue::Start choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome);
   bool may_go_direct(const Request* request, FileQueue* file);
-  static bool may_be_withheld(const Request* request, FileQueue* file);
+  static bool may_park(const Request* request, FileQueue* file);
   void note_enqueued(Request* request, const Entry& entry, FileQueue* file, FileQueue::Enqueued outcome,
                      ServiceMask* wake);
   void hand_to_direct_lane(DirectBatch* batch, Request* request, FileQueue* file);

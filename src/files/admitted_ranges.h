@@ -32,18 +32,18 @@ class AdmittedRanges {
     const bool is_read = is_read_of(later);
     if (is_read && is_read_of(earlier)) return false;
     if (earlier->has_range && later->has_range && overlap(*earlier, *later)) return true;
-    if (is_read) return is_extending(earlier) && end_of(*later) > earlier->extends_from;
-    if (is_read_of(earlier)) return is_extending(later) && end_of(*earlier) > later->extends_from;
-    if (is_append(earlier)) return is_append(later) || end_of(*later) > earlier->extends_from;
-    return is_append(later) && end_of(*earlier) > later->extends_from;
+    if (is_read) return is_extending(earlier) && limit_of(*later) > earlier->extends_from;
+    if (is_read_of(earlier)) return is_extending(later) && limit_of(*earlier) > later->extends_from;
+    if (is_append(earlier)) return is_append(later) || limit_of(*later) > earlier->extends_from;
+    return is_append(later) && limit_of(*earlier) > later->extends_from;
   }
 
   // Whether the request must wait for one that is admitted.
   bool conflicts(const Request* request) const {
     if (request->has_range && overlaps(request)) return true;
     const bool is_any_extending = !extending_.empty();
-    if (is_read_of(request)) return is_any_extending && end_of(*request) > extending_.begin()->extends_from;
-    if (!is_extending(request)) return is_any_append() && end_of(*request) > extending_.begin()->extends_from;
+    if (is_read_of(request)) return is_any_extending && limit_of(*request) > extending_.begin()->extends_from;
+    if (!is_extending(request)) return is_any_append() && limit_of(*request) > extending_.begin()->extends_from;
     if (reads_beyond(request->extends_from)) return true;
     if (is_append(request)) return unordered_extending_count_ > 0;
     return is_any_append() && request->serial == SerialId::kNone;
@@ -87,13 +87,13 @@ class AdmittedRanges {
   using Tree = boost::intrusive::multiset<Request, Hook, boost::intrusive::key_of_value<Key>,
                                           boost::intrusive::constant_time_size<false>>;
 
-  static uint64_t end_of(const Request& request) { return request.range_begin + request.range_bytes; }
+  static uint64_t limit_of(const Request& request) { return request.range_begin + request.range_bytes; }
   static bool is_read_of(const Request* request) { return request->io.opcode == backend::Opcode::kRead; }
   static bool is_extending(const Request* request) { return request->extends_from != Request::kNoExtension; }
   static bool is_append(const Request* request) { return is_extending(request) && !request->has_range; }
   bool is_any_append() const { return append_count_ > 0; }
   static bool overlap(const Request& one, const Request& other) {
-    return one.range_begin < end_of(other) && other.range_begin < end_of(one);
+    return one.range_begin < limit_of(other) && other.range_begin < limit_of(one);
   }
 
   // A read overlaps writes only; a write overlaps both.
@@ -103,9 +103,9 @@ class AdmittedRanges {
   }
 
   bool overlaps_write(const Request* request) const {
-    for (auto place = writes_.lower_bound(end_of(*request)); place != writes_.begin();) {
+    for (auto place = writes_.lower_bound(limit_of(*request)); place != writes_.begin();) {
       --place;
-      if (end_of(*place) > request->range_begin) return true;
+      if (limit_of(*place) > request->range_begin) return true;
       if (place->range_bytes > 0) break;  // whatever lies before it ends before it
     }
     return false;
@@ -113,15 +113,15 @@ class AdmittedRanges {
 
   bool overlaps_read(const Request* request) const {
     for (auto place = first_read_near(request->range_begin);
-         place != reads_.end() && place->range_begin < end_of(*request); ++place) {
-      if (end_of(*place) > request->range_begin) return true;
+         place != reads_.end() && place->range_begin < limit_of(*request); ++place) {
+      if (limit_of(*place) > request->range_begin) return true;
     }
     return false;
   }
 
   bool reads_beyond(uint64_t file_end) const {
     for (auto place = first_read_near(file_end); place != reads_.end(); ++place) {
-      if (end_of(*place) > file_end) return true;
+      if (limit_of(*place) > file_end) return true;
     }
     return false;
   }

@@ -3,11 +3,11 @@
 // Requests submitted before a close end, or are cancelled, before it goes on, and later ones cannot be confused with
 // them (invariant 6). A handler that has interrupted the engine cannot wait: it leaves the queue here, shut, and the
 // next thread that may take locks gives it back (E-deferred).
-// Declared beside the files, defined above (engine/closing.cc): workers and waiters settle what was left here.
+// Declared beside the files, defined above (engine/closing.cc): workers and waiters complete what was left here.
 #pragma once
 
 #include "core/core.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "files/file_queue.h"
 #include "kernel/process_mark.h"
 
@@ -38,17 +38,18 @@ class Closing {
   void close_is_left(FileQueue* file);
 
   // What handlers closed that could not wait is cancelled, and given back. Thread: any but a ring's worker with
-  // something in flight; inside_max: how often Inside who may take locks here is.
-  void settle_abandoned(uint32_t inside_max = 0) {
-    if (abandoned_.load(std::memory_order_acquire) == nullptr) [[likely]] return;  // E-deferred
-    if (lock_depth() <= inside_max) settle_abandoned_slow();
+  // something in flight; scopes_max: how often EngineScope who may take locks here is.
+  void complete_handler_closes(uint32_t scopes_max = 0) {
+    if (shut_files_.load(std::memory_order_acquire) == nullptr) [[likely]]
+      return;  // E-deferred
+    if (lock_depth() <= scopes_max) complete_handler_closes_slow();
   }
 
  private:
-  void settle_abandoned_slow();
+  void complete_handler_closes_slow();
   void wait_until_idle(FileQueue* file);
-  bool end_stream_requests(FileQueue* file);
-  void abandon(FileQueue* file);
+  bool cancel_stream_requests(FileQueue* file);
+  void shut_in_handler(FileQueue* file);
 
   Core& core_;
   FileTable& files_;
@@ -58,7 +59,7 @@ class Closing {
   Cancelling& cancelling_;
   FileIdentity& identity_;
   const kernel::ProcessMark process_mark_;
-  std::atomic<FileQueue*> abandoned_{nullptr};  // (@) E-deferred: a stack, by FileQueue::abandoned_next
+  std::atomic<FileQueue*> shut_files_{nullptr};  // (@) E-deferred: a stack, by FileQueue::shut_next
 };
 
 }  // namespace aiox::engine

@@ -47,7 +47,7 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   if (start == Start::kWaiterIfLone) start = ordering_.is_empty() ? Start::kWaiter : Start::kWorker;
   Enqueued outcome = Enqueued::kQueued;
   if (!ordering_.add(request)) {
-    parking_.release_all();  // it may wait for a parked one
+    parking_.unpark_all();  // it may wait for a parked one
     if (outstanding_.has_direct()) {
       request->is_due = true;
       outcome = Enqueued::kDependent;
@@ -56,11 +56,11 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
     begin_flight(request, nullptr);
     request->lane = stats::Lane::kDirect;
     request->is_direct.store(true, std::memory_order_relaxed);  // relaxed: the lock orders it; to others a hint
-    outstanding_.begin_direct();
+    outstanding_.add_direct();
     outcome = Enqueued::kDirect;
   } else if (start == Start::kWaiter && !is_scheduled_[static_cast<unsigned>(request->service)]) {
     ordering_.park_runnable(request);
-    request->is_withheld.store(true, std::memory_order_relaxed);  // relaxed: a hint
+    request->is_parked.store(true, std::memory_order_relaxed);  // relaxed: a hint
     outcome = parking_.park(request->service) ? Enqueued::kParkedFirst : Enqueued::kParked;
   } else {
     ordering_.make_runnable(request);
@@ -88,7 +88,7 @@ Request* FileQueue::last_context_write() {
 }
 
 ServiceMask FileQueue::take_wake_mask() {
-  parking_.release(ordering_.take_new());
+  parking_.unpark(ordering_.take_new());
   ServiceMask mask = 0;
   for (unsigned i = 0; i < kServiceCount; i++) {
     const ServiceId service = static_cast<ServiceId>(i);
@@ -108,7 +108,7 @@ void FileQueue::stop_reading_inline() {
 
 void FileQueue::begin_flight(Request* request, Worker* worker) {
   set_place(request, QueuePlace::kNone);
-  request->is_withheld.store(false, std::memory_order_relaxed);  // relaxed: a hint
+  request->is_parked.store(false, std::memory_order_relaxed);  // relaxed: a hint
   outstanding_.begin();
   request->worker = worker;
   request->has_share = false;
@@ -116,7 +116,7 @@ void FileQueue::begin_flight(Request* request, Worker* worker) {
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
 }
 
-unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shared_pool, backend::Io** units,
+unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<MergedIo>& shared_pool, backend::Io** units,
                          unsigned units_max, bool* more) {
   MutexLock lock(mu_);
   const RequestList& runnable = ordering_.runnable(service);
@@ -129,7 +129,7 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
     ordering_.take(request);
     begin_flight(request, worker);
     request->has_share = true;
-    SharedIo* shared = gather(request, service, learnt_.is_quick(), ordering_, shared_pool);
+    MergedIo* shared = gather(request, service, learnt_.is_quick(), ordering_, shared_pool);
     for (uint32_t i = 1; shared != nullptr && i < shared->count; i++) begin_flight(shared->members[i], worker);
     units[count++] = shared != nullptr ? &shared->io : &request->io;
   }
@@ -138,7 +138,7 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<SharedIo>& shar
   return count;
 }
 
-bool FileQueue::try_claim(Request* request, uint32_t generation) {
+bool FileQueue::try_take(Request* request, uint32_t generation) {
   if (!mu_.try_lock()) return false;
   // A request that ended before the lock was taken may be made anew for another file at any moment, whatever this lock
   // says. The order of the looks tells: a place of its next life comes with its next generation (E-token), so a
@@ -156,7 +156,7 @@ bool FileQueue::try_claim(Request* request, uint32_t generation) {
   return is_ours;
 }
 
-Request* FileQueue::try_claim_oldest(ServiceId service) {
+Request* FileQueue::try_take_oldest(ServiceId service) {
   if (!opened_.is_seekable() || !mu_.try_lock()) return nullptr;
   Request* request = ordering_.runnable(service).front();
   while (request != nullptr && !backend::is_transfer(request->io.opcode)) request = RequestList::next(request);
@@ -168,18 +168,18 @@ Request* FileQueue::try_claim_oldest(ServiceId service) {
   return request;
 }
 
-ServiceMask FileQueue::unclaim(Request* request) {
+ServiceMask FileQueue::put_back(Request* request) {
   MutexLock lock(mu_);
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
   outstanding_.put_back();
-  request->is_withheld.store(true, std::memory_order_relaxed);  // relaxed: a hint
+  request->is_parked.store(true, std::memory_order_relaxed);  // relaxed: a hint
   ordering_.put_back(request);
   return take_wake_mask();
 }
 
-ServiceMask FileQueue::release_parked() {
+ServiceMask FileQueue::unpark() {
   MutexLock lock(mu_);
-  parking_.release_all();
+  parking_.unpark_all();
   return take_wake_mask();
 }
 
@@ -189,7 +189,7 @@ bool FileQueue::tick(uint32_t now, ServiceMask* wake) {
   for (unsigned i = 0; i < kServiceCount; i++) {
     const ServiceId service = static_cast<ServiceId>(i);
     const Request* oldest = ordering_.runnable(service).front();
-    bool is_over = oldest == nullptr || now - oldest->withheld_tick > 1;
+    bool is_over = oldest == nullptr || now - oldest->parked_tick > 1;
     if (is_over) waited = static_cast<ServiceMask>(waited | mask_of(service));
   }
   const bool is_ticking = parking_.tick(waited);
@@ -198,45 +198,45 @@ bool FileQueue::tick(uint32_t now, ServiceMask* wake) {
 }
 
 // Its worker, if it had one, carries it out no longer.
-void FileQueue::leave_worker(Request* request) {
+void FileQueue::detach_worker(Request* request) {
   request->worker = nullptr;
   if (!request->has_share) return;
   request->has_share = false;
-  shares_.give_back(request->service);
+  shares_.release(request->service);
 }
 
-void FileQueue::leave_direct(Request* request) {
+void FileQueue::clear_direct(Request* request) {
   if (!request->is_direct.load(std::memory_order_relaxed)) return;  // relaxed: changed under the lock
   request->is_direct.store(false, std::memory_order_relaxed);
-  outstanding_.end_direct();
+  outstanding_.remove_direct();
 }
 
 // The request is off the order: the counts follow, and a closer that waits for the last one wakes.
-void FileQueue::note_end(Request* request) {
+void FileQueue::note_release(Request* request) {
   outstanding_.remove(request);
-  learnt_.note_end();
-  leave_direct(request);
+  learnt_.note_release();
+  clear_direct(request);
   wake_if_idle();
 }
 
-void FileQueue::end(Request* request) {
+void FileQueue::take_off(Request* request) {
   request->ticket = nullptr;
-  leave_worker(request);
-  ordering_.end(request);
-  note_end(request);
+  detach_worker(request);
+  ordering_.release(request);
+  note_release(request);
 }
 
-ServiceMask FileQueue::finish(Request* request, CancelTicket** ticket) {
+ServiceMask FileQueue::release(Request* request, CancelTicket** ticket) {
   MutexLock lock(mu_);
   *ticket = request->ticket;
-  end(request);
+  take_off(request);
   ordering_.admit();
   return take_wake_mask();
 }
 
-ServiceMask FileQueue::finish_all(Request* const* requests, unsigned count) {
+ServiceMask FileQueue::release_all(Request* const* requests, unsigned count) {
   MutexLock lock(mu_);
-  for (unsigned i = 0; i < count; i++) end(requests[i]);
+  for (unsigned i = 0; i < count; i++) take_off(requests[i]);
   ordering_.admit();
   return take_wake_mask();
 }
@@ -251,8 +251,8 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   }
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
   outstanding_.put_back();
-  leave_direct(request);
-  leave_worker(request);
+  clear_direct(request);
+  detach_worker(request);
   request->service = service;
   AIOX_PROBE3(route, request->control_block, opened_.fd(), planned_lane(request, Enqueued::kQueued));
   ordering_.make_runnable(request);
@@ -271,7 +271,7 @@ bool FileQueue::resume(Request* request, ServiceMask* wake) {
   if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight) return false;  // E-state
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
   outstanding_.put_back();
-  leave_worker(request);
+  detach_worker(request);
   ordering_.make_runnable(request);
   *wake = take_wake_mask();
   return true;
@@ -297,7 +297,7 @@ void FileQueue::cancel(const CancelMatch& match, CancelSweep* sweep, ServiceMask
 
 void FileQueue::cancel_one(Request* request, uint32_t generation, CancelSweep* sweep, ServiceMask* wake) {
   MutexLock lock(mu_);
-  // E-token: as in try_claim. What has this generation and stands in a list of this file cannot leave it before the
+  // E-token: as in try_take. What has this generation and stands in a list of this file cannot leave it before the
   // lock is released.
   bool is_ours = request->file.load(std::memory_order_acquire) == this &&
                  request->generation.load(std::memory_order_acquire) == generation &&
@@ -307,10 +307,10 @@ void FileQueue::cancel_one(Request* request, uint32_t generation, CancelSweep* s
   *wake = go_on_after_cancel();
 }
 
-ServiceMask FileQueue::finish_cancelled(Request* request) {
+ServiceMask FileQueue::release_cancelled(Request* request) {
   MutexLock lock(mu_);
   ordering_.remove(request);
-  note_end(request);
+  note_release(request);
   ordering_.admit();
   return take_wake_mask();
 }
@@ -329,14 +329,14 @@ bool FileQueue::plain_calls(PlainCalls* calls) {
   return calls->collect(ordering_);
 }
 
-bool FileQueue::try_retire() {
+bool FileQueue::try_finalize() {
   MutexLock lock(mu_);
   if (is_kept() || parking_.is_ticking()) return false;
   if (handle.load(std::memory_order_acquire) != kHandleNone) return false;  // E-handle
   for (bool is_scheduled : is_scheduled_) {
     if (is_scheduled) return false;
   }
-  opened_.forget_descriptor();  // only one caller gets here
+  opened_.clear_descriptor();  // only one caller gets here
   return true;
 }
 

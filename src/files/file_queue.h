@@ -2,7 +2,7 @@
 //
 // Ties the parts together under one lock: which may run (ordering.h), which are carried out together (batching.h), how
 // many a service may have (service_shares.h), which are left to the thread that waits (parking.h), which are never to
-// run (cancel_sweep.h); for which file, and how long, is the base's (queue_life.h). A worker, the direct lane or a
+// run (cancel_sweep.h); for which file, and how long, is the base's (queue_lifetime.h). A worker, the direct lane or a
 // waiting thread takes a request from here, and says when it has ended.
 //
 // Thread: any, every entry point takes mu_. Blocks: no, but wait_until_idle. Calls nothing that blocks and no program
@@ -16,12 +16,12 @@
 #include "files/learnt.h"
 #include "files/ordering.h"
 #include "files/parking.h"
-#include "files/queue_life.h"
+#include "files/queue_lifetime.h"
 #include "files/service_shares.h"
 
 namespace aiox::engine {
 
-class FileQueue : public QueueLife {
+class FileQueue : public QueueLifetime {
  public:
   static constexpr uint32_t kStalledMin = 32;  // outstanding requests of which none ends
 
@@ -46,7 +46,7 @@ class FileQueue : public QueueLife {
   std::atomic<uint32_t> handle{kHandleNone};  // (@) E-handle; futex word
   // stats::Recorder::enter_file and one more; 0: not asked for yet.
   std::atomic<uint32_t> file_figures{0};  // (@) a figure
-  FileQueue* abandoned_next = nullptr;    // Engine::abandoned_
+  FileQueue* shut_next = nullptr;         // Engine::shut_files_
   bool has_ready_nodes = false;           // the ready queues have a node for this queue (set once, by its creator)
   std::atomic<uint32_t> pool_next{0};     // (@) E-pool
 
@@ -63,7 +63,7 @@ class FileQueue : public QueueLife {
   enum class Start : uint8_t {
     kWorker,        // a worker is told
     kDirect,        // the caller hands it to the kernel
-    kWaiter,        // no worker is told: the thread that waits for it carries it out; see release_parked
+    kWaiter,        // no worker is told: the thread that waits for it carries it out; see unpark
     kWaiterIfLone,  // the same, if it is the only one of its file
   };
   // Takes the request in (kPrepared -> kQueued).
@@ -82,18 +82,18 @@ class FileQueue : public QueueLife {
   // ---- Out of the queue. ----
   // Moves up to `units_max` units of a service in flight and stores them in `units`. *more: there is more, and the
   // queue counts as scheduled again: the caller must push it.
-  unsigned take(ServiceId service, Worker* worker, Pool<SharedIo>& shared_pool, backend::Io** units, unsigned units_max,
+  unsigned take(ServiceId service, Worker* worker, Pool<MergedIo>& shared_pool, backend::Io** units, unsigned units_max,
                 bool* more) AIOX_EXCLUDES(mu_);
   // Takes one request that has not been taken yet, for a thread that waits for it. False: another thread has it, it may
   // not run yet, or the lock is held (perhaps by the code this thread interrupted). Signal-safe: yes.
-  bool try_claim(Request* request, uint32_t generation) AIOX_EXCLUDES(mu_);
+  bool try_take(Request* request, uint32_t generation) AIOX_EXCLUDES(mu_);
   // Takes, in the same way, the oldest of what waits for a worker of the service and is no fsync. nullptr: as false.
-  Request* try_claim_oldest(ServiceId service) AIOX_EXCLUDES(mu_);
-  // Puts back, in its old place, what try_claim took.
-  ServiceMask unclaim(Request* request) AIOX_EXCLUDES(mu_);
+  Request* try_take_oldest(ServiceId service) AIOX_EXCLUDES(mu_);
+  // Puts back, in its old place, what try_take took.
+  ServiceMask put_back(Request* request) AIOX_EXCLUDES(mu_);
 
   // Workers are told of what was parked. Returns the services that now have work.
-  ServiceMask release_parked() AIOX_EXCLUDES(mu_);
+  ServiceMask unpark() AIOX_EXCLUDES(mu_);
   // The same for what has been parked for more than a tick. now: counts ticks. False: tick need not be called until
   // enqueue says kParkedFirst again.
   bool tick(uint32_t now, ServiceMask* wake) AIOX_EXCLUDES(mu_);
@@ -101,9 +101,9 @@ class FileQueue : public QueueLife {
   // ---- The end. ----
   // The request has been published: frees its place. Returns the services that now have work.
   // *ticket: of the thread that waits for its cancellation, if one does.
-  ServiceMask finish(Request* request, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
+  ServiceMask release(Request* request, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
   // The same for several of one file, none of which was to be cancelled.
-  ServiceMask finish_all(Request* const* requests, unsigned count) AIOX_EXCLUDES(mu_);
+  ServiceMask release_all(Request* const* requests, unsigned count) AIOX_EXCLUDES(mu_);
   // Back from in flight to runnable, for another service. *ticket: of the thread that waits for its cancellation, if
   // one does.
   ServiceMask reroute(Request* request, ServiceId service, CancelTicket** ticket) AIOX_EXCLUDES(mu_);
@@ -116,27 +116,27 @@ class FileQueue : public QueueLife {
 
   // ---- Cancelling. ----
   // Sees to it that no request that matches and has not begun ever will, and asks the workers of
-  // the streams under way. The cancelled ones stay outstanding until finish_cancelled, so that another canceller, an
+  // the streams under way. The cancelled ones stay outstanding until release_cancelled, so that another canceller, an
   // fsync or a close cannot be through before they are published.
   void cancel(const CancelMatch& match, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
   // The same for one request, if it is of this file and has that generation: without a look at the others.
   void cancel_one(Request* request, uint32_t generation, CancelSweep* sweep, ServiceMask* wake) AIOX_EXCLUDES(mu_);
   // A request of CancelSweep::cancelled has been published: frees its place.
-  ServiceMask finish_cancelled(Request* request) AIOX_EXCLUDES(mu_);
+  ServiceMask release_cancelled(Request* request) AIOX_EXCLUDES(mu_);
   // A cancellation was refused: the request goes on (kCanceling -> kInFlight), unless it ended meanwhile.
   void cancel_refused(Request* request, CancelTicket* ticket) AIOX_EXCLUDES(mu_);
   // Of a stream, after everything has been cancelled. False: as PlainCalls::collect.
   bool plain_calls(PlainCalls* calls) AIOX_EXCLUDES(mu_);
 
   // True once if the queue is detached, empty and in no ready queue: the caller gives it back to the pool.
-  bool try_retire() AIOX_EXCLUDES(mu_);
+  bool try_finalize() AIOX_EXCLUDES(mu_);
 
  private:
   void begin_flight(Request* request, Worker* worker) AIOX_REQUIRES(mu_);
-  void leave_worker(Request* request) AIOX_REQUIRES(mu_);
-  void leave_direct(Request* request) AIOX_REQUIRES(mu_);
-  void note_end(Request* request) AIOX_REQUIRES(mu_);
-  void end(Request* request) AIOX_REQUIRES(mu_);
+  void detach_worker(Request* request) AIOX_REQUIRES(mu_);
+  void clear_direct(Request* request) AIOX_REQUIRES(mu_);
+  void note_release(Request* request) AIOX_REQUIRES(mu_);
+  void take_off(Request* request) AIOX_REQUIRES(mu_);
   ServiceMask go_on_after_cancel() AIOX_REQUIRES(mu_);
   ServiceMask take_wake_mask() AIOX_REQUIRES(mu_);
   void stop_reading_inline() AIOX_EXCLUDES(mu_);

@@ -85,7 +85,7 @@ FileQueue* FileTable::attach(int fd, bool may_bypass, bool (*prepare)(FileQueue*
   FileQueue* other = nullptr;
   if (!place->compare_exchange_strong(other, queue, std::memory_order_seq_cst)) {  // E-file: another thread was faster
     queue->detach();
-    retire(queue);
+    free_if_done(queue);
     return other;
   }
   int highest = highest_.load(std::memory_order_relaxed);  // relaxed: monotonic, the exchange decides

@@ -38,11 +38,11 @@ class FileTable {
   // Ends a hold (FileQueue::hold), and gives the queue back if that was what kept it.
   void let_go(FileQueue* queue) {
     queue->let_go();
-    if (queue->is_detached()) retire(queue);
+    if (queue->is_detached()) free_if_done(queue);
   }
   // Gives a detached queue back if it is done with.
-  void retire(FileQueue* queue) {
-    if (queue->try_retire()) queues_.free(queue);
+  void free_if_done(FileQueue* queue) {
+    if (queue->try_finalize()) queues_.free(queue);
   }
 
  private:

@@ -23,14 +23,14 @@ class Learnt {
   // Of another file. transfer_bytes_max: of one request to its device; 0: it does not say.
   void begin(bool can_read_inline, uint32_t transfer_bytes_max);
 
-  // ---- Inside the call ----
+  // ---- EngineScope the call ----
   // Whether it pays to try reads inside the call. Not while many are under way and none has ended since one was tried
   // in vain: the kernel waits for room in the device's queue even where it was asked not to wait.
   bool may_read_inline() const { return may_read_inline_.load(std::memory_order_relaxed); }  // relaxed: a hint
   // Under the file's lock, while requests are outstanding: their ends have reads tried again.
   void stop_reading_inline() { may_read_inline_.store(false, std::memory_order_relaxed); }  // relaxed: a hint
   // One of its requests has ended. Under the file's lock.
-  void note_end() {
+  void note_release() {
     if (!may_read_inline()) may_read_inline_.store(can_read_inline_, std::memory_order_relaxed);  // relaxed: a hint
   }
   // Whether it pays to try buffered writes inside the call.

@@ -15,7 +15,7 @@ class OpenFile {
   // may_bypass: aligned I/O on a block device opened without O_DIRECT goes past the page cache (block_devices.h).
   void open(int fd, const kernel::FileTraits& traits, bool may_bypass);
   // It stands for no descriptor any more.
-  void forget_descriptor() { fd_ = -1; }
+  void clear_descriptor() { fd_ = -1; }
 
   int fd() const { return fd_; }  // -1: of none
   kernel::FileKind kind() const { return kind_; }

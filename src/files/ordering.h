@@ -19,7 +19,7 @@ using RequestList = base::IntrusiveList<Request, &Request::run_link>;
 
 // relaxed: under the lock of the file, where every place is written.
 inline QueuePlace place_of(const Request* request) { return request->place.load(std::memory_order_relaxed); }
-// E-token: release, for try_claim, which may look at a request that is another file's by now.
+// E-token: release, for try_take, which may look at a request that is another file's by now.
 inline void set_place(Request* request, QueuePlace place) { request->place.store(place, std::memory_order_release); }
 
 class Ordering {
@@ -87,7 +87,7 @@ class Ordering {
   // One that has not begun never will: takes it off the lists from which it could. It stays in the order.
   void unlist(Request* request);
   // One that has been begun has ended. admit is due.
-  void end(Request* request) {
+  void release(Request* request) {
     remove(request);
     if (request->serial == SerialId::kNone) return;
     SerialRun& run = run_of(request);

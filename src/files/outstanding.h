@@ -44,8 +44,8 @@ class Outstanding {
     change(waiting_, 1);
     note_waiting(1);
   }
-  void begin_direct() { change(direct_, 1); }
-  void end_direct() { change(direct_, -1); }
+  void add_direct() { change(direct_, 1); }
+  void remove_direct() { change(direct_, -1); }
   void remove(const Request* request) {
     change(count_, -1);
     if (request->io.opcode == backend::Opcode::kWrite) change(writes_, -1);

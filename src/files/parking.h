@@ -24,8 +24,8 @@ class Parking {
   bool is_ticking() const { return is_ticking_; }
 
   // The services' workers are to be told.
-  void release(ServiceMask services) { parked_ = static_cast<ServiceMask>(parked_ & ~services); }
-  void release_all() { parked_ = 0; }
+  void unpark(ServiceMask services) { parked_ = static_cast<ServiceMask>(parked_ & ~services); }
+  void unpark_all() { parked_ = 0; }
 
   // True: tick is to be called from now on.
   bool park(ServiceId service) {
@@ -39,7 +39,7 @@ class Parking {
   // One tick has passed, and services in `waited` have been parked for more than one, or have nothing left.
   // False: tick need not be called until park says so again.
   bool tick(ServiceMask waited) {
-    release(waited);
+    unpark(waited);
     is_ticking_ = parked_ != 0 || was_parked_since_tick_;
     was_parked_since_tick_ = false;
     return is_ticking_;

@@ -31,29 +31,29 @@ class ServiceShares {
   bool try_take(ServiceId service) {
     if (!has_room(service)) return false;
     Use& use = of(service);
-    bool is_extra = false;
-    if (use.share != nullptr && !use.share->try_take(use.in_hand, &is_extra)) return false;
+    bool is_overcommitted = false;
+    if (use.share != nullptr && !use.share->try_take(use.in_hand, &is_overcommitted)) return false;
     use.in_hand++;
-    if (is_extra) use.extras++;
+    if (is_overcommitted) use.overcommitted++;
     return true;
   }
 
   // Whichever of a file's ends: an extra is given back as long as it has one, so that it keeps the one that is its own.
-  void give_back(ServiceId service) {
+  void release(ServiceId service) {
     Use& use = of(service);
-    AIOX_ASSERT(use.in_hand > 0 && use.extras <= use.in_hand);
+    AIOX_ASSERT(use.in_hand > 0 && use.overcommitted <= use.in_hand);
     use.in_hand--;
     if (service == ServiceId::kRing) ring_window_ = use.in_hand == 0 ? WorkerShare::kFirstWindow : ring_window_ + 1;
-    if (use.extras == 0) return;
-    use.extras--;
-    use.share->give_back_extra();
+    if (use.overcommitted == 0) return;
+    use.overcommitted--;
+    use.share->release_overcommit();
   }
 
  private:
   struct Use {
     WorkerShare* share = nullptr;
     uint32_t in_hand = 0;  // units that workers of the service carry out
-    uint32_t extras = 0;   // of them those that `share` counts
+    uint32_t overcommitted = 0;  // of them those that `share` counts
   };
   Use& of(ServiceId service) { return uses_[static_cast<unsigned>(service)]; }
 

@@ -112,7 +112,7 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
   if (count == 0) {
     {
       MutexLock lock(mutex);
-      const long error = end_wait();  // one way or the other its event comes now
+      const long error = cancel_wait();  // one way or the other its event comes now
       is_late = error == -EINPROGRESS || error == 0;
     }
     count = take_event(&event, kNoTimeout);
@@ -131,14 +131,14 @@ int AioPoll::wait(int fd, short events, Mutex& mutex, const bool& cancel_request
 
 // 0 or -EINPROGRESS: the poll's event comes now, and ends the wait (fs/aio.c: io_cancel). -EINVAL: the event is on its
 // way already; the wait decides its answer under the lock. Other -errno: the kernel has begun to refuse the call.
-long AioPoll::end_wait() {
+long AioPoll::cancel_wait() {
   if (!is_waiting_) return -EINVAL;
   io_event unused = {};
   return raw_syscall(SYS_io_cancel, static_cast<long>(context_), as_argument(&control_block_), as_argument(&unused));
 }
 
 bool AioPoll::cancel(Mutex&) {
-  const long error = end_wait();
+  const long error = cancel_wait();
   if (error == -EINPROGRESS || error == -EINVAL || error == 0) return true;
   // End the poll with its context instead: the wait finds the context gone, and looks at cancel_requested.
   return raw_syscall(SYS_io_destroy, static_cast<long>(context_)) == 0;

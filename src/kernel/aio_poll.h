@@ -40,7 +40,7 @@ class AioPoll {
   void open();
   int wait_in_slices(int fd, short events, Mutex& mutex, const bool& cancel_requested, int64_t deadline_ns)
       AIOX_EXCLUDES(mutex);
-  long end_wait();
+  long cancel_wait();
   long take_event(io_event* event, int64_t deadline_ns);
 
   aio_context_t context_ = 0;

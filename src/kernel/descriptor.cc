@@ -2,7 +2,7 @@
 //
 // Owns nothing and remembers nothing between calls. Thread: any. Blocks: as long as a file's server takes to answer.
 // Never moves data or a file position. What it opens it closes again, but for what open_again returns and the three
-// numbers that leave_descriptor_table takes.
+// numbers that unshare_descriptor_table takes.
 #include "kernel/descriptor.h"
 
 #include <fcntl.h>
@@ -194,7 +194,7 @@ int file_traits(int fd, FileTraits* traits) {
   return 0;
 }
 
-int leave_descriptor_table() {
+int unshare_descriptor_table() {
   constexpr unsigned kUnshare = 1u << 1;  // CLOSE_RANGE_UNSHARE
   long error = raw_syscall(SYS_close_range, 0, static_cast<long>(~0u), kUnshare);
   if (error < 0) return static_cast<int>(error);

@@ -71,7 +71,7 @@ int file_traits(int fd, FileTraits* traits);
 // Gives the calling thread a descriptor table of its own, with nothing of the process's in it: 0, or -errno (ENOSYS
 // before Linux 5.9; then nothing has changed). Numbers 0 to 2 are taken, so that nothing opened later is mistaken for
 // stderr. What the thread starts from then on shares that table.
-int leave_descriptor_table();
+int unshare_descriptor_table();
 
 // Opens the process's descriptor `fd` once more, with the access mode and O_SYNC of the first and `more_flags`, in the
 // calling thread's table. The number, or -errno; -ENOENT without /proc. Blocks: bounded.

@@ -40,7 +40,7 @@ void unmap_memory(void* address, size_t size_bytes) {
   raw_syscall(SYS_munmap, as_argument(address), static_cast<long>(size_bytes));
 }
 
-void drop_memory(void* address, size_t size_bytes) {
+void release_memory(void* address, size_t size_bytes) {
   const uintptr_t mask = page_size_bytes() - 1;
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(address) + mask) & ~mask;
   const uintptr_t end = (reinterpret_cast<uintptr_t>(address) + size_bytes) & ~mask;

@@ -17,7 +17,7 @@ namespace aiox::kernel {
 void* map_memory(size_t size_bytes);
 void unmap_memory(void* address, size_t size_bytes);
 // Gives back the whole pages within: zero when next touched.
-void drop_memory(void* address, size_t size_bytes);
+void release_memory(void* address, size_t size_bytes);
 
 // One page that a child of fork sees as zeros (MADV_WIPEONFORK, Linux 4.14), by whichever call it was forked.
 // Sets *is_wiped to false where the kernel does not do that: the caller must then clear the page in an atfork handler.

@@ -6,10 +6,10 @@
 //
 // Lock ranks, outermost first; a thread takes a lock only while it holds none of the same line or a later one:
 //   Root::start_mu
-//   LaneTrial::mu_ Engine::node_mu_ ContextLife::open_mu_
+//   LaneTrial::mu_ Engine::node_mu_ ContextLifetime::open_mu_
 //   Contexts::mu_ Context::poll_mu_
 //   Reaper::start_mu_ BlockDevices::start_mu_ StreamPoller::start_mu_ RingKeeper::start_mu_
-//   QueueLife::mu_ (of FileQueue)
+//   QueueLifetime::mu_ (of FileQueue)
 //   Service::mu_
 //   Worker::cancel_mu_
 //   Threads::mutex_ StreamPoller::Group::mu

@@ -42,7 +42,7 @@ class ProgramPages {
     if ((begin ^ last) < kPageBytes && known == (page_of(begin) | kReadable | kWritable)) [[likely]] return true;
     return ask(begin, last, true);
   }
-  void forget() {
+  void reset() {
     for (auto& slot : slots_) slot.store(0, std::memory_order_relaxed);  // relaxed: not shared yet
   }
 

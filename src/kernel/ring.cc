@@ -128,10 +128,10 @@ void Ring::close() {
     raw_syscall(SYS_io_uring_register, ring_.ring_fd, IORING_UNREGISTER_RING_FDS | kRegisterUseRegisteredRing,
                 as_argument(&update), 1);
   }
-  abandon();
+  unmap();
 }
 
-void Ring::abandon() {
+void Ring::unmap() {
   is_open_ = false;
   // The kernel holds its own reference on the pages until the ring is really gone.
   if (queues_ != nullptr) unmap_memory(queues_, page_size_bytes());

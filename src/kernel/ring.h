@@ -31,7 +31,7 @@ class Ring {
   void close();
 
   // For when the thread that opened it is gone, and the ring with it: gives back the memory.
-  void abandon();
+  void unmap();
 
   bool is_open() const { return is_open_; }
   io_uring* get() { return &ring_; }

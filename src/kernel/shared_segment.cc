@@ -55,6 +55,6 @@ int join_shared_segment(int id, size_t size_bytes_min, SharedSegment* segment) {
   return attach(id, status.shm_segsz, segment);
 }
 
-void leave_shared_segment(const SharedSegment& segment) { raw_syscall(SYS_shmdt, as_argument(segment.address)); }
+void detach_shared_segment(const SharedSegment& segment) { raw_syscall(SYS_shmdt, as_argument(segment.address)); }
 
 }  // namespace aiox::kernel

@@ -19,6 +19,6 @@ int make_shared_segment(size_t size_bytes, SharedSegment* segment, const char** 
 
 // Attaches an existing one of at least that size, made by the process's own user or by root. 0 or -errno.
 int join_shared_segment(int id, size_t size_bytes_min, SharedSegment* segment);
-void leave_shared_segment(const SharedSegment& segment);
+void detach_shared_segment(const SharedSegment& segment);
 
 }  // namespace aiox::kernel

@@ -29,13 +29,13 @@ class SignalHold {
     const uint64_t all = ~kLeftOpen;
     raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, as_argument(&all), as_argument(&previous_), sizeof all);
   }
-  ~SignalHold() { end(); }
-  void end() {
+  ~SignalHold() { restore(); }
+  void restore() {
     if (is_wanted_) raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, as_argument(&previous_), 0, sizeof previous_);
     is_wanted_ = false;
   }
   // When it is over these are not blocked, whether they were or not.
-  void leave_open(uint64_t signals) { previous_ &= ~signals; }
+  void keep_open(uint64_t signals) { previous_ &= ~signals; }
   // The thread's own mask, for a sleep meanwhile.
   const uint64_t& previous() const { return previous_; }
   SignalHold(const SignalHold&) = delete;

@@ -10,7 +10,7 @@
 #include <cerrno>
 
 #include "core/core.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "files/file_queue.h"
 #include "kernel/descriptor.h"
 #include "kernel/thread.h"
@@ -43,11 +43,11 @@ void BlockDevices::push(Request* request) {
   } while (!pending_.compare_exchange_weak(first, request, std::memory_order_seq_cst));
   wake();
   // E-block: it says that it is gone, then looks what there is; we push, then look whether it is gone.
-  if (!is_alive() && !ensure()) decline_pending();
+  if (!is_alive() && !ensure()) reroute_pending();
 }
 
 // There is no thread to take them: the pending requests go another way. Thread: any.
-void BlockDevices::decline_pending() {
+void BlockDevices::reroute_pending() {
   const int none = -1;
   Request* request = pending_.exchange(nullptr, std::memory_order_seq_cst);  // E-block
   while (request != nullptr) {
@@ -84,7 +84,7 @@ bool BlockDevices::has_news() const {
 }
 
 // False: there is something to do after all, and it is this thread's.
-bool BlockDevices::retire() {
+bool BlockDevices::try_exit() {
   is_alive_.store(0, std::memory_order_seq_cst);  // E-block
   if (!has_news()) return true;
   uint32_t is_alive = 0;
@@ -92,12 +92,12 @@ bool BlockDevices::retire() {
 }
 
 void BlockDevices::run() {
-  Inside inside;
+  EngineScope scope;
   priority_ = {};
-  has_table_ = kernel::leave_descriptor_table() == 0;
+  has_table_ = kernel::unshare_descriptor_table() == 0;
   const int64_t idle_ns = static_cast<int64_t>(core_->config.idle_timeout_ms) * 1'000'000;
   for (;;) {
-    serve_releases();
+    close_released();
     Request* newest = pending_.exchange(nullptr, std::memory_order_seq_cst);  // E-block
     Request* oldest = nullptr;
     while (newest != nullptr) {
@@ -124,7 +124,7 @@ void BlockDevices::run() {
     is_asleep_.store(0, std::memory_order_seq_cst);
     if (error != -ETIMEDOUT || has_news()) continue;
     while (handle_count_ > 0) close_handle(handle_count_ - 1);
-    if (retire()) break;
+    if (try_exit()) break;
   }
   core_->counters.thread_ends();
 }
@@ -139,7 +139,7 @@ int BlockDevices::find_handle(FileQueue* file) {
   if (!has_table_ || handle_count_ == kHandlesMax) return -1;
   if (!file->gate.enter_by_other_number()) return -1;
   const int fd = kernel::open_again(file->opened().fd(), O_DIRECT);
-  file->gate.leave();
+  file->gate.exit();
   if (fd < 0) return -1;
   kernel::FileStatus status;
   if (kernel::file_status(fd, &status) != 0 || !file->gate.is_file(status.identity)) {  // another has the number by now
@@ -162,7 +162,7 @@ void BlockDevices::close_handle(unsigned index) {
   kernel::futex_wake(file->handle);
 }
 
-void BlockDevices::serve_releases() {
+void BlockDevices::close_released() {
   // E-block: the count is taken first, then the handles are looked at
   if (releases_.load(std::memory_order_seq_cst) == 0) [[likely]] return;
   releases_.store(0, std::memory_order_seq_cst);

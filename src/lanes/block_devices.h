@@ -49,11 +49,11 @@ class BlockDevices {
   static constexpr unsigned kBatchMax = 64;
   static void* thread_entry(void* devices);
   void run();
-  bool retire();
+  bool try_exit();
   int find_handle(FileQueue* file);
   void close_handle(unsigned index);
-  void decline_pending();
-  void serve_releases();
+  void reroute_pending();
+  void close_released();
   void wake();
   bool has_news() const;
 

@@ -12,7 +12,7 @@
 #include <cstring>
 
 #include "core/completion.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "files/file_queue.h"
 #include "kernel/file_io.h"
 #include "kernel/signal_hold.h"
@@ -26,10 +26,10 @@ using backend::Opcode;
 
 namespace {
 
-// iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or a nudge.
+// iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or a wake_sleeper.
 constexpr uint64_t kPartBit = 1;
-constexpr uint64_t kNudgeBit = 2;  // no request's: it wakes the thread that sleeps in the ring; a descriptor above it
-constexpr unsigned kNudgeShift = 2;
+constexpr uint64_t kWakeBit = 2;  // no request's: it wakes the thread that sleeps in the ring; a descriptor above it
+constexpr unsigned kWakeShift = 2;
 
 // Answers that mean "not this way": would block, or the file does not know RWF_NOWAIT.
 bool is_refusal(int64_t result) { return result == -EAGAIN || result == -EOPNOTSUPP || result == -EINTR; }
@@ -117,7 +117,7 @@ int DirectLane::rw_flags(From from) { return from == From::kProgram ? kernel::kR
 void DirectLane::start(Request* const* requests, unsigned count) {
   const Context* context = requests[0]->context;
   // Who will come and wait reaps then, and several at once.
-  const bool is_reaped_later = context != nullptr && context->habit() == Context::Habit::kCalls;
+  const bool is_reaped_later = context != nullptr && context->consumption_mode() == Context::ConsumptionMode::kCalls;
   count_in(requests, count);
   hand_over(requests, nullptr, count, From::kProgram);
   if (!is_reaped_later) poll(ReapBy::kSubmitter);
@@ -137,7 +137,7 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
     const backend::Io& io = request->io;
     const int fd = descriptors != nullptr ? descriptors[i] : io.fd;
     if (fd < 0 || request->lane_ring >= LaneRings::kCount) {
-      refuse_request(request, 0, fd < 0 ? -EOPNOTSUPP : -EAGAIN, from);
+      take_back_request(request, 0, fd < 0 ? -EOPNOTSUPP : -EAGAIN, from);
       continue;
     }
     FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
@@ -165,7 +165,7 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, Fro
   const uint64_t count = (length + chunk_bytes - 1) / chunk_bytes;
   SplitIo* split = count <= SplitIo::kPartsMax ? splits_.allocate() : nullptr;
   if (split == nullptr) {
-    refuse_request(request, 0, -EAGAIN, from);
+    take_back_request(request, 0, -EAGAIN, from);
     return;
   }
   const unsigned counted_in = request->lane_ring;
@@ -205,17 +205,17 @@ void DirectLane::submit(iocb** list, unsigned count, unsigned counted_in, From f
     }
     // The first of the rest was refused, or nothing could be taken at all.
     if (kernel::is_refused_call(accepted) && ring->is_submit_refused()) {
-      trial_->refuse(static_cast<int>(accepted), "io_submit");
+      trial_->note_refusal(static_cast<int>(accepted), "io_submit");
     }
     int64_t result = is_refused_by_submit(accepted) ? -EAGAIN : accepted;
     if (accepted == -EOPNOTSUPP) result = accepted;  // known of the file from now on
-    refuse(list[i]->aio_data, result, from);
+    take_back(list[i]->aio_data, result, from);
     i++;
   }
 }
 
 // A request, or a part of one, that the kernel has not taken: it is in no ring, so it is this thread's.
-void DirectLane::refuse(uint64_t data, int64_t result, From from) {
+void DirectLane::take_back(uint64_t data, int64_t result, From from) {
   auto* request = reinterpret_cast<Request*>(data);
   int64_t bytes = 0;
   if ((data & kPartBit) != 0) {
@@ -228,10 +228,10 @@ void DirectLane::refuse(uint64_t data, int64_t result, From from) {
     request->has_begun = true;
     splits_.free(split);
   }
-  refuse_request(request, bytes, result, from);
+  take_back_request(request, bytes, result, from);
 }
 
-void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result, From from) {
+void DirectLane::take_back_request(Request* request, int64_t bytes, int64_t result, From from) {
   rings_.count_out(request->lane_ring);
   Outcome outcome = judge(request, bytes, result);
   if (from == From::kBlockThread) {
@@ -242,24 +242,24 @@ void DirectLane::refuse_request(Request* request, int64_t bytes, int64_t result,
     return;
   }
   if (!outcome.is_answer) {
-    send_elsewhere(request, outcome, ReapBy::kSubmitter);
+    reroute(request, outcome, ReapBy::kSubmitter);
     return;
   }
   mark_done(request);
-  completion_->store_result(request, outcome.result);
-  conclude(request, outcome.result, ReapBy::kSubmitter, nullptr);
+  completion_->publish(request, outcome.result);
+  notify_and_release(request, outcome.result, ReapBy::kSubmitter, nullptr);
 }
 
 // ---- Reaping ----
 
 DirectLane::Lead DirectLane::try_lead() {
   uintptr_t nobody = 0;
-  // E-lead: acquire, for what the last leader did; sequentially consistent, for leave().
+  // E-lead: acquire, for what the last leader did; sequentially consistent, for pass_lead().
   if (leader_.compare_exchange_strong(nobody, this_thread_mark(), std::memory_order_seq_cst)) return Lead::kTaken;
   return nobody == this_thread_mark() ? Lead::kNested : Lead::kBusy;
 }
 
-void DirectLane::leave() {
+void DirectLane::pass_lead() {
   // E-lead: who wants to lead says so, then tries again; we leave, then look who said so: one of the two sees the
   // other.
   uintptr_t mark = this_thread_mark();
@@ -291,7 +291,7 @@ bool DirectLane::start_poll(Request* request) {
   return true;
 }
 
-bool DirectLane::end_poll(Request* request) {
+bool DirectLane::cancel_poll(Request* request) {
   LaneRings::Pinned pinned(&rings_);
   for (unsigned i = 0; i < LaneRings::kCount; i++) {
     LaneRings::One* one = pinned.one(i);
@@ -301,9 +301,9 @@ bool DirectLane::end_poll(Request* request) {
 }
 
 // Wakes the leader, or keeps it from going to sleep, by an event that is no request's.
-bool DirectLane::nudge(int fd) {
+bool DirectLane::wake_sleeper(int fd) {
   iocb block = {};
-  block.aio_data = static_cast<uint64_t>(static_cast<uint32_t>(fd)) << kNudgeShift | kNudgeBit;
+  block.aio_data = static_cast<uint64_t>(static_cast<uint32_t>(fd)) << kWakeShift | kWakeBit;
   block.aio_lio_opcode = IOCB_CMD_POLL;
   block.aio_buf =
       POLLIN | POLLOUT;  // what a file that knows no polling is always ready for; without it the kernel says EINVAL
@@ -358,11 +358,11 @@ int DirectLane::sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signa
 bool DirectLane::reap(ReapBy by, bool is_looking) {
   // Where it is seen to be empty, nothing is held off, and nothing is paid.
   if (!rings_.has_events() && !has_deferred(by)) return false;
-  const bool is_locked_out = is_inside() && by == ReapBy::kWaiter;
+  const bool is_locked_out = is_in_scope() && by == ReapBy::kWaiter;
   kernel::SignalHold hold(by != ReapBy::kReaper);
-  Inside inside;
+  EngineScope scope;
   WakeBatch wakes;
-  if (!is_locked_out) finish_deferred(by);
+  if (!is_locked_out) complete_deferred_held(by);
   bool is_any = false;
   int fd = -1;
   LaneRings::Pinned pinned(&rings_);
@@ -370,24 +370,25 @@ bool DirectLane::reap(ReapBy by, bool is_looking) {
     LaneRings::One* one = pinned.one(i);
     if (one == nullptr) continue;
     for (io_event event; take(one, &event); is_any = true) {
-      const int of_event = end(event, by, is_locked_out, is_looking, &wakes);
+      const int of_event = complete(event, by, is_locked_out, is_looking, &wakes);
       if (of_event >= 0) fd = of_event;
     }
   }
   wakes.flush(core_->wait_slots);
   // Only now: what wakes another this thread must not take from the ring itself.
-  if (fd >= 0) call_others(by, fd);
+  if (fd >= 0) wake_others(by, fd);
   return is_any;
 }
 
 // E-lead: who sleeps in the ring has registered nowhere: it says that it leads, then looks at what it waits for; we
 // have made results known, then look whether another leads. The reaper may sleep there also where another has taken the
 // lead from it.
-void DirectLane::call_others(ReapBy by, int fd) {
+void DirectLane::wake_others(ReapBy by, int fd) {
   const uintptr_t leader = leader_.load(std::memory_order_seq_cst);  // E-lead
   bool is_wanted = leader != 0 && leader != this_thread_mark();
   if (by != ReapBy::kReaper && has_deferred(ReapBy::kReaper)) is_wanted = core_->reaper_bell.is_in_ring() || is_wanted;
-  if (is_wanted) [[unlikely]] nudge(fd);
+  if (is_wanted) [[unlikely]]
+    wake_sleeper(fd);
 }
 
 // Whether an event lies about that the leader could have seen to for a while: it is in a handler, of low priority, or
@@ -434,10 +435,10 @@ bool DirectLane::take(LaneRings::One* one, io_event* event) {
 }
 
 // Returns a descriptor that is open, or -1.
-int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes) {
+int DirectLane::complete(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes) {
   const uint64_t data = event.data;
-  if ((data & kNudgeBit) != 0)
-    return static_cast<int>(data >> kNudgeShift);  // perhaps another's, who sleeps on: tell it again
+  if ((data & kWakeBit) != 0)
+    return static_cast<int>(data >> kWakeShift);  // perhaps another's, who sleeps on: tell it again
   int64_t error = event.res < 0 ? event.res : 0;
   int64_t bytes = event.res < 0 ? 0 : event.res;
   auto* request = reinterpret_cast<Request*>(data);
@@ -463,7 +464,7 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
       backend::advance(&request->io, outcome.bytes);
       defer(request, -EAGAIN);
     } else {
-      send_elsewhere(request, outcome, by);
+      reroute(request, outcome, by);
     }
     return fd;
   }
@@ -486,7 +487,7 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
     return fd;
   }
   mark_done(request);
-  completion_->store_result(request, outcome.result);
+  completion_->publish(request, outcome.result);
   // Not before: a handler on this thread that waits for it must find that there is something to reap.
   rings_.count_out(request->lane_ring);
   if (split != nullptr) splits_.free(split);
@@ -496,32 +497,32 @@ int DirectLane::end(const io_event& event, ReapBy by, bool is_locked_out, bool i
     core_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
     defer(request, outcome.result);
   } else {
-    conclude(request, outcome.result, by, wakes);
+    notify_and_release(request, outcome.result, by, wakes);
   }
   return fd;
 }
 
 // ---- After publishing ----
 
-void DirectLane::conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes) {
+void DirectLane::notify_and_release(Request* request, int64_t result, ReapBy by, WakeBatch* wakes) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
   core_->counters.direct_completed.add();
   if (file == nullptr) {
     request->context->remove_poll(request);
-    completion_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
+    completion_->notify_and_release(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
     return;
   }
-  file->learnt().direct(request->io.opcode == Opcode::kRead).succeeded();
-  completion_->conclude(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
+  file->learnt().direct(request->io.opcode == Opcode::kRead).note_success();
+  completion_->notify_and_release(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
 }
 
-void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy by) {
+void DirectLane::reroute(Request* request, const Outcome& outcome, ReapBy by) {
   FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: as above
   LaneMemory& memory = file->learnt().direct(request->io.opcode == Opcode::kRead);
   if (outcome.result == -EOPNOTSUPP) {
-    memory.give_up();
+    memory.disable();
   } else if (outcome.result < 0) {
-    memory.refused();
+    memory.note_refusal();
     file->learnt().shrink_direct_chunk(request->io.left_bytes);
   }
   core_->counters.direct_refused.add();
@@ -531,15 +532,15 @@ void DirectLane::send_elsewhere(Request* request, const Outcome& outcome, ReapBy
   }
   if (outcome.bytes > 0) request->has_begun = true;
   backend::advance(&request->io, outcome.bytes);
-  completion_->leave_direct_lane(request, by != ReapBy::kWaiter);
+  completion_->reroute_from_direct(request, by != ReapBy::kWaiter);
 }
 
 void DirectLane::defer(Request* request, int64_t result) {
   request->io.result = result;
-  const bool goes_elsewhere = is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0;
+  const bool is_rerouted = is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0;
   // relaxed: this thread's for now
   const bool is_reapers =
-      request->is_reaper_only.load(std::memory_order_relaxed) && !request->is_stored && !goes_elsewhere;
+      request->is_reaper_only.load(std::memory_order_relaxed) && !request->is_stored && !is_rerouted;
   std::atomic<Request*>& stack = is_reapers ? deferred_for_reaper_ : deferred_;
   Request* first = stack.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
   do {
@@ -548,34 +549,35 @@ void DirectLane::defer(Request* request, int64_t result) {
   core_->reaper_bell.wake(core_->wait_slots);
 }
 
-void DirectLane::settle_deferred(ReapBy by) {
-  if (!has_deferred(by) || is_inside()) return;
+void DirectLane::complete_deferred(ReapBy by) {
+  if (!has_deferred(by) || is_in_scope()) return;
   kernel::SignalHold hold(by != ReapBy::kReaper);
-  Inside inside;
-  finish_deferred(by);
+  EngineScope scope;
+  complete_deferred_held(by);
 }
 
-void DirectLane::finish_deferred(ReapBy by) {
+void DirectLane::complete_deferred_held(ReapBy by) {
   if (!has_deferred(by)) [[likely]] return;
   kernel::SignalHold hold(by != ReapBy::kReaper);
-  finish_all_deferred(by, deferred_.exchange(nullptr, std::memory_order_acq_rel));  // E-deferred
-  if (by == ReapBy::kReaper) finish_all_deferred(by, deferred_for_reaper_.exchange(nullptr, std::memory_order_acq_rel));
+  complete_all_deferred(by, deferred_.exchange(nullptr, std::memory_order_acq_rel));  // E-deferred
+  if (by == ReapBy::kReaper)
+    complete_all_deferred(by, deferred_for_reaper_.exchange(nullptr, std::memory_order_acq_rel));
 }
 
-void DirectLane::finish_all_deferred(ReapBy by, Request* request) {
+void DirectLane::complete_all_deferred(ReapBy by, Request* request) {
   WakeBatch wakes;
   while (request != nullptr) {
     Request* next = request->deferred_next;
     int64_t result = request->io.result;
     if (request->is_stored) {
       request->is_stored = false;
-      conclude(request, result, by, &wakes);
+      notify_and_release(request, result, by, &wakes);
     } else if (is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0) {
-      send_elsewhere(request, {false, result, 0}, by);
+      reroute(request, {false, result, 0}, by);
     } else {
       mark_done(request);
-      completion_->store_result(request, result);
-      conclude(request, result, by, &wakes);
+      completion_->publish(request, result);
+      notify_and_release(request, result, by, &wakes);
     }
     request = next;
   }

@@ -14,14 +14,14 @@
 // (kNeglectNs), since the leader may be in a handler, of low priority, or gone. Who finds some takes them, and the
 // lead.
 //
-// Inside a handler that has interrupted the engine itself (inside.h) no lock may be taken. Then a request is published,
-// which takes none, and the rest of its completion is kept (deferred) for the next thread that reaps.
+// EngineScope a handler that has interrupted the engine itself (engine_scope.h) no lock may be taken. Then a request is
+// published, which takes none, and the rest of its completion is kept (deferred) for the next thread that reaps.
 //
 // A request that no thread waits for, but that has a notification or another ordered behind it, needs a reaper thread:
 // reaper.h. Requests with a notification are ended by that thread only, never on the program's.
 #pragma once
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "core/pool.h"
 #include "core/request.h"
 #include "core/submission.h"
@@ -75,7 +75,7 @@ class DirectLane {
   static constexpr unsigned kBatchMax = DirectBatch::kRequestsMax;  // requests handed over by one call
 
   enum class Lead : uint8_t {
-    kTaken,   // this thread leads now, and must leave()
+    kTaken,   // this thread leads now, and must pass_lead()
     kNested,  // this thread led already: a signal handler has interrupted that wait; it does not leave
     kBusy,    // another thread leads
   };
@@ -123,7 +123,7 @@ class DirectLane {
   static constexpr int64_t kNeglectNs = 1'000'000;
   bool replace_leader(ReapBy by);
   // Wakes a waiter that wants to lead, if there is one. Nothing, if another has taken the lead.
-  void leave();
+  void pass_lead();
   // Takes and ends everything in the ring. True: there was something. Signal-safe: yes, as kWaiter.
   bool reap(ReapBy by) { return reap(by, false); }
   // ---- Polls: they may stay for ever, so they get a part of the room. ----
@@ -132,7 +132,7 @@ class DirectLane {
   // False: the kernel does not take it, and it is the caller's again. Thread: any, in a submitting call.
   bool start_poll(Request* request);
   // Asks the kernel to end it: its event comes. False: that is on its way already.
-  bool end_poll(Request* request);
+  bool cancel_poll(Request* request);
 
   // Sleeps until something is in the ring: 0, -EINTR, -ETIMEDOUT. Thread: the leader's.
   // signal_mask: the thread's for as long as it sleeps; nullptr: its own.
@@ -142,7 +142,7 @@ class DirectLane {
   long ring_to_sleep_in() { return rings_.to_sleep_in().id(); }
   // Wakes the leader from its sleep. fd: any that is open. False: the kernel did not take it. Thread: any. Signal-safe:
   // yes.
-  bool nudge(int fd);
+  bool wake_sleeper(int fd);
   // Takes events that lay there since the last look, since no other thread does. Thread: the reaper.
   void look();
   // Events taken, ever. A figure.
@@ -155,25 +155,25 @@ class DirectLane {
            (by == ReapBy::kReaper && deferred_for_reaper_.load(std::memory_order_seq_cst) != nullptr);
   }
   // Sees to them; those with a notification are the reaper's alone. Thread: any, outside the engine.
-  void finish_deferred(ReapBy by);
+  void complete_deferred_held(ReapBy by);
   // The same, by a thread that may be anywhere: if it is not inside the engine. Signal-safe: yes, as kWaiter.
-  void settle_deferred(ReapBy by);
+  void complete_deferred(ReapBy by);
 
  private:
   void poll_events(ReapBy by);
   bool is_neglected();
   bool reap(ReapBy by, bool is_looking);
   static bool take(LaneRings::One* one, io_event* event);
-  void call_others(ReapBy by, int fd);
+  void wake_others(ReapBy by, int fd);
   // Who hands over: the program's thread, with the program's descriptors, or the thread of BlockDevices.
   enum class From : uint8_t { kProgram, kBlockThread };
   static int rw_flags(From from);
   void hand_over(Request* const* requests, const int* descriptors, unsigned count, From from);
   void start_split(Request* request, uint32_t chunk_bytes, int fd, From from);
   void submit(iocb** list, unsigned count, unsigned counted_in, From from);
-  void refuse(uint64_t data, int64_t result, From from);
-  void refuse_request(Request* request, int64_t bytes, int64_t result, From from);
-  int end(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes);
+  void take_back(uint64_t data, int64_t result, From from);
+  void take_back_request(Request* request, int64_t bytes, int64_t result, From from);
+  int complete(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes);
   // What an ended request's bytes and error mean.
   struct Outcome {
     bool is_answer;   // of the request; otherwise the rest of it must be carried out elsewhere
@@ -181,9 +181,9 @@ class DirectLane {
     int64_t bytes;    // done, if it is not an answer
   };
   static Outcome judge(const Request* request, int64_t bytes, int64_t error);
-  void conclude(Request* request, int64_t result, ReapBy by, WakeBatch* wakes);
-  void send_elsewhere(Request* request, const Outcome& outcome, ReapBy by);
-  void finish_all_deferred(ReapBy by, Request* first);
+  void notify_and_release(Request* request, int64_t result, ReapBy by, WakeBatch* wakes);
+  void reroute(Request* request, const Outcome& outcome, ReapBy by);
+  void complete_all_deferred(ReapBy by, Request* first);
   void defer(Request* request, int64_t result);
 
   Core* core_ = nullptr;

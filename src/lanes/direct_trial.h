@@ -18,10 +18,10 @@ class DirectTrial {
     return ask();
   }
   // The kernel does not take the lane's requests (any more).
-  void refuse(int error, const char* step) { trial_.refuse(error, step); }
+  void note_refusal(int error, const char* step) { trial_.note_refusal(error, step); }
   // Nothing has been in flight for a while: the context goes back, and the next request makes another.
-  void give_back_ring() {
-    if (rings_->close_front()) trial_.forget();
+  void release_ring() {
+    if (rings_->close_front()) trial_.reset();
   }
   LaneRefusal refusal() { return trial_.refusal(); }
   // Whether this process may make the lane's calls at all, without making a context: error 0, or what it may not.

@@ -17,7 +17,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "kernel/aio_ring.h"
 #include "kernel/mutex.h"
 

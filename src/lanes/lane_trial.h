@@ -38,17 +38,17 @@ class LaneTrial {
     now = state();
     if (!is_due(now)) return now;
     try_ns_.store(next_try_ns(-EAGAIN), std::memory_order_relaxed);  // relaxed: who asks meanwhile does not wait
-    return store(carry_out(now == State::kUnknown));
+    return set_outcome(carry_out(now == State::kUnknown));
   }
   // The kernel does not take what the lane needs (any more). True: this is news.
-  bool refuse(int error, const char* step) AIOX_EXCLUDES(mu_) {
+  bool note_refusal(int error, const char* step) AIOX_EXCLUDES(mu_) {
     kernel::MutexLock lock(mu_);
     if (state() == State::kRefused) return false;
-    store({error, step});
+    set_outcome({error, step});
     return true;
   }
   // What was usable has been given back: the next request tries anew.
-  void forget() AIOX_EXCLUDES(mu_) {
+  void reset() AIOX_EXCLUDES(mu_) {
     kernel::MutexLock lock(mu_);
     if (state() == State::kUsable) state_.store(State::kUnknown, std::memory_order_release);  // E-probe
   }
@@ -72,7 +72,7 @@ class LaneTrial {
     return is_transient ? kernel::monotonic_now_ns() + kRetryNs : kernel::kNoTimeout;
   }
 
-  State store(LaneRefusal refusal) AIOX_REQUIRES(mu_) {
+  State set_outcome(LaneRefusal refusal) AIOX_REQUIRES(mu_) {
     refusal_ = refusal;
     try_ns_.store(next_try_ns(refusal.error), std::memory_order_relaxed);  // relaxed: a figure
     const State now = refusal.error == 0 ? State::kUsable : State::kRefused;

@@ -48,7 +48,7 @@ void* RingKeeper::thread_entry(void* keeper) {
 }
 
 // False: there is something to do after all, and it is this thread's.
-bool RingKeeper::retire() {
+bool RingKeeper::try_exit() {
   is_alive_.store(false, std::memory_order_seq_cst);  // E-keeper
   if (!direct_->rings().is_any()) return true;
   bool is_alive = false;
@@ -82,8 +82,8 @@ void RingKeeper::run() {
     const int64_t now_ns = kernel::monotonic_now_ns();
     if (lane.in_flight() > 0 || lane.consumed() != consumed) used_ns = now_ns;
     consumed = lane.consumed();
-    if (now_ns - used_ns >= idle_ns) trial_->give_back_ring();
-    if (!lane.rings().is_any() && retire()) break;
+    if (now_ns - used_ns >= idle_ns) trial_->release_ring();
+    if (!lane.rings().is_any() && try_exit()) break;
     kernel::futex_wait_until(news_, news, now_ns + idle_ns / kLooksPerIdle);
   }
   core_->counters.thread_ends();

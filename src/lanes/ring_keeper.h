@@ -34,7 +34,7 @@ class RingKeeper {
   static void* thread_entry(void* keeper);
   void run();
   void drain(kernel::AioRing* old);
-  bool retire();
+  bool try_exit();
 
   Core* core_ = nullptr;
   DirectLane* direct_ = nullptr;

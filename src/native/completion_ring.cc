@@ -73,7 +73,7 @@ bool CompletionRing::reserve() {
   return false;
 }
 
-void CompletionRing::post(const io_event& event) {
+void CompletionRing::publish(const io_event& event) {
   kernel::MutexLock lock(post_mu_);
   ring_->events[tail_] = event;
   tail_ = tail_ + 1 == slot_count_ ? 0 : tail_ + 1;

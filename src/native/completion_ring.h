@@ -7,7 +7,8 @@
 // Room: a request takes a place when it is accepted (reserve) and keeps it until its event has been taken, so a
 // completion never finds the ring full, and none is ever dropped.
 //
-// Thread: any. Blocks: no. Signal-safe: in a handler that has not interrupted the engine on its thread (inside.h).
+// Thread: any. Blocks: no. Signal-safe: in a handler that has not interrupted the engine on its thread
+// (engine_scope.h).
 #pragma once
 
 #include <linux/aio_abi.h>
@@ -45,13 +46,13 @@ class CompletionRing {
   // A place for one more event. False: as many are in flight, or wait to be taken, as the ring holds.
   bool reserve() AIOX_EXCLUDES(post_mu_);
   // The request was not accepted after all.
-  void give_back() { pending_.fetch_sub(1, std::memory_order_seq_cst); }  // E-post
+  void release() { pending_.fetch_sub(1, std::memory_order_seq_cst); }  // E-post
   // Requests that have a place and no event yet.
   uint32_t pending() const { return pending_.load(std::memory_order_seq_cst); }  // E-post
   uint32_t capacity() const { return slot_count_ - 1; }
 
   // Puts an event at the tail, in the place of a request. E-wait: look for waiters afterwards.
-  void post(const io_event& event) AIOX_EXCLUDES(post_mu_);
+  void publish(const io_event& event) AIOX_EXCLUDES(post_mu_);
 
   // Takes up to `count` events. Returns how many. may_wait: for another thread that takes; else none.
   uint32_t take(io_event* events, uint32_t count, bool may_wait = true) AIOX_EXCLUDES(take_mu_);

@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "kernel/memory.h"
 
 namespace aiox::engine {
@@ -48,31 +48,32 @@ void Context::remove_poll(Request* request) {
   polls_.remove(request);
 }
 
-bool Context::end_polls(const void* control_block, bool (*end)(DirectLane& lane, Request* request), DirectLane& lane) {
+bool Context::cancel_polls(const void* control_block, bool (*cancel)(DirectLane& lane, Request* request),
+                           DirectLane& lane) {
   MutexLock lock(poll_mu_);  // none of them can be given back meanwhile
   bool is_any = false;
   for (Request* request = polls_.front(); request != nullptr; request = polls_.next(request)) {
-    if (control_block == nullptr || request->control_block == control_block) is_any = end(lane, request) || is_any;
+    if (control_block == nullptr || request->control_block == control_block) is_any = cancel(lane, request) || is_any;
     if (is_any && control_block != nullptr) break;
   }
   return is_any;
 }
 
 void Context::note_call(bool is_wait) {
-  Habit now = habit();
-  Habit next = is_wait ? Habit::kCalls : Habit::kPolls;
+  ConsumptionMode now = consumption_mode();
+  ConsumptionMode next = is_wait ? ConsumptionMode::kCalls : ConsumptionMode::kPolls;
   if (now == next) [[likely]] return;
   // A program that reads the ring may well call now and then; it has to call often until it is believed.
   uint32_t left = calls_to_forget_.load(std::memory_order_relaxed);  // relaxed: a figure
-  if (now == Habit::kReads && left > 0) {
+  if (now == ConsumptionMode::kReads && left > 0) {
     calls_to_forget_.store(left - 1, std::memory_order_relaxed);
     return;
   }
-  habit_.store(next, std::memory_order_relaxed);  // relaxed: a hint
+  consumption_mode_.store(next, std::memory_order_relaxed);  // relaxed: a hint
 }
 
 void Context::note_read() {
-  habit_.store(Habit::kReads, std::memory_order_relaxed);  // relaxed: figures
+  consumption_mode_.store(ConsumptionMode::kReads, std::memory_order_relaxed);  // relaxed: figures
   calls_to_forget_.store(kCallsToForget, std::memory_order_relaxed);
 }
 
@@ -153,16 +154,16 @@ int Contexts::create(uint32_t events, uint32_t events_max, uintptr_t* address) {
   context->id_ = id;
   context->promised_ = events;
   promised_ += events;
-  context->habit_.store(Context::Habit::kUnknown,
-                        std::memory_order_relaxed);  // relaxed: not in the table yet, and so below
-  context->withheld_file.store(nullptr, std::memory_order_relaxed);
+  context->consumption_mode_.store(Context::ConsumptionMode::kUnknown,
+                                   std::memory_order_relaxed);  // relaxed: not in the table yet, and so below
+  context->parked_file.store(nullptr, std::memory_order_relaxed);
   context->drain_slot_.store(WaitSlots::kNone, std::memory_order_relaxed);
   context->is_waiter_in_lane_.store(false, std::memory_order_relaxed);
   context->waiters_.store(0, std::memory_order_relaxed);  // relaxed: as above
-  context->pages.forget();
+  context->pages.reset();
   context->is_dead_.store(false, std::memory_order_relaxed);
   *address = context->ring.address();
-  if (Context* moved = find(*address)) lose(moved);
+  if (Context* moved = find(*address)) unlist(moved);
   insert(context, *address);
   return 0;
 }
@@ -186,14 +187,14 @@ Context* Contexts::enter(uintptr_t address, WaitSlots& wait_slots) {
 }
 
 Context* Contexts::enter_slowly(uintptr_t address) {
-  if (is_inside()) return nullptr;  // a handler has interrupted aiox itself, perhaps under the lock
-  Inside inside;
+  if (is_in_scope()) return nullptr;  // a handler has interrupted aiox itself, perhaps under the lock
+  EngineScope scope;
   uint32_t id;
   const bool is_ring = CompletionRing::is_ring_at(address, &id);
   MutexLock lock(mu_);
   Context* context = find(address);
   if (context != nullptr && is_ring && context->id_ != id) {
-    lose(context);
+    unlist(context);
     context = nullptr;
   }
   if (context == nullptr && is_ring) context = find_moved(address, id);
@@ -202,7 +203,7 @@ Context* Contexts::enter_slowly(uintptr_t address) {
 }
 
 // Its ring has been moved away, and is found by its id when it is used where it is now.
-void Contexts::lose(Context* context) {
+void Contexts::unlist(Context* context) {
   remove(context);
   context->ring.set_address(0);
 }
@@ -240,7 +241,7 @@ bool Contexts::begin_destroy(Context* context) {
   return true;
 }
 
-void Contexts::end_destroy(Context* context) {
+void Contexts::destroy(Context* context) {
   context->ring.close();
   context->users_.fetch_sub(1, std::memory_order_seq_cst);  // E-users
   contexts_.free(context);

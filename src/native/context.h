@@ -28,7 +28,7 @@ class Context {
   bool is_dead() const { return is_dead_.load(std::memory_order_seq_cst); }  // E-users
 
   // Whether it has more requests than it was made for.
-  bool is_beyond_promise() const { return ring.pending() > promised_; }
+  bool is_overcommitted() const { return ring.pending() > promised_; }
 
   // ---- Users: callers, and requests that have not been given back. ----
   void add_user() { users_.fetch_add(1, std::memory_order_seq_cst); }
@@ -61,14 +61,16 @@ class Context {
   // ---- Polls that are in flight in the direct lane. ----
   void add_poll(Request* request) AIOX_EXCLUDES(poll_mu_);
   void remove_poll(Request* request) AIOX_EXCLUDES(poll_mu_);
-  // Calls `end` for that of the control block, or for all (nullptr). Returns whether it said yes for one.
-  bool end_polls(const void* control_block, bool (*end)(DirectLane& lane, Request* request), DirectLane& lane)
+  // Calls `cancel` for that of the control block, or for all (nullptr). Returns whether it said yes for one.
+  bool cancel_polls(const void* control_block, bool (*cancel)(DirectLane& lane, Request* request), DirectLane& lane)
       AIOX_EXCLUDES(poll_mu_);
 
   // ---- Requests in flight that the direct lane does not have. ----
-  void add_elsewhere() { elsewhere_.fetch_add(1, std::memory_order_seq_cst); }  // seq_cst, these three: a figure
-  void remove_elsewhere() { elsewhere_.fetch_sub(1, std::memory_order_seq_cst); }
-  bool is_all_direct() const { return elsewhere_.load(std::memory_order_seq_cst) == 0; }
+  void add_not_self_reaped() {
+    not_self_reaped_.fetch_add(1, std::memory_order_seq_cst);
+  }  // seq_cst, these three: a figure
+  void remove_not_self_reaped() { not_self_reaped_.fetch_sub(1, std::memory_order_seq_cst); }
+  bool is_all_direct() const { return not_self_reaped_.load(std::memory_order_seq_cst) == 0; }
 
   // ---- Buffered requests that the kernel's io_submit would have done: who asks for events without a wait is given so
   // much time for them, once. ----
@@ -82,13 +84,15 @@ class Context {
   int64_t quick_until_ns() const { return quick_until_ns_.load(std::memory_order_relaxed); }  // relaxed: a figure
 
   // ---- How the program takes its events. Figures, all of them. ----
-  enum class Habit : uint8_t {
+  enum class ConsumptionMode : uint8_t {
     kUnknown,
     kCalls,  // io_getevents: the thread that waits reaps, and may carry requests out
     kPolls,  // io_getevents without a wait: the thread that polls reaps
     kReads,  // from the ring's memory: no thread calls
   };
-  Habit habit() const { return habit_.load(std::memory_order_relaxed); }  // relaxed: a figure
+  ConsumptionMode consumption_mode() const {
+    return consumption_mode_.load(std::memory_order_relaxed);
+  }  // relaxed: a figure
   // It called io_getevents, and waited or not.
   void note_call(bool is_wait);
   // It submits: a head that it moved by itself says how it takes events.
@@ -96,17 +100,21 @@ class Context {
     if (ring.was_head_moved()) [[unlikely]] note_read();
   }
   // Its events were found lying about.
-  void note_unattended() { habit_.store(Habit::kReads, std::memory_order_relaxed); }  // relaxed: a figure
+  void note_unattended() {
+    consumption_mode_.store(ConsumptionMode::kReads, std::memory_order_relaxed);
+  }  // relaxed: a figure
   // Whether what the direct lane has in flight for it must be reaped by a thread of ours.
-  bool needs_reaper() const { return habit() == Habit::kUnknown || habit() == Habit::kReads; }
+  bool needs_reaper() const {
+    return consumption_mode() == ConsumptionMode::kUnknown || consumption_mode() == ConsumptionMode::kReads;
+  }
 
-  void note_withheld(FileQueue* file, ServiceId service) {
-    withheld_service.store(static_cast<uint8_t>(service), std::memory_order_relaxed);  // relaxed: hints
-    withheld_file.store(file, std::memory_order_relaxed);
+  void note_parked(FileQueue* file, ServiceId service) {
+    parked_service.store(static_cast<uint8_t>(service), std::memory_order_relaxed);  // relaxed: hints
+    parked_file.store(file, std::memory_order_relaxed);
   }
   // The file whose requests were left to the thread that waits (FileQueue::Enqueued::kParked); nullptr: none.
-  std::atomic<FileQueue*> withheld_file{nullptr};  // (@) a hint
-  std::atomic<uint8_t> withheld_service{0};        // (@) a hint
+  std::atomic<FileQueue*> parked_file{nullptr};  // (@) a hint
+  std::atomic<uint8_t> parked_service{0};        // (@) a hint
 
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
 
@@ -133,10 +141,10 @@ class Context {
   std::atomic<uint32_t> drain_slot_{0};   // (@) E-users
   std::atomic<uint64_t> waiters_{0};      // (@) E-wait: make_waiters
   std::atomic<bool> is_waiter_in_lane_{false};  // (@) E-wait
-  std::atomic<uint32_t> elsewhere_{0};    // (@) a figure
+  std::atomic<uint32_t> not_self_reaped_{0};    // (@) a figure
   std::atomic<uint32_t> quick_{0};          // (@) E-wait: counted down between an event and its waiter's wake-up
   std::atomic<int64_t> quick_until_ns_{0};  // (@) a figure
-  std::atomic<Habit> habit_{Habit::kUnknown};
+  std::atomic<ConsumptionMode> consumption_mode_{ConsumptionMode::kUnknown};
   std::atomic<uint32_t> calls_to_forget_{0};
   uint32_t id_ = 0;                       // as its ring says it; set before it is in the table
   uint32_t promised_ = 0;                 // events that the program asked for; set before it is in the table
@@ -156,17 +164,17 @@ class Contexts {
   // Takes it off the table and marks it dead: only one caller gets true. Its users stay.
   bool begin_destroy(Context* context) AIOX_EXCLUDES(mu_);
   // Only the caller uses it any more.
-  void end_destroy(Context* context) AIOX_EXCLUDES(mu_);
+  void destroy(Context* context) AIOX_EXCLUDES(mu_);
 
   // A ring has room for more requests than were asked for, as the kernel's has. They are taken as long as every context
   // can have those that it was promised. False: not now.
-  static constexpr uint32_t kExtraMax = 1u << 14;
-  bool take_extra() {
-    if (extra_.fetch_add(1, std::memory_order_relaxed) < kExtraMax) return true;  // relaxed: a figure
-    give_back_extra();
+  static constexpr uint32_t kOvercommitMax = 1u << 14;
+  bool take_overcommit() {
+    if (overcommitted_.fetch_add(1, std::memory_order_relaxed) < kOvercommitMax) return true;  // relaxed: a figure
+    release_overcommit();
     return false;
   }
-  void give_back_extra() { extra_.fetch_sub(1, std::memory_order_relaxed); }  // relaxed: a figure
+  void release_overcommit() { overcommitted_.fetch_sub(1, std::memory_order_relaxed); }  // relaxed: a figure
 
  private:
   using Slot = std::atomic<Context*>;
@@ -178,11 +186,11 @@ class Contexts {
   static uint32_t first_slot(uintptr_t address);
   static uint32_t next_slot(uint32_t i) { return (i + 1) & (kSlotCount - 1); }
   Context* enter_slowly(uintptr_t address) AIOX_EXCLUDES(mu_);
-  void lose(Context* context) AIOX_REQUIRES(mu_);
+  void unlist(Context* context) AIOX_REQUIRES(mu_);
   Context* find(uintptr_t address) AIOX_REQUIRES(mu_);
   Context* find_moved(uintptr_t address, uint32_t id) AIOX_REQUIRES(mu_);
 
-  std::atomic<uint32_t> extra_{0};  // requests beyond what their context was made for
+  std::atomic<uint32_t> overcommitted_{0};  // requests beyond what their context was made for
 
   static constexpr uint32_t kSlotCount = 4 * kContextsMax;  // a power of two
   static constexpr uint32_t kRemovedMax = kSlotCount / 4;

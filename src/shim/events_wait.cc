@@ -10,7 +10,7 @@
 #include <cerrno>
 
 #include "base/assert.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "engine/engine.h"
 #include "kernel/futex.h"
 #include "kernel/signal_hold.h"
@@ -20,9 +20,9 @@ namespace aiox::shim {
 
 using engine::Context;
 using engine::Engine;
+using engine::EngineScope;
 using engine::FileQueue;
 using engine::Helping;
-using engine::Inside;
 
 namespace {
 
@@ -60,11 +60,11 @@ class EventsWaiter final : public engine::Waiter {
   }
   // Carries out requests that were parked for this thread: all that are ready, and, while there are too few events, the
   // one that will be ready first.
-  bool serve(bool) override {
-    FileQueue* file = context_->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
+  bool help(bool) override {
+    FileQueue* file = context_->parked_file.load(std::memory_order_relaxed);  // relaxed: a hint
     if (file == nullptr || !file->outstanding().has_waiting()) return false;
     const Helping::Place place = {
-        file, static_cast<engine::ServiceId>(context_->withheld_service.load(std::memory_order_relaxed))};
+        file, static_cast<engine::ServiceId>(context_->parked_service.load(std::memory_order_relaxed))};
     kernel::SignalHold hold;
     for (int served_count = 0; served_count < kServedMax; served_count++) {
       Helping::Helped served = helping_.try_help_oldest(place, Helping::How::kTry);
@@ -74,7 +74,7 @@ class EventsWaiter final : public engine::Waiter {
       if (served != Helping::Helped::kDone) break;
     }
     if (is_done()) return true;
-    helping_.call_workers(context_);
+    helping_.wake_workers(context_);
     return false;
   }
 
@@ -104,8 +104,8 @@ bool let_in(const uint64_t& mask) {
 }
 
 void Taking::take() {
-  const bool may_wait = !engine::is_inside();  // a handler may have interrupted this very function
-  Inside inside;
+  const bool may_wait = !engine::is_in_scope();  // a handler may have interrupted this very function
+  EngineScope scope;
   AIOX_ASSERT(static_cast<long>(taken) <= count);  // `events` has no room for more
   const uint64_t available = context->ring.available();
   const uint64_t wanted = std::min<uint64_t>(available, static_cast<uint64_t>(count - taken));
@@ -121,7 +121,7 @@ void Taking::take() {
 void wait_for_quick_events(Engine* engine, Taking* taking) {
   Context* context = taking->context;
   const uint32_t left = context->quick_count();
-  if (left == 0 || taking->taken >= taking->count || engine::is_inside()) return;
+  if (left == 0 || taking->taken >= taking->count || engine::is_in_scope()) return;
   const int64_t until_ns = context->quick_until_ns();
   if (kernel::monotonic_now_ns() >= until_ns) return;
   const long room = taking->count - taking->taken;
@@ -140,11 +140,11 @@ long wait_for_events(Engine* engine, Taking* taking, long min_count, const times
   const uint32_t epoch = engine::current_epoch();
   int error = 0;
   if (timeout_ns == 0) {
-    engine->helping().call_workers(context);
+    engine->helping().wake_workers(context);
     if (mask == nullptr) wait_for_quick_events(engine, taking);
     if (mask != nullptr && let_in(*mask)) error = -EINTR;
     if (engine::current_epoch() != epoch) return -EINTR;  // a handler has forked, and the child has come back from it
-  } else if (engine::is_inside()) {
+  } else if (engine::is_in_scope()) {
     error = -EINTR;  // a handler has interrupted aiox itself: the interrupted frame may hold its events
   } else {
     // Never without a limit: a sleep without one goes on after a handler with SA_RESTART, which ends the kernel's wait.

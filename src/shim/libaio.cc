@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "base/assert.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "engine/engine.h"
 #include "kernel/leaving.h"
 #include "kernel/own_table.h"
@@ -29,7 +29,7 @@ namespace aiox::shim {
 using backend::Opcode;
 using engine::Context;
 using engine::Engine;
-using engine::Inside;
+using engine::EngineScope;
 using engine::Submission;
 
 namespace {
@@ -43,7 +43,7 @@ void post(Context* context, const void* control_block, uint64_t user_data, Opcod
   event.obj = reinterpret_cast<uintptr_t>(control_block);
   // A poll that is cancelled has found nothing.
   event.res = opcode == Opcode::kPoll && result == -ECANCELED ? 0 : result;
-  context->ring.post(event);
+  context->ring.publish(event);
 }
 
 void begin(void*, engine::Token) {}
@@ -54,13 +54,13 @@ bool publish(engine::Request* request, int64_t result) {
   return true;
 }
 
-void answer(const Submission& submission, int64_t result) {
+void publish_at_once(const Submission& submission, int64_t result) {
   Context* context = submission.context;
   post(context, submission.control_block, submission.user_data, submission.opcode, result);
-  Engine::running()->completion().announce_event(context, submission.event_target, submission.fd, nullptr);
+  Engine::running()->completion().notify_event(context, submission.event_target, submission.fd, nullptr);
 }
 
-constexpr engine::ControlBlockOps kRingOps = {begin, publish, answer};
+constexpr engine::ControlBlockOps kRingOps = {begin, publish, publish_at_once};
 
 // A caller of a context, as long as the call lasts, or until its thread leaves for good (kernel/leaving.h).
 class Caller {
@@ -90,7 +90,7 @@ class Caller {
     engine::return_to_depth(self->outer_);
   }
 
-  uint32_t outer_ = engine::inside_depth();
+  uint32_t outer_ = engine::scope_depth();
   engine::Undisturbed undisturbed_;
   Engine* engine_;
   uint32_t epoch_ = 0;
@@ -116,7 +116,7 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
   if (error == 0) error = engine->submitting().submit(submission);
   if (error == 0) return 0;
   if (submission.vectors != nullptr) engine->core().vector_stores.free(submission.vectors);
-  context->ring.give_back();
+  context->ring.release();
   return error;
 }
 
@@ -141,7 +141,7 @@ long get_events_of_kernel(aio_context_t context, long min_count, long count, io_
 void finish_at_exit(void*) {
   engine::Undisturbed undisturbed;
   Engine* engine = Engine::running();
-  if (engine != nullptr && !engine::is_inside()) engine->context_life().finish_writes();
+  if (engine != nullptr && !engine::is_in_scope()) engine->context_lifetime().await_writes();
 }
 
 void register_exit() {
@@ -166,11 +166,11 @@ long setup_context(unsigned events, aio_context_t* context) {
   if (events > engine::CompletionRing::kEventsMax) return -EINVAL;
   if (!kernel::can_write_word(context)) return -EFAULT;
   engine::Undisturbed undisturbed;
-  if (engine::is_inside()) return -EAGAIN;
+  if (engine::is_in_scope()) return -EAGAIN;
   Engine* engine = Engine::get();
   if (engine == nullptr) return -ENOMEM;
   uintptr_t address = 0;
-  int error = engine->context_life().create(events, &address);
+  int error = engine->context_lifetime().create(events, &address);
   if (error != 0) return error;
   AIOX_ASSERT(address != 0);
   *context = address;
@@ -181,8 +181,8 @@ long setup_context(unsigned events, aio_context_t* context) {
 long destroy_context(aio_context_t address) {
   Caller caller(address);
   if (caller.context() == nullptr) return kernel::raw_syscall(SYS_io_destroy, static_cast<long>(address));
-  if (engine::is_inside()) return -EAGAIN;
-  int error = caller.engine()->context_life().destroy(caller.context());
+  if (engine::is_in_scope()) return -EAGAIN;
+  int error = caller.engine()->context_lifetime().destroy(caller.context());
   if (error == 0) caller.forget();
   return error;
 }
@@ -195,9 +195,9 @@ long submit_blocks(aio_context_t address, long count, iocb** list) {
     return kernel::raw_syscall(SYS_io_submit, static_cast<long>(address), count, kernel::as_argument(list));
   }
   if (count == 0) return 0;
-  if (engine::is_inside()) return -EAGAIN;
+  if (engine::is_in_scope()) return -EAGAIN;
   context->note_submit();
-  Inside inside;  // to the end: no other thread can hand over the requests in this call's batch
+  EngineScope scope;  // to the end: no other thread can hand over the requests in this call's batch
   engine::DirectBatch batch;
   long accepted = 0;
   int error = 0;
@@ -207,7 +207,7 @@ long submit_blocks(aio_context_t address, long count, iocb** list) {
     if (error == 0) accepted++;
   }
   caller.engine()->submitting().submit_batch(&batch);
-  caller.engine()->context_life().call_waiters(context);
+  caller.engine()->context_lifetime().wake_waiters(context);
   return accepted > 0 ? accepted : error;
 }
 
@@ -219,7 +219,7 @@ long cancel_block(aio_context_t address, iocb* control_block, io_event* result) 
   }
   if (!caller.context()->pages.can_read(control_block, sizeof *control_block)) return -EFAULT;
   if (control_block->aio_key != 0) return -EINVAL;
-  if (engine::is_inside()) return -EAGAIN;
+  if (engine::is_in_scope()) return -EAGAIN;
   const int fd = static_cast<int>(control_block->aio_fildes);
   switch (caller.engine()->cancelling().cancel(caller.context(), fd, control_block)) {
     case engine::CancelOutcome::kCanceled: return -EINPROGRESS;
@@ -248,7 +248,7 @@ long get_events(aio_context_t address, long min_count, long count, io_event* eve
   if (taking.taken < min_count) {
     return wait_for_events(caller.engine(), &taking, min_count, timeout, mask != nullptr ? &bits : nullptr);
   }
-  if (taking.taken == 0) caller.engine()->helping().call_workers(context);
+  if (taking.taken == 0) caller.engine()->helping().wake_workers(context);
   if (taking.taken < count && mask == nullptr) wait_for_quick_events(caller.engine(), &taking);
   // The kernel lets in the mask's signals also where it has nothing to wait for.
   const bool is_interrupted = mask != nullptr && let_in(bits);

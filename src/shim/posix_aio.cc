@@ -104,11 +104,11 @@ void answer_block(aiocb* control_block, int64_t result) {
   state_word(control_block).store(result, std::memory_order_release);  // E-status: answered in the call
 }
 
-void answer(const engine::Submission& submission, int64_t result) {
+void publish_at_once(const engine::Submission& submission, int64_t result) {
   answer_block(static_cast<aiocb*>(submission.control_block), result);
 }
 
-constexpr engine::ControlBlockOps kPosixOps = {begin, publish, answer};
+constexpr engine::ControlBlockOps kPosixOps = {begin, publish, publish_at_once};
 
 // ---- Notifications ----
 
@@ -148,8 +148,8 @@ bool has_valid_priority(const aiocb* control_block) {
   return control_block->aio_reqprio >= 0 && control_block->aio_reqprio <= AIO_PRIO_DELTA_MAX;
 }
 
-int submit_inside(const engine::Submission& submission) {
-  engine::Inside inside;
+int submit_in_scope(const engine::Submission& submission) {
+  engine::EngineScope scope;
   Engine* engine = Engine::get();
   return engine != nullptr ? engine->submitting().submit(submission) : -EAGAIN;
 }
@@ -175,7 +175,7 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engi
   submission.notification = &notification;
   submission.group = group;
   submission.batch = batch;
-  int error = submit_inside(submission);
+  int error = submit_in_scope(submission);
   if (error == 0) return 0;
   drop_notification(&notification);
   answer_block(control_block, error);
@@ -186,7 +186,7 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engi
 // have ended.
 ListGroup* start_list(Engine* engine, bool has_waiter, aiocb* const list[], int count, const Notification* notification,
                       bool* is_all_accepted) {
-  engine::Inside inside;  // to the end: no other thread can hand over this call's batch, or give up its share
+  engine::EngineScope scope;  // to the end: no other thread can hand over this call's batch, or give up its share
   ListGroup* group = engine->lists().make(notification, has_waiter);
   if (group == nullptr) return nullptr;
   engine::DirectBatch batch;
@@ -204,7 +204,7 @@ ListGroup* start_list(Engine* engine, bool has_waiter, aiocb* const list[], int 
     if (error != 0) *is_all_accepted = false;
   }
   engine->submitting().submit_batch(&batch);
-  // The call's own share of `remaining`: only now can the list end. Not notified on this thread, see Notifier::deliver.
+  // The call's own share of `remaining`: only now can the list end. Not notified on this thread, see Notifier::notify.
   engine->lists().child_done(group, false);
   return group;
 }
@@ -233,7 +233,7 @@ class BlocksWaiter final : public engine::Waiter {
     }
     return true;
   }
-  bool serve(bool may_block) override {
+  bool help(bool may_block) override {
     Token servable = 0;
     int pending_count = 0;
     int fd = -1;
@@ -257,7 +257,7 @@ class BlocksWaiter final : public engine::Waiter {
       return true;
     }
     for (int i = 0; i < count_; i++) {
-      if (list_[i] != nullptr) helping().call_workers(token_of(list_[i]));
+      if (list_[i] != nullptr) helping().wake_workers(token_of(list_[i]));
     }
     return is_done();
   }
@@ -302,9 +302,9 @@ class GroupWaiter final : public engine::Waiter {
  private:
   bool is_done() const override { return group_->remaining.load(std::memory_order_seq_cst) == 0; }  // E-list, E-wait
   bool is_self_reaped() const override {
-    return group_->elsewhere.load(std::memory_order_relaxed) == 0;  // relaxed: a hint
+    return group_->not_self_reaped.load(std::memory_order_relaxed) == 0;  // relaxed: a hint
   }
-  bool serve(bool) override { return false; }
+  bool help(bool) override { return false; }
   void watch(uint32_t slot) override { group_->waiter.store(slot, std::memory_order_seq_cst); }  // E-wait
   void unwatch(uint32_t) override {
     group_->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);  // relaxed: it only saves a wake
@@ -344,7 +344,7 @@ int status_of(const aiocb* control_block) {
     Engine* engine = Engine::running();
     if (engine != nullptr && is_ours(control_block)) {
       engine->poll_direct();
-      engine->helping().poll_withheld(token_of(control_block));
+      engine->helping().poll_parked(token_of(control_block));
     }
     state = load_state(control_block);
   }

@@ -2,8 +2,8 @@
 // away for good (siglongjmp, fork, exit), and must not do so from the middle of the engine.
 //
 // So the kernel is given `deliver` in place of a handler. It goes on to the program's, or, where it finds the thread
-// inside (core/inside.h), has the signal sent once more when it goes out. Asking tells the program's own values. A
-// handler that is set in another way (a system call of the program's own, a library that binds to libc's definitions)
+// inside (core/engine_scope.h), has the signal sent once more when it goes out. Asking tells the program's own values.
+// A handler that is set in another way (a system call of the program's own, a library that binds to libc's definitions)
 // is as it was, and so is one that was there before this library.
 //
 // What they do for the program goes on to the next definition (next_definition.h): others watch sigaction too
@@ -22,7 +22,7 @@
 #include <cstdint>
 #include <ctime>
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "kernel/raw_syscall.h"
 #include "shim/next_definition.h"
 
@@ -79,7 +79,7 @@ void forget_handler(int signo, int flags) {
 }
 
 void deliver(int signo, siginfo_t* info, void* context) {
-  if (engine::inside_depth() != 0 && engine::put_off(signo, info, context)) return;
+  if (engine::scope_depth() != 0 && engine::put_off(signo, info, context)) return;
   if (!engine::take_turn(signo, info)) return;
   ProgramAction& action = g_actions[signo];
   struct sigaction program;

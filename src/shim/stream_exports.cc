@@ -42,7 +42,7 @@ int number_of(FILE* stream) {
   return fd;
 }
 
-int end_stream(NextDefinition<int(FILE*)>& next, FILE* stream) {
+int clear_stream(NextDefinition<int(FILE*)>& next, FILE* stream) {
   const int fd = number_of(stream);
   shim::before_close(fd);
   const int result = next.get()(stream);
@@ -67,9 +67,9 @@ FILE* reopen(NextDefinition<FILE*(const char*, const char*, FILE*)>& next, const
 
 }  // namespace
 
-AIOX_EXPORT int fclose(FILE* stream) { return end_stream(g_fclose, stream); }
+AIOX_EXPORT int fclose(FILE* stream) { return clear_stream(g_fclose, stream); }
 
-AIOX_EXPORT int pclose(FILE* stream) { return end_stream(g_pclose, stream); }
+AIOX_EXPORT int pclose(FILE* stream) { return clear_stream(g_pclose, stream); }
 
 AIOX_EXPORT FILE* freopen(const char* path, const char* mode, FILE* stream) {
   return reopen(g_freopen, path, mode, stream);

@@ -139,7 +139,7 @@ bool Recorder::join_segment(int segment_id, uint64_t key) {
     }
     header->turned_away.fetch_add(1, kFigure);
   }
-  kernel::leave_shared_segment(segment);
+  kernel::detach_shared_segment(segment);
   return false;
 }
 
@@ -199,7 +199,7 @@ void Recorder::take_place() {
   }
   if (found != nullptr) {
     place.is_alone = true;
-    settle_alike(found);  // of the one that has gone
+    flush_alike(found);  // of the one that has gone
   }
   place.is_alone = found != nullptr;
   place.figures = found != nullptr ? found : &figures_->threads[kSharedThread];
@@ -238,7 +238,7 @@ void Recorder::count_asked(ThreadFigures* figures, Kind kind, uint64_t bytes, ui
   raise_to(figures->depth_max, in_flight);
 }
 
-uint64_t Recorder::accepted(Kind kind, uint64_t bytes, uint64_t in_flight) {
+uint64_t Recorder::note_accepted(Kind kind, uint64_t bytes, uint64_t in_flight) {
   ThreadFigures* figures = here();
   ThreadPlace& place = t_place;
   count_asked(figures, kind, bytes, in_flight);
@@ -250,7 +250,7 @@ uint64_t Recorder::accepted(Kind kind, uint64_t bytes, uint64_t in_flight) {
   return start_ticks != 0 ? start_ticks : read_ticks(is_counter_);
 }
 
-void Recorder::withdrawn(Kind kind) { add(here()->sizes[index_of(kind)][0], ~uint64_t{0}); }
+void Recorder::note_withdrawn(Kind kind) { add(here()->sizes[index_of(kind)][0], ~uint64_t{0}); }
 
 void Recorder::count_ended(ThreadFigures* figures, Kind kind, Lane lane, int64_t result, uint32_t file) {
   AIOX_ASSERT(static_cast<unsigned>(lane) < kLanes && file <= kOtherFiles);
@@ -290,7 +290,7 @@ void Recorder::count_other(ThreadFigures* figures, const Asked& asked, int64_t r
                        static_cast<uint32_t>(power_cell_of(asked.in_flight, kDepthCells)), asked.file};
   const uint32_t packed = alike.packed();
   if (figures->alike.load(kFigure) != packed || figures->alike_operations.load(kFigure) >= kAlikeMax) {
-    settle_alike(figures);
+    flush_alike(figures);
     figures->alike.store(packed, kFigure);
   }
   raise_to(figures->depth_max, asked.in_flight);
@@ -306,7 +306,7 @@ void Recorder::count_alike(ThreadFigures* figures, const Asked& asked, int64_t r
 }
 
 // E-stats: acq_rel, twice: a reader sees from the sequence that cells were moved meanwhile.
-void Recorder::settle_alike(ThreadFigures* figures) {
+void Recorder::flush_alike(ThreadFigures* figures) {
   const uint32_t packed = figures->alike.load(kFigure);
   const uint64_t operations = figures->alike_operations.load(kFigure);
   if (packed == 0 || operations == 0) return;
@@ -330,7 +330,7 @@ void Recorder::settle_alike(ThreadFigures* figures) {
   figures->sequence.fetch_add(1, std::memory_order_acq_rel);  // E-stats
 }
 
-void Recorder::answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result) {
+void Recorder::note_answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result) {
   ThreadFigures* figures = here();
   ThreadPlace& place = t_place;
   const Asked asked = {bytes, in_flight, place.file, kind};
@@ -353,7 +353,7 @@ void Recorder::answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t r
   place.untimed_left = kTimedEach - 1;
 }
 
-void Recorder::ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks, uint32_t file) {
+void Recorder::note_ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks, uint32_t file) {
   ThreadFigures* figures = here();
   if (result == -ECANCELED) {
     figures_->cancelled.fetch_add(1, kFigure);
@@ -364,7 +364,7 @@ void Recorder::ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks,
   count_calls(figures);
 }
 
-void Recorder::threads(uint64_t started, uint64_t now) {
+void Recorder::note_threads(uint64_t started, uint64_t now) {
   figures_->threads_started.store(threads_before_ + started, kFigure);
   figures_->threads_now.store(now, kFigure);
   raise_to(figures_->threads_max, now);
@@ -400,7 +400,7 @@ uint32_t Recorder::enter_file(int fd) {
   return place;
 }
 
-void Recorder::leave_file(uint32_t place) {
+void Recorder::exit_file(uint32_t place) {
   if (place < kFiles) figures_->files[place].attached.fetch_sub(1, kFigure);
 }
 

@@ -4,7 +4,7 @@
 // by additions that are one instruction and not locked: a signal handler on the thread cannot come between. The
 // figures are never read back to decide anything: any process that may attach the memory may write to it.
 //
-// Thread: any. Signal-safe: yes, but open, enter_file and leave_file. Blocks: no. errno kept.
+// Thread: any. Signal-safe: yes, but open, enter_file and exit_file. Blocks: no. errno kept.
 #pragma once
 
 #include <atomic>
@@ -64,24 +64,24 @@ class Recorder {
   // A submission on that file has begun.
   void begin(uint32_t file);
   // It has been accepted, as one of so many in flight. Returns when it began.
-  uint64_t accepted(Kind kind, uint64_t bytes, uint64_t in_flight);
+  uint64_t note_accepted(Kind kind, uint64_t bytes, uint64_t in_flight);
   // It has been answered in the call.
-  void answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result);
+  void note_answered(Kind kind, uint64_t bytes, uint64_t in_flight, int64_t result);
   // It turned out not to have been accepted.
-  void withdrawn(Kind kind);
-  void refused() { figures_->refused.fetch_add(1, std::memory_order_relaxed); }  // relaxed: a figure
+  void note_withdrawn(Kind kind);
+  void note_refused() { figures_->refused.fetch_add(1, std::memory_order_relaxed); }  // relaxed: a figure
   uint32_t file_under_way() const { return t_place.file; }
 
   // ---- For the thread that ends one ----
-  void ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks, uint32_t file);
+  void note_ended(Kind kind, Lane lane, int64_t result, uint64_t start_ticks, uint32_t file);
 
   // ---- For the rest of the engine ----
-  void threads(uint64_t started, uint64_t now);
+  void note_threads(uint64_t started, uint64_t now);
   // Where requests that wait are counted; nullptr: nowhere.
   Cell* waiting() { return figures_ != nullptr ? &figures_->waiting : nullptr; }
   // The place of a file that has come into use, and that it is in use no more. Thread: the program's.
   uint32_t enter_file(int fd);
-  void leave_file(uint32_t file);
+  void exit_file(uint32_t file);
 
  private:
   ThreadFigures* here() {
@@ -94,7 +94,7 @@ class Recorder {
   void count_ended(ThreadFigures* figures, Kind kind, Lane lane, int64_t result, uint32_t file);
   void count_other(ThreadFigures* figures, const Asked& asked, int64_t result);
   static void count_alike(ThreadFigures* figures, const Asked& asked, int64_t result);
-  static void settle_alike(ThreadFigures* figures);
+  static void flush_alike(ThreadFigures* figures);
   void count_latency(ThreadFigures* figures, Kind kind, uint64_t start_ticks, uint64_t times);
   bool make_segment();
   bool join_segment(int segment_id, uint64_t key);

@@ -6,7 +6,7 @@
 
 #include "backend/inline_io.h"
 #include "core/completion.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "kernel/own_table.h"
 #include "kernel/signal_hold.h"
 #include "native/context.h"
@@ -58,18 +58,18 @@ bool Helping::can_help(Token token) {
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
   // relaxed: a hint
-  return !is_inside() && !kernel::has_own_table() && request != nullptr &&
+  return !is_in_scope() && !kernel::has_own_table() && request != nullptr &&
          request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
 }
 
 Helping::Helped Helping::try_help(Token token, How how) {
-  if (is_inside() || kernel::has_own_table()) return Helped::kNot;  // a handler has interrupted the engine itself
-  Inside inside;
+  if (is_in_scope() || kernel::has_own_table()) return Helped::kNot;  // a handler has interrupted the engine itself
+  EngineScope scope;
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
   FileQueue* file = request != nullptr ? request->file.load(std::memory_order_acquire) : nullptr;  // E-token
   if (file == nullptr) return Helped::kNot;
-  if (!file->try_claim(request, generation)) return Helped::kNot;
+  if (!file->try_take(request, generation)) return Helped::kNot;
   return help(file, request, how);
 }
 
@@ -82,11 +82,11 @@ Helping::Place Helping::place_of(Token token) {
 }
 
 Helping::Helped Helping::try_help_oldest(Place place, How how) {
-  if (is_inside() || place.file == nullptr || kernel::has_own_table()) return Helped::kNot;
+  if (is_in_scope() || place.file == nullptr || kernel::has_own_table()) return Helped::kNot;
   if (how == How::kTry && (!place.file->opened().knows_nowait() || place.file->opened().is_direct()))
     return Helped::kMissed;
-  Inside inside;
-  Request* request = place.file->try_claim_oldest(place.service);
+  EngineScope scope;
+  Request* request = place.file->try_take_oldest(place.service);
   return request != nullptr ? help(place.file, request, how) : Helped::kNot;
 }
 
@@ -100,7 +100,7 @@ Helping::Helped Helping::help(FileQueue* file, Request* request, How how) {
   // The plain call is made here only where it does not wait for a device: signals are held off for as long as it takes.
   if (how == How::kBlock && (!is_small || knows_nowait || !file->learnt().is_quick() || backend::is_sync(io.opcode) ||
                                backend::may_fault_now(io, begin_ns))) {
-    pool_.schedule(file, file->unclaim(request), false);
+    pool_.schedule(file, file->put_back(request), false);
     return Helped::kMissed;
   }
   if (how == How::kTry) {
@@ -114,7 +114,7 @@ Helping::Helped Helping::help(FileQueue* file, Request* request, How how) {
       backend::advance(&io, result);
     }
     if (answer != backend::InlineAnswer::kDone) {
-      pool_.schedule(file, file->unclaim(request), false);
+      pool_.schedule(file, file->put_back(request), false);
       return Helped::kMissed;
     }
   } else {
@@ -127,30 +127,30 @@ Helping::Helped Helping::help(FileQueue* file, Request* request, How how) {
   return Helped::kDone;
 }
 
-void Helping::call_workers(Token token) {
-  if (is_inside()) return;
+void Helping::wake_workers(Token token) {
+  if (is_in_scope()) return;
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
-  if (request == nullptr || !request->is_withheld.load(std::memory_order_relaxed)) return;  // relaxed: a hint
+  if (request == nullptr || !request->is_parked.load(std::memory_order_relaxed)) return;  // relaxed: a hint
   kernel::SignalHold hold;
-  Inside inside;
+  EngineScope scope;
   FileQueue* file = request->file.load(std::memory_order_acquire);  // E-token
-  if (file != nullptr) pool_.schedule(file, file->release_parked(), false);
+  if (file != nullptr) pool_.schedule(file, file->unpark(), false);
 }
 
-void Helping::call_workers(Context* context) {
-  FileQueue* file = context->withheld_file.load(std::memory_order_relaxed);  // relaxed: a hint
-  if (is_inside() || file == nullptr || !file->outstanding().has_waiting()) return;
+void Helping::wake_workers(Context* context) {
+  FileQueue* file = context->parked_file.load(std::memory_order_relaxed);  // relaxed: a hint
+  if (is_in_scope() || file == nullptr || !file->outstanding().has_waiting()) return;
   kernel::SignalHold hold;
-  Inside inside;
-  pool_.schedule(file, file->release_parked(), false);
+  EngineScope scope;
+  pool_.schedule(file, file->unpark(), false);
 }
 
-void Helping::poll_withheld(Token token) {
+void Helping::poll_parked(Token token) {
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
   // relaxed: hints and figures all of them
-  if (request == nullptr || !request->is_withheld.load(std::memory_order_relaxed)) return;
+  if (request == nullptr || !request->is_parked.load(std::memory_order_relaxed)) return;
   uint32_t polls = request->polls.load(std::memory_order_relaxed) + 1;
   request->polls.store(polls, std::memory_order_relaxed);
   if (polls % kPollsPerTry != 0) return;
@@ -159,7 +159,7 @@ void Helping::poll_withheld(Token token) {
     kernel::SignalHold hold;
     served = try_help(token, How::kTry);
   }
-  if (served == Helped::kNot || polls >= kPollsUntilCall) call_workers(token);
+  if (served == Helped::kNot || polls >= kPollsUntilCall) wake_workers(token);
 }
 
 }  // namespace aiox::engine

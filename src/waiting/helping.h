@@ -40,10 +40,10 @@ class Helping {
   Helped help(FileQueue* file, Request* request, How how);
 
   // Workers are told of the request, or of what was left to the context's waiters, if they were not.
-  void call_workers(Token token);
-  void call_workers(Context* context);
+  void wake_workers(Token token);
+  void wake_workers(Context* context);
   // A thread asks, and not for the first time, for a request that no worker was told of.
-  void poll_withheld(Token token);
+  void poll_parked(Token token);
 
   // Registers `slot` as the waiter of the request.
   void watch(Token token, uint32_t slot);

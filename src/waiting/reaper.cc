@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <new>
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "kernel/thread.h"
 #include "lanes/block_devices.h"
 #include "lanes/direct_lane.h"
@@ -85,14 +85,14 @@ void* Reaper::thread_entry(void* reaper) {
 
 bool Reaper::has_work() const {
   // E-reaper
-  return bell_.is_due() || bell_.summons_.load(std::memory_order_seq_cst) != 0 ||
+  return bell_.is_due() || bell_.wanted_workers_.load(std::memory_order_seq_cst) != 0 ||
          direct_.has_deferred(ReapBy::kReaper) || direct_.in_flight() > 0 || !ticking_->empty();
 }
 
-void Reaper::serve_summons() {
-  uint32_t mask = bell_.summons_.exchange(0, std::memory_order_seq_cst);  // E-reaper
+void Reaper::start_wanted_workers() {
+  uint32_t mask = bell_.wanted_workers_.exchange(0, std::memory_order_seq_cst);  // E-reaper
   for (unsigned service = 0; mask != 0; service++, mask >>= 1) {
-    if ((mask & 1) != 0) pool_.serve_ready(service);
+    if ((mask & 1) != 0) pool_.ensure_worker(service);
   }
 }
 
@@ -100,7 +100,7 @@ void Reaper::serve_summons() {
 bool Reaper::is_mixed() const { return direct_.in_flight() > 0 && not_self_reaped_.is_any_for_reaper(); }
 
 // False: there is something to do after all.
-bool Reaper::retire() {
+bool Reaper::try_exit() {
   bell_.is_alive_.store(false, std::memory_order_seq_cst);  // E-reaper
   if (!has_work() && !is_mixed()) return true;
   // Another may have been started for it meanwhile; then that one has it. E-reaper
@@ -125,8 +125,8 @@ void Reaper::run() {
   uint64_t lane_seen = 0;
   for (;;) {
     uint32_t seen = slots.value(bell_.slot_);
-    serve_summons();
-    lane.finish_deferred(ReapBy::kReaper);
+    start_wanted_workers();
+    lane.complete_deferred_held(ReapBy::kReaper);
     const bool is_stranded = notifier_.is_stranded();
     if (is_stranded) notifier_.retry_stranded();
     bool is_ticking = tick();
@@ -152,10 +152,10 @@ void Reaper::run() {
     if (!is_ticking && !is_led_by_other) bell_.is_away_.store(true, std::memory_order_seq_cst);
     if (!is_watching) bell_.is_lane_unwatched_.store(true, std::memory_order_seq_cst);  // E-reaper
     // E-reaper: who has work says so first; here it is looked for after this thread has said that it sleeps.
-    bool has_news = (!is_led_by_other && slots.wanting() > 0 && lane.in_flight() > 0) ||
-                    (!is_watching && lane.in_flight() > 0) || bell_.summons_.load(std::memory_order_seq_cst) != 0 ||
-                    lane.has_deferred(ReapBy::kReaper) || (!is_stranded && notifier_.is_stranded()) ||
-                    (!is_due && bell_.is_due()) || (!is_ticking && !ticking_->empty());
+    bool has_news =
+        (!is_led_by_other && slots.wanting() > 0 && lane.in_flight() > 0) || (!is_watching && lane.in_flight() > 0) ||
+        bell_.wanted_workers_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper) ||
+        (!is_stranded && notifier_.is_stranded()) || (!is_due && bell_.is_due()) || (!is_ticking && !ticking_->empty());
     int64_t sleep_ns = is_ticking || is_led_by_other ? kTickNs
                        : is_stranded                 ? kLookNs
                        : is_watching                 ? look_ns_
@@ -165,14 +165,14 @@ void Reaper::run() {
     bell_.is_away_.store(false, std::memory_order_seq_cst);
     bell_.is_lane_unwatched_.store(false, std::memory_order_seq_cst);
     slots.unwant_lead(bell_.slot_);
-    if (is_led_by_other && lane.replace_leader(ReapBy::kReaper) && !is_due) lane.leave();
+    if (is_led_by_other && lane.replace_leader(ReapBy::kReaper) && !is_due) lane.pass_lead();
     // It may have been chosen to lead, and have nothing to lead for any more. E-reaper
     if (is_due && !bell_.is_due()) slots.pass_lead();
-    if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !is_mixed() && retire())
+    if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !is_mixed() && try_exit())
       break;
   }
-  core_.give_back_memory();
-  if (lane.consumed() == lane_seen) trial_.give_back_ring();
+  core_.release_memory();
+  if (lane.consumed() == lane_seen) trial_.release_ring();
   core_.counters.thread_ends();
 }
 
@@ -193,16 +193,17 @@ void Reaper::lead() {
     const bool is_lane_in_use = lane.in_flight() > 0;
     const int64_t sleep_ns = is_ticking ? kTickNs : is_looking || is_lane_in_use ? kLookNs : idle_ns;
     bell_.is_in_ring_.store(true, std::memory_order_seq_cst);  // E-reaper; E-deferred: then it looks what was deferred
-    const bool has_news = bell_.summons_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper);
+    const bool has_news =
+        bell_.wanted_workers_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper);
     error = has_news ? 0 : lane.sleep(kernel::monotonic_now_ns() + sleep_ns);
     bell_.is_in_ring_.store(false, std::memory_order_seq_cst);
     bell_.is_away_.store(false, std::memory_order_seq_cst);  // E-reaper
-    serve_summons();
+    start_wanted_workers();
     if (is_ticking || is_looking || is_lane_in_use) error = 0;
     lane.reap(ReapBy::kReaper);
     if (!lane.leads()) return;  // another does
   }
-  lane.leave();
+  lane.pass_lead();
 }
 
 }  // namespace aiox::engine

@@ -53,8 +53,8 @@ class Reaper {
   bool has_work() const;
   bool is_mixed() const;
   int64_t idle_sleep_ns() const;
-  bool retire();
-  void serve_summons();
+  bool try_exit();
+  void start_wanted_workers();
   void lead();
   bool tick();
   bool is_lane_active();

@@ -9,7 +9,7 @@
 
 #include <cerrno>
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "files/closing.h"
 #include "kernel/leaving.h"
 #include "kernel/signal_actions.h"
@@ -63,23 +63,23 @@ Waiter::Waiter(const WaitingParts& parts, bool is_cancellable)
     : parts_(parts),
       epoch_(current_epoch()),
       is_cancellable_(is_cancellable),
-      outer_(inside_depth() - kUndisturbedOnce) {}
+      outer_(scope_depth() - kUndisturbedOnce) {}
 
 bool Waiter::is_in_child() const { return current_epoch() != epoch_; }
 
 int Waiter::wait(int64_t deadline_ns) {
-  parts_.closing.settle_abandoned();
+  parts_.closing.complete_handler_closes();
   int error = kGoOn;
   if (deadline_ns == 0) {
     // It is only asked, not waited for.
     parts_.direct.poll(ReapBy::kWaiter);
-    return is_done() || serve(false) ? 0 : -EAGAIN;
+    return is_done() || help(false) ? 0 : -EAGAIN;
   }
   kernel::Leaving leaving(left, this);
   while (error == kGoOn) {
     Lead lead = Lead::kBusy;
     if (parts_.direct.in_flight() > 0 && is_self_reaped()) lead = parts_.direct.try_lead();
-    if (lead == Lead::kBusy && serve(deadline_ns == kernel::kNoTimeout)) {
+    if (lead == Lead::kBusy && help(deadline_ns == kernel::kNoTimeout)) {
       error = 0;
       break;
     }
@@ -118,7 +118,7 @@ int Waiter::lead(Lead lead, int64_t deadline_ns) {
   }
   if (is_leading_) {
     is_leading_ = false;
-    lane.leave();
+    lane.pass_lead();
   }
   return error;
 }
@@ -134,7 +134,7 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
   // E-wait: register first, look at the status then.
   if (slot_ != WaitSlots::kNone) watch(slot_);
   int64_t until_ns = slot_ != WaitSlots::kNone ? deadline_ns : sooner(deadline_ns, kPollIntervalNs);
-  lane.settle_deferred(ReapBy::kWaiter);
+  lane.complete_deferred(ReapBy::kWaiter);
   if (lane.in_flight() > 0) {
     if (is_self_reaped() && slot_ != WaitSlots::kNone) {
       // What this thread was interrupted in cannot take over; it must not be chosen in this wait's place.
@@ -144,7 +144,7 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
       slots.want_lead(slot_, this_thread_mark());
       *lead = lane.try_lead();  // E-lead
       if (*lead != Lead::kBusy) {
-        leave_follow();
+        exit_follow();
         return kGoOn;
       }
     } else {
@@ -160,7 +160,7 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
   }
   int error = is_done() ? 0 : sleep_and_look(seen, until_ns, deadline_ns == kernel::kNoTimeout && restarts(), lead);
   if (is_in_child()) return -EINTR;
-  leave_follow();
+  exit_follow();
   if (is_done()) return 0;
   if (error == -ETIMEDOUT && is_over(deadline_ns)) return -EAGAIN;
   return error == -EINTR ? -EINTR : kGoOn;
@@ -269,7 +269,7 @@ int Waiter::sleep_masked(uint32_t seen, int64_t deadline_ns) {
   }
 }
 
-void Waiter::leave_follow() {
+void Waiter::exit_follow() {
   if (is_wanting_) {
     is_wanting_ = false;
     t_wanting--;
@@ -284,16 +284,16 @@ void Waiter::leave_follow() {
 }
 
 void Waiter::clean_up() {
-  leave_follow();
+  exit_follow();
   // It may have been chosen to lead while it was on its way out: the next one, then.
   if (was_follower_) parts_.core.wait_slots.pass_lead();
   if (is_leading_) {
     is_leading_ = false;
-    parts_.direct.leave();
+    parts_.direct.pass_lead();
   }
   if (slot_ == WaitSlots::kNone) return;
   unwatch(slot_);
-  parts_.core.wait_slots.give_back(slot_);
+  parts_.core.wait_slots.release(slot_);
   slot_ = WaitSlots::kNone;
 }
 

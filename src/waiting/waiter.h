@@ -49,7 +49,7 @@ class Waiter {
   // Whether the requests not done yet will end by this thread's reaping. May be wrong for a moment.
   virtual bool is_self_reaped() const { return false; }
   // Carries out what this thread can of what it waits for. True: is_done. may_block: it may take a plain call's time.
-  virtual bool serve([[maybe_unused]] bool may_block) { return false; }
+  virtual bool help([[maybe_unused]] bool may_block) { return false; }
   // Whether a handler with SA_RESTART lets a wait without a time limit go on.
   virtual bool restarts() const { return true; }
   // The thread is about to sleep in the direct lane's ring, or has just done so.
@@ -74,7 +74,7 @@ class Waiter {
   int let_in(const uint64_t& mask);
   static int interrupted_by(uint64_t signals, Sleep where, int64_t limit_ns);
   bool may_restart() const;
-  void leave_follow();
+  void exit_follow();
   void clean_up();
   static void left(void* waiter);
 

@@ -68,7 +68,7 @@ void* own_thread_entry(void* argument) {
 
 }  // namespace
 
-void Notifier::deliver(Notification* notification, bool may_send_here) {
+void Notifier::notify(Notification* notification, bool may_send_here) {
   if (notification->kind != NotificationKind::kCallback && may_send_here) {
     // Only a full signal queue is worth another try; a bad signal number or a thread that is gone stays undeliverable.
     if (send(*notification) != -EAGAIN) {
@@ -96,7 +96,7 @@ void Notifier::enqueue(Notification* notification) {
     kernel::futex_wake(sequence_, 1);
     return;
   }
-  if (!start_counted_thread()) call_others_();
+  if (!start_counted_thread()) wake_others_();
 }
 
 // Starts a thread that threads_ and idle_ already count, or takes it off the books again. False: the queue is stranded.
@@ -109,7 +109,7 @@ bool Notifier::start_counted_thread() {
   idle_--;
   // With no thread at all the queue is left alone: idle workers, the reaper and submitters try again.
   if (threads_ > 0) return true;
-  // E-reaper: before call_for_notifier wakes the reaper.
+  // E-reaper: before wake_for_notifier wakes the reaper.
   is_stranded_.store(true, std::memory_order_seq_cst);
   return false;
 }
@@ -150,7 +150,7 @@ Notification* Notifier::next() {
 }
 
 // Carries out one notification. False: this is a child process forked by the callback, which must touch nothing.
-bool Notifier::call(Notification* notification) {
+bool Notifier::run_function(Notification* notification) {
   if (notification->kind != NotificationKind::kCallback) {
     if (send(*notification) == -EAGAIN) {
       std::atomic<uint32_t> never{0};
@@ -188,7 +188,7 @@ void Notifier::run() {
   t_epoch = current_epoch();
   pthread_setspecific(g_gone_key, this);
   while (Notification* notification = next()) {
-    if (!call(notification)) {
+    if (!run_function(notification)) {
       pthread_setspecific(g_gone_key, nullptr);
       return;
     }

@@ -15,18 +15,18 @@ namespace aiox::engine {
 
 class Notifier {
  public:
-  // call_others: no thread can be had; a thread that sleeps is to be woken, and to call retry_stranded.
-  void open(Counters* counters, const Config& config, void (*call_others)()) {
+  // wake_others: no thread can be had; a thread that sleeps is to be woken, and to call retry_stranded.
+  void open(Counters* counters, const Config& config, void (*wake_others)()) {
     counters_ = counters;
     threads_max_ = config.notifiers_max;
     idle_timeout_ms_ = config.idle_timeout_ms;
-    call_others_ = call_others;
+    wake_others_ = wake_others;
   }
 
   // Delivers and then calls notification->release. Thread: any; does not block.
   // may_send_here: false on a program thread inside a submitting call, where a signal handler could run before the call
   // has returned; a notifier thread sends it then.
-  void deliver(Notification* notification, bool may_send_here) AIOX_EXCLUDES(mu_);
+  void notify(Notification* notification, bool may_send_here) AIOX_EXCLUDES(mu_);
 
   // Whether notifications wait because no thread could be had for them (RLIMIT_NPROC, cgroup pids, memory).
   bool is_stranded() const { return is_stranded_.load(std::memory_order_seq_cst); }  // E-reaper
@@ -39,11 +39,11 @@ class Notifier {
   void run();
   Notification* next() AIOX_EXCLUDES(mu_);
   void enqueue(Notification* notification) AIOX_EXCLUDES(mu_);
-  bool call(Notification* notification);
+  bool run_function(Notification* notification);
   bool start_counted_thread() AIOX_EXCLUDES(mu_);
 
   Counters* counters_ = nullptr;
-  void (*call_others_)() = nullptr;
+  void (*wake_others_)() = nullptr;
   uint32_t threads_max_ = 0;
   uint32_t idle_timeout_ms_ = 0;
   std::atomic<bool> is_stranded_{false};  // (@) a hint; set and cleared under mu_

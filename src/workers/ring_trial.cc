@@ -54,8 +54,8 @@ bool RingTrial::is_available() {
   return trial_.ask([this](bool is_first) { return carry_out(is_first); }) == LaneTrial::State::kUsable;
 }
 
-void RingTrial::refuse(int error, const char* step) {
-  if (trial_.refuse(error, step)) service_->become_threads(core_->config.workers_max);
+void RingTrial::note_refusal(int error, const char* step) {
+  if (trial_.note_refusal(error, step)) service_->become_threads(core_->config.workers_max);
 }
 
 }  // namespace aiox::engine

@@ -22,7 +22,7 @@ class RingTrial {
   // Whether there could be rings.
   bool is_available();
   // A worker could not have its ring: the service has threads from now on.
-  void refuse(int error, const char* step);
+  void note_refusal(int error, const char* step);
   LaneRefusal refusal() { return trial_.refusal(); }
 
   // Workers that a service of rings has at most.

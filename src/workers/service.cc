@@ -31,7 +31,7 @@ constexpr unsigned kBatchMax = 64;
 constexpr int64_t kStrandedRetryNs = 10'000'000;
 
 Request* request_of(Io* io) { return owner_of(io, &Request::io); }
-SharedIo* shared_of(Io* io) { return owner_of(io, &SharedIo::io); }
+MergedIo* merged_of(Io* io) { return owner_of(io, &MergedIo::io); }
 CancelTicket* ticket_of(backend::Cancellation* cancellation) {
   return owner_of(cancellation, &CancelTicket::cancellation);
 }
@@ -58,33 +58,33 @@ FileQueue* Service::pop() { return ready_->pop(); }
 
 bool Service::schedule(FileQueue* file, bool may_start) {
   push(file);
-  return summon(may_start);
+  return wake_or_start(may_start);
 }
 
-bool Service::summon(bool may_start) {
+bool Service::wake_or_start(bool may_start) {
   for (;;) {
     // E-idle: this read-modify-write and the ones by which a worker becomes idle, blocked or retired are ordered one
     // way or the other. Either we see what it became, or it changes after our push and sees the file. A plain load
     // could miss both ways.
-    uint64_t census = census_.fetch_add(0, std::memory_order_acq_rel);
-    if (Census::awake(census) > 0) return true;
-    if (Census::idle(census) > 0) {
+    uint64_t counts = worker_counts_.fetch_add(0, std::memory_order_acq_rel);
+    if (WorkerCounts::active(counts) > 0) return true;
+    if (WorkerCounts::idle(counts) > 0) {
       if (wake_idle()) return true;
       continue;  // another thread woke it; look again what has become of it
     }
     // All that live are in calls that may take their time, and another may be started: not by this thread.
-    if (!may_start && has_place(census)) return false;
+    if (!may_start && has_place(counts)) return false;
     if (may_start && start_worker()) return true;
-    census = census_.load(std::memory_order_acquire);  // E-idle
+    counts = worker_counts_.load(std::memory_order_acquire);  // E-idle
     // A blocked one comes back to the queue, unless it is a stream that it waits for: that may be for ever.
-    if (id_ == ServiceId::kStreams && may_start) return Census::alive(census) > Census::blocked(census);
-    return Census::alive(census) > 0;
+    if (id_ == ServiceId::kStreams && may_start) return WorkerCounts::alive(counts) > WorkerCounts::blocked(counts);
+    return WorkerCounts::alive(counts) > 0;
   }
 }
 
 void Service::enter_blocked() {
-  census_.fetch_add(Census::kBlocked, std::memory_order_acq_rel);  // E-idle
-  if (!ready_->empty() && !summon(true)) pool_->serve_ready(static_cast<unsigned>(id_));
+  worker_counts_.fetch_add(WorkerCounts::kBlocked, std::memory_order_acq_rel);  // E-idle
+  if (!ready_->empty() && !wake_or_start(true)) pool_->ensure_worker(static_cast<unsigned>(id_));
 }
 
 bool Service::wake_idle() {
@@ -92,7 +92,7 @@ bool Service::wake_idle() {
   {
     MutexLock lock(mu_);
     worker = idle_.pop_front();
-    if (worker != nullptr) census_.fetch_sub(Census::kIdle, std::memory_order_acq_rel);  // E-idle
+    if (worker != nullptr) worker_counts_.fetch_sub(WorkerCounts::kIdle, std::memory_order_acq_rel);  // E-idle
   }
   if (worker == nullptr) return false;
   worker->wake();
@@ -101,19 +101,19 @@ bool Service::wake_idle() {
 
 bool Service::start_worker() {
   // Counted in first, so that of several threads that start one none takes it past the limit.
-  uint64_t counts = census_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
+  uint64_t counts = worker_counts_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
   do {
     if (!has_place(counts)) return false;
     // E-idle; relaxed where it fails: as above
-  } while (!census_.compare_exchange_weak(counts, counts + Census::kAlive, std::memory_order_acq_rel,
-                                          std::memory_order_relaxed));
+  } while (!worker_counts_.compare_exchange_weak(counts, counts + WorkerCounts::kAlive, std::memory_order_acq_rel,
+                                                 std::memory_order_relaxed));
   Worker* worker = pool_->workers().allocate();
   if (worker != nullptr) {
     worker->open(this);
     if (pool_->core().start_thread(Worker::thread_entry, worker, true)) return true;
     pool_->workers().free(worker);
   }
-  census_.fetch_sub(Census::kAlive, std::memory_order_acq_rel);  // E-idle
+  worker_counts_.fetch_sub(WorkerCounts::kAlive, std::memory_order_acq_rel);  // E-idle
   return false;
 }
 
@@ -124,29 +124,29 @@ bool Service::enter_idle(Worker* worker) {
   {
     MutexLock lock(mu_);
     idle_.push_front(worker);
-    census_.fetch_add(Census::kIdle, std::memory_order_acq_rel);  // E-idle
+    worker_counts_.fetch_add(WorkerCounts::kIdle, std::memory_order_acq_rel);  // E-idle
   }
   if (ready_->empty()) return true;
-  leave_idle(worker);
+  exit_idle(worker);
   return false;
 }
 
-void Service::leave_idle(Worker* worker) {
+void Service::exit_idle(Worker* worker) {
   MutexLock lock(mu_);
   if (!worker->idle_link.is_linked) return;  // a thread took it off to wake it, for work that it will find
   idle_.remove(worker);
-  census_.fetch_sub(Census::kIdle, std::memory_order_acq_rel);  // E-idle
+  worker_counts_.fetch_sub(WorkerCounts::kIdle, std::memory_order_acq_rel);  // E-idle
 }
 
-bool Service::retire(Worker* worker) {
+bool Service::try_exit(Worker* worker) {
   {
     MutexLock lock(mu_);
     if (!worker->idle_link.is_linked) return false;  // about to be woken
     idle_.remove(worker);
-    census_.fetch_sub(Census::kIdle + Census::kAlive, std::memory_order_acq_rel);  // E-idle
+    worker_counts_.fetch_sub(WorkerCounts::kIdle + WorkerCounts::kAlive, std::memory_order_acq_rel);  // E-idle
   }
   if (ready_->empty() && worker->has_cancellations_.load(std::memory_order_acquire) == 0) return true;
-  census_.fetch_add(Census::kAlive, std::memory_order_acq_rel);  // a push came between: stay
+  worker_counts_.fetch_add(WorkerCounts::kAlive, std::memory_order_acq_rel);  // a push came between: stay
   return false;
 }
 
@@ -182,7 +182,7 @@ void Worker::open_backend() {
     is_ring_ = true;
     backend_ = &ring_;
   } else {
-    pool().ring_trial().refuse(error, step);
+    pool().ring_trial().note_refusal(error, step);
   }
 }
 
@@ -198,8 +198,8 @@ void Worker::run() {
   const int64_t idle_ns = static_cast<int64_t>(pool().core().config.idle_timeout_ms) * 1'000'000;
   Io* done[kBatchMax];
   for (;;) {
-    if (backend_->in_flight() == 0) pool().closing().settle_abandoned();
-    serve_cancellations();
+    if (backend_->in_flight() == 0) pool().closing().complete_handler_closes();
+    take_cancellations();
     bool has_more = fill();
     if (backend_->in_flight() == 0) {
       if (has_more || !service_->enter_idle(this)) continue;
@@ -209,11 +209,11 @@ void Worker::run() {
       int64_t sleep_ns = is_stranded ? kStrandedRetryNs : idle_ns;
       int error = kernel::futex_wait_until(wake_word_, 0, kernel::monotonic_now_ns() + sleep_ns);
       if (is_stranded) {
-        service_->leave_idle(this);
+        service_->exit_idle(this);
         continue;
       }
-      if (error == -ETIMEDOUT && service_->retire(this)) break;
-      service_->leave_idle(this);
+      if (error == -ETIMEDOUT && service_->try_exit(this)) break;
+      service_->exit_idle(this);
       continue;
     }
     // A full ring waits for its own completions only; with room it lists itself, to be woken for new work too.
@@ -223,8 +223,8 @@ void Worker::run() {
     bool is_blocked = may_block && !is_listed;
     if (is_blocked) service_->enter_blocked();
     unsigned count = backend_->reap(done, kBatchMax, may_block);
-    if (is_blocked) service_->leave_blocked();
-    if (is_listed) service_->leave_idle(this);
+    if (is_blocked) service_->exit_blocked();
+    if (is_listed) service_->exit_idle(this);
     for (unsigned i = 0; i < count; i++) complete(done[i]);
     wakes_.flush(pool().core().wait_slots);
     if (has_ring() && ring_.is_broken()) {
@@ -233,7 +233,7 @@ void Worker::run() {
     }
   }
   backend_->close();
-  pool().core().give_back_memory();
+  pool().core().release_memory();
   pool().core().counters.thread_ends();
   pool().workers().free(this);
   pthread_detach(pthread_self());
@@ -256,10 +256,10 @@ bool Worker::fill() {
     }
     unsigned room = backend_->room();
     bool has_more = false;
-    unsigned count = file->take(service_->id(), this, pool().shared_ios(), units,
-                                room < kBatchMax ? room : kBatchMax, &has_more);
+    unsigned count =
+        file->take(service_->id(), this, pool().merged_ios(), units, room < kBatchMax ? room : kBatchMax, &has_more);
     if (has_more) service_->push(file);
-    if (count == 0 && file->is_detached()) pool().files().retire(file);
+    if (count == 0 && file->is_detached()) pool().files().free_if_done(file);
     for (unsigned i = 0; i < count; i++) start(units[i]);
     if (has_more && has_ring()) return backend_->room() > 0;
   }
@@ -299,7 +299,7 @@ void Worker::start(Io* io) {
     const bool is_blocked = is_counted_ && backend::may_fault(*io);
     if (is_blocked) service_->enter_blocked();
     const bool is_done = threads_.start_without_blocking(io);
-    if (is_blocked) service_->leave_blocked();
+    if (is_blocked) service_->exit_blocked();
     if (is_done) return;
     request_of(io)->file.load(std::memory_order_relaxed)->note_missed_read();  // relaxed: ours
   }
@@ -310,8 +310,8 @@ void Worker::start(Io* io) {
     return;
   }
   if (service_->id() == ServiceId::kStreams && try_parking(io)) return;
-  if (io->is_shared && shared_of(io)->is_chain) {
-    run_chain(shared_of(io));
+  if (io->is_shared && merged_of(io)->is_batch) {
+    run_batch(merged_of(io));
     return;
   }
   if (is_counted_) service_->enter_blocked();
@@ -320,7 +320,7 @@ void Worker::start(Io* io) {
   int64_t begin_ns = is_timed ? kernel::monotonic_now_ns() : 0;
   backend_->start(io);
   if (is_timed) file->learnt().note_duration(kernel::monotonic_now_ns() - begin_ns);
-  if (is_counted_) service_->leave_blocked();
+  if (is_counted_) service_->exit_blocked();
 }
 
 // What does not wait is done here and now, and what must wait does so beside others. False: it takes a thread.
@@ -336,7 +336,7 @@ bool Worker::try_parking(Io* io) {
 
 void Worker::complete(Io* io) {
   if (io->is_shared) {
-    complete_shared(shared_of(io));
+    complete_merged(merged_of(io));
     return;
   }
   if (has_ring()) request_of(io)->lane = stats::Lane::kIoUring;
@@ -345,7 +345,7 @@ void Worker::complete(Io* io) {
   }
 }
 
-void Worker::complete_shared(SharedIo* shared) {
+void Worker::complete_merged(MergedIo* shared) {
   int64_t left = shared->io.result;
   bool is_write = shared->io.opcode == backend::Opcode::kWrite;
   // Its last round was not carried out; what the rounds before it have written has been written.
@@ -356,7 +356,7 @@ void Worker::complete_shared(SharedIo* shared) {
     Request* request = shared->members[i];
     int64_t length = static_cast<int64_t>(request->io.left_bytes);
     if (left == -EAGAIN) {
-      again_.push_back(request);  // not carried out (IoUring::salvage)
+      again_.push_back(request);  // not carried out (IoUring::take_over)
       continue;
     }
     if (has_ring()) request->lane = stats::Lane::kIoUring;
@@ -376,12 +376,12 @@ void Worker::complete_shared(SharedIo* shared) {
   }
   (has_ring() ? pool().core().counters.ring_completed : pool().core().counters.threads_completed).add(ended);
   if (is_write && ended > 1) pool().core().counters.writes_merged.add(ended - 1);
-  pool().shared_ios().free(shared);
+  pool().merged_ios().free(shared);
 }
 
-void Worker::run_chain(SharedIo* shared) {
+void Worker::run_batch(MergedIo* shared) {
   FileQueue* file = shared->members[0]->file.load(std::memory_order_relaxed);  // relaxed: ours
-  Request* ended[SharedIo::kChainMax];
+  Request* ended[MergedIo::kBatchMax];
   unsigned ended_count = 0;
   if (is_counted_) service_->enter_blocked();
   for (uint32_t i = 0; i < shared->count; i++) {
@@ -396,10 +396,10 @@ void Worker::run_chain(SharedIo* shared) {
     ended[ended_count++] = request;
     if (i % 4 == 3) wakes_.flush(pool().core().wait_slots);
   }
-  if (is_counted_) service_->leave_blocked();
+  if (is_counted_) service_->exit_blocked();
   pool().core().counters.threads_completed.add(ended_count);
-  pool().shared_ios().free(shared);
-  pool().completion().settle_all(file, ended, ended_count, this);
+  pool().merged_ios().free(shared);
+  pool().completion().release_all(file, ended, ended_count, this);
   wakes_.flush(pool().core().wait_slots);
 }
 
@@ -429,7 +429,7 @@ backend::CancelAnswer ask_to_cancel(Worker* worker, CancelTicket* ticket) { retu
 
 backend::Threads::PlainCall plain_call_of(Worker* worker, Io* io) { return worker->plain_call(io); }
 
-void Worker::serve_cancellations() {
+void Worker::take_cancellations() {
   if (!is_ring_) return;
   if (has_cancellations_.load(std::memory_order_acquire) != 0) {  // E-wake
     CancelTicket* ticket;
@@ -442,9 +442,9 @@ void Worker::serve_cancellations() {
     while (ticket != nullptr) {
       CancelTicket* next = ticket->next;
       if (ticket->is_finished) {
-        answer(ticket);
+        complete_ticket(ticket);
       } else if (!has_ring()) {
-        refuse(ticket);
+        resume(ticket);
       } else {
         ticket->next = started_;
         started_ = ticket;
@@ -460,27 +460,27 @@ void Worker::serve_cancellations() {
     *link = ticket->next;
     ticket->is_answered = true;
     if (ticket->is_finished) {
-      answer(ticket);
+      complete_ticket(ticket);
     } else if (cancellation->answer == backend::CancelAnswer::kRefused) {
-      refuse(ticket);
+      resume(ticket);
     }
   }
 }
 
 // The request of the ticket, which has not ended, goes on.
-void Worker::refuse(CancelTicket* ticket) {
+void Worker::resume(CancelTicket* ticket) {
   // relaxed: this worker's own request
   ticket->request->file.load(std::memory_order_relaxed)->cancel_refused(ticket->request, ticket);
-  answer(ticket);
+  complete_ticket(ticket);
 }
 
 void Worker::ticket_finished(CancelTicket* ticket, int64_t result) {
   ticket->result = result;
   ticket->is_finished = true;
-  if (ticket->is_answered) answer(ticket);
+  if (ticket->is_answered) complete_ticket(ticket);
 }
 
-void Worker::answer(CancelTicket* ticket) {
+void Worker::complete_ticket(CancelTicket* ticket) {
   ticket->is_done.store(1, std::memory_order_release);  // E-ticket: the asker may leave now
   kernel::futex_wake(ticket->is_done);
 }
@@ -490,21 +490,21 @@ void Worker::answer(CancelTicket* ticket) {
 void Worker::hand_over() {
   service_->enter_blocked();
   dying_thread_ = pthread_self();
-  pool().ring_trial().refuse(-EPERM, "io_uring_enter");
+  pool().ring_trial().note_refusal(-EPERM, "io_uring_enter");
   pool().core().counters.threads_started.add();
   std::atomic<uint32_t> never{0};
-  while (kernel::start_joinable_thread(heir_entry, this, kernel::kEngineStackBytes) != 0) {
+  while (kernel::start_joinable_thread(takeover_entry, this, kernel::kEngineStackBytes) != 0) {
     kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kStrandedRetryNs);
   }
 }
 
-void* Worker::heir_entry(void* worker) {
-  static_cast<Worker*>(worker)->inherit();
+void* Worker::takeover_entry(void* worker) {
+  static_cast<Worker*>(worker)->take_over();
   static_cast<Worker*>(worker)->run();
   return nullptr;
 }
 
-void Worker::inherit() {
+void Worker::take_over() {
   kernel::name_this_thread("aiox-worker");
   // Joined, not asked for by its number: that may be another thread's by now, and to ask may be forbidden.
   pthread_join(dying_thread_, nullptr);
@@ -513,14 +513,14 @@ void Worker::inherit() {
   while (CancelTicket* ticket = started_) {
     started_ = ticket->next;
     ticket->is_answered = true;
-    if (ticket->is_finished) answer(ticket);
+    if (ticket->is_finished) complete_ticket(ticket);
   }
-  while (Io* io = ring_.salvage()) complete(io);
+  while (Io* io = ring_.take_over()) complete(io);
   wakes_.flush(pool().core().wait_slots);
-  service_->leave_blocked();
+  service_->exit_blocked();
 }
 
-void Worker::serve_in_caller(bool is_last_resort) {
+void Worker::help_in_caller(bool is_last_resort) {
   backend_ = &threads_;
   is_helping_ = !is_last_resort;
   for (;;) {

@@ -54,7 +54,7 @@ class Worker {
   // Serves with blocking calls, on the calling thread, until the ready queue is empty. For when no thread can be had
   // (is_last_resort: then a stream's request ends with EAGAIN), or none may be started by the caller: then streams are
   // left to those that others start.
-  void serve_in_caller(bool is_last_resort);
+  void help_in_caller(bool is_last_resort);
 
   std::atomic<uint32_t> pool_next{0};  // (@) E-pool
   base::ListLink<Worker> idle_link;    // guarded by Service::mu_
@@ -71,14 +71,14 @@ class Worker {
   void adopt_priority(int priority);
   bool prepare_to_sleep();
   void complete(backend::Io* io);
-  void complete_shared(SharedIo* shared);
-  void run_chain(SharedIo* shared);
-  void serve_cancellations();
-  static void answer(CancelTicket* ticket);
-  static void refuse(CancelTicket* ticket);
+  void complete_merged(MergedIo* shared);
+  void run_batch(MergedIo* shared);
+  void take_cancellations();
+  static void complete_ticket(CancelTicket* ticket);
+  static void resume(CancelTicket* ticket);
   void hand_over();
-  static void* heir_entry(void* worker);
-  void inherit();
+  static void* takeover_entry(void* worker);
+  void take_over();
   bool has_ring() const { return backend_ == &ring_; }
   ServicePool& pool() const;
 
@@ -86,12 +86,12 @@ class Worker {
   StreamPoller* poller_ = nullptr;       // whose stand-in it is
   backend::Backend* backend_ = nullptr;  // ring_ or threads_
   static constexpr unsigned kAsideMax = 16;
-  FileQueue* aside_[kAsideMax];          // while it serves in a caller: files that it leaves to others
+  FileQueue* aside_[kAsideMax];  // while it helps in a caller: files that it leaves to others
   unsigned aside_count_ = 0;
-  bool is_helping_ = false;              // it serves in a caller, and not as the last resort
-  bool is_counted_ = false;              // in the service's census; not while it serves in a caller
+  bool is_helping_ = false;              // it helps in a caller, and not as the last resort
+  bool is_counted_ = false;              // in the service's worker counts; not while it helps in a caller
   bool is_ring_ = false;                 // began with a ring; written before the first request is taken, read by cancel
-  pthread_t dying_thread_ = {};              // whose ring the heir waits to see gone
+  pthread_t dying_thread_ = {};          // whose ring the takeover waits to see gone
   CancelTicket* started_ = nullptr;      // cancellations in the ring
   backend::IoUring ring_;
   backend::Threads threads_;
@@ -120,10 +120,10 @@ class Service {
   bool schedule(FileQueue* file, bool may_start) AIOX_EXCLUDES(mu_);
 
   // As schedule, for what stands in the ready queue already. Thread: any that may start threads.
-  bool call_worker() { return ready_->empty() || summon(true); }
+  bool wake_worker() { return ready_->empty() || wake_or_start(true); }
 
   // Wakes an idle worker, unless one is awake.
-  void wake_one() { summon(false); }
+  void wake_one() { wake_or_start(false); }
 
   // The same, by a worker of this service that looks at the ready queue next.
   void push(FileQueue* file);
@@ -143,7 +143,7 @@ class Service {
   WorkerShare* share() { return &share_; }
 
   // Whether there is a worker, be it in a call that may block: it will look at the ready queue in the end.
-  bool has_worker() const { return Census::alive(census_.load(std::memory_order_acquire)) > 0; }  // E-idle
+  bool has_worker() const { return WorkerCounts::alive(worker_counts_.load(std::memory_order_acquire)) > 0; }  // E-idle
 
   ServicePool& pool() const { return *pool_; }
   ServiceId id() const { return id_; }
@@ -154,38 +154,40 @@ class Service {
   // Three counts in one word, so that one look sees all of them together. A worker is awake unless it is idle (listed,
   // to be woken) or blocked (in a call that may take its time). One that is awake looks at the ready queue before it
   // becomes anything else: while there is one, no other needs to be woken or started.
-  struct Census {
+  struct WorkerCounts {
     static constexpr uint64_t kAlive = 1;
     static constexpr uint64_t kIdle = uint64_t{1} << 21;
     static constexpr uint64_t kBlocked = uint64_t{1} << 42;
     static uint64_t alive(uint64_t word) { return word & (kIdle - 1); }
     static uint64_t idle(uint64_t word) { return (word / kIdle) & (kIdle - 1); }
     static uint64_t blocked(uint64_t word) { return word / kBlocked; }
-    static uint64_t awake(uint64_t word) { return alive(word) - idle(word) - blocked(word); }
+    static uint64_t active(uint64_t word) { return alive(word) - idle(word) - blocked(word); }
   };
-  bool summon(bool may_start) AIOX_EXCLUDES(mu_);
+  bool wake_or_start(bool may_start) AIOX_EXCLUDES(mu_);
   // How many workers there may be. acquire: the share as it was opened for them.
-  uint64_t workers_limit() const { return uint64_t{workers_max_.load(std::memory_order_acquire)} + share_.extras(); }
-  bool has_place(uint64_t counts) const { return Census::alive(counts) < workers_limit(); }
+  uint64_t workers_limit() const {
+    return uint64_t{workers_max_.load(std::memory_order_acquire)} + share_.overcommitted();
+  }
+  bool has_place(uint64_t counts) const { return WorkerCounts::alive(counts) < workers_limit(); }
   // A worker is about to make a call that may block: files that are ready need another worker.
   void enter_blocked();
-  void leave_blocked() { census_.fetch_sub(Census::kBlocked, std::memory_order_acq_rel); }  // E-idle
+  void exit_blocked() { worker_counts_.fetch_sub(WorkerCounts::kBlocked, std::memory_order_acq_rel); }  // E-idle
   FileQueue* pop();
   bool wake_idle() AIOX_EXCLUDES(mu_);
   bool start_worker();
   // Lists the worker as idle. False: work arrived meanwhile, and it is not listed.
   bool enter_idle(Worker* worker) AIOX_EXCLUDES(mu_);
   // Takes the worker off the list, unless a thread has done so to wake it.
-  void leave_idle(Worker* worker) AIOX_EXCLUDES(mu_);
+  void exit_idle(Worker* worker) AIOX_EXCLUDES(mu_);
   // The worker found nothing to do for the idle time. False: there is work after all.
-  bool retire(Worker* worker) AIOX_EXCLUDES(mu_);
+  bool try_exit(Worker* worker) AIOX_EXCLUDES(mu_);
 
   ServicePool* pool_ = nullptr;
   ServiceId id_ = ServiceId::kThreads;
   ReadyQueue* ready_ = nullptr;
   alignas(ReadyQueue) char ready_storage_[sizeof(ReadyQueue)];
 
-  alignas(64) std::atomic<uint64_t> census_{0};  // (@) E-idle; see Census
+  alignas(64) std::atomic<uint64_t> worker_counts_{0};  // (@) E-idle; see WorkerCounts
   std::atomic<uint32_t> workers_max_{0};
   WorkerShare share_;
 

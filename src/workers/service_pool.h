@@ -26,16 +26,16 @@ class ServicePool {
 
   // False: no memory. NodeArena::current must be set.
   bool open();
-  void trim() { shared_ios_.trim(); }
+  void trim() { merged_ios_.trim(); }
   // The file's nodes in the ready queues, and its shares. False: no memory.
   bool reserve_nodes(NodeArena* arena, FileQueue* file);
 
-  // Workers take what has work now (`mask`, of FileQueue::finish and its kin). Where nothing has, a queue that is
+  // Workers take what has work now (`mask`, of FileQueue::release and its kin). Where nothing has, a queue that is
   // detached and done with is given back.
   void schedule(FileQueue* file, ServiceMask mask, bool may_start_threads = true, Worker* by = nullptr);
   // Sees to it that a worker looks at the ready queue of the service; looks itself if none can be had. Thread: the
   // reaper.
-  void serve_ready(unsigned service);
+  void ensure_worker(unsigned service);
   // Wakes an idle worker of each service, unless one is awake.
   void wake_one_each();
 
@@ -49,12 +49,12 @@ class ServicePool {
   Notifier& notifier() { return notifier_; }
   Closing& closing() { return closing_; }
   StreamPoller& stream_poller() { return stream_poller_; }
-  Pool<SharedIo>& shared_ios() { return shared_ios_; }
+  Pool<MergedIo>& merged_ios() { return merged_ios_; }
   Pool<Worker>& workers() { return workers_; }
 
  private:
-  void serve_in_this_thread(unsigned service, bool is_last_resort);
-  bool summon_reaper(unsigned service, int fd);
+  void help_in_this_thread(unsigned service, bool is_last_resort);
+  bool wake_reaper(unsigned service, int fd);
 
   Core& core_;
   Completion& completion_;
@@ -65,7 +65,7 @@ class ServicePool {
   Service services_[kServiceCount];
   StreamPoller stream_poller_;
   RingTrial ring_trial_;
-  Pool<SharedIo> shared_ios_;
+  Pool<MergedIo> merged_ios_;
   Pool<Worker> workers_;
 };
 

@@ -49,7 +49,7 @@ bool StreamPoller::start(Group* group) {
     group->context = context;
   }
   if (pool_->core().start_thread(thread_entry, group)) return true;
-  give_up(group);
+  close_group(group);
   return false;
 }
 
@@ -125,13 +125,13 @@ void StreamPoller::run(Group* group) {
     const long count = kernel::raw_syscall(SYS_io_getevents, static_cast<long>(context), 1, kEventsMax,
                                            kernel::as_argument(events), kernel::as_argument(&timeout));
     for (long i = 0; i < count; i++) resume(group, reinterpret_cast<Request*>(static_cast<uintptr_t>(events[i].data)));
-    if (count == 0 && retire(group)) break;
+    if (count == 0 && try_exit(group)) break;
     if (count < 0 && count != -EINTR) {  // the kernel has begun to refuse it (a seccomp filter set since)
-      give_up(group);
+      close_group(group);
       break;
     }
   }
-  pool_->core().give_back_memory();
+  pool_->core().release_memory();
   pool_->core().counters.thread_ends();
 }
 
@@ -156,7 +156,7 @@ void StreamPoller::go_on(Request* request) {
 }
 
 // False: something has been parked meanwhile.
-bool StreamPoller::retire(Group* group) {
+bool StreamPoller::try_exit(Group* group) {
   aio_context_t context;
   {
     MutexLock lock(group->mu);
@@ -170,7 +170,7 @@ bool StreamPoller::retire(Group* group) {
 
 // The polls go with their context, and their requests to workers that wait themselves. Those are taken off together
 // with it: streams that are parked from then on are another thread's, in a context of its own.
-void StreamPoller::give_up(Group* group) {
+void StreamPoller::close_group(Group* group) {
   aio_context_t context;
   base::IntrusiveList<Request, &Request::poll_link> orphans;
   {

@@ -50,8 +50,8 @@ class StreamPoller {
   void run(Group* group);
   void resume(Group* group, Request* request);
   void go_on(Request* request);
-  bool retire(Group* group);
-  void give_up(Group* group);
+  bool try_exit(Group* group);
+  void close_group(Group* group);
 
   ServicePool* pool_ = nullptr;
   kernel::Mutex start_mu_;  // one thread at a time starts one

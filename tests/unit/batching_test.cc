@@ -16,12 +16,12 @@ struct Bench {
     REQUIRE(pool.open(8));
   }
   // Begins the first and gathers who joins it.
-  SharedIo* gather_for(Request* first, bool are_calls_quick = false) {
+  MergedIo* gather_for(Request* first, bool are_calls_quick = false) {
     return gather(first, ServiceId::kThreads, are_calls_quick, ordering, pool);
   }
   Maker make;  // its requests outlive the ordering that has them
   Ordering ordering;
-  Pool<SharedIo> pool;
+  Pool<MergedIo> pool;
 };
 
 }  // namespace
@@ -34,18 +34,18 @@ TEST_CASE("neighbouring writes go out as one, of all their bytes, and are off th
   CHECK(bench.ordering.add(first));
   CHECK_FALSE(bench.ordering.add(gap));
   CHECK_FALSE(bench.ordering.add(next));
-  SharedIo* shared = bench.gather_for(first);
+  MergedIo* shared = bench.gather_for(first);
   REQUIRE(shared != nullptr);
-  CHECK_FALSE(shared->is_chain);
+  CHECK_FALSE(shared->is_batch);
   CHECK(shared->count == 2);
   CHECK(shared->members[1] == next);
   CHECK(shared->io.left_bytes == 4196);
   CHECK(shared->io.vector_count == 2);
   CHECK(bench.ordering.next_in(SerialId::kWrites).front() == gap);
   // Both must have ended before the next one's turn.
-  bench.ordering.end(first);
+  bench.ordering.release(first);
   CHECK(bench.ordering.runnable(ServiceId::kThreads).empty());
-  bench.ordering.end(next);
+  bench.ordering.release(next);
   CHECK(bench.ordering.runnable(ServiceId::kThreads).front() == gap);
 }
 
@@ -63,15 +63,15 @@ TEST_CASE("where eight or more writes wait that do not continue one another, a c
   Bench bench;
   Request* first = bench.make.buffered_write(0, 4096);
   CHECK(bench.ordering.add(first));
-  Request* waiting[SharedIo::kChainMax];
-  for (unsigned i = 0; i < SharedIo::kChainMax; i++) {
+  Request* waiting[MergedIo::kBatchMax];
+  for (unsigned i = 0; i < MergedIo::kBatchMax; i++) {
     CHECK(bench.gather_for(first) == nullptr);
     waiting[i] = bench.make.buffered_write(8192 * (i + 1), 4096);
     CHECK_FALSE(bench.ordering.add(waiting[i]));
   }
-  SharedIo* shared = bench.gather_for(first);
+  MergedIo* shared = bench.gather_for(first);
   REQUIRE(shared != nullptr);
-  CHECK(shared->is_chain);
+  CHECK(shared->is_batch);
   REQUIRE(shared->count == 5);
   for (unsigned i = 1; i < shared->count; i++) CHECK(shared->members[i] == waiting[i - 1]);
 }
@@ -80,15 +80,15 @@ TEST_CASE("quick operations are chained, and slow ones are not") {
   Bench bench;
   Request* first = bench.make.read(0, 1);
   CHECK(bench.ordering.add(first));
-  for (unsigned i = 0; i < SharedIo::kChainMax; i++) {
+  for (unsigned i = 0; i < MergedIo::kBatchMax; i++) {
     Request* read = bench.make.read(0, 1);
     CHECK(bench.ordering.add(read));
     bench.ordering.make_runnable(read);
   }
   CHECK(bench.gather_for(first, false) == nullptr);
-  SharedIo* shared = bench.gather_for(first, true);
+  MergedIo* shared = bench.gather_for(first, true);
   REQUIRE(shared != nullptr);
-  CHECK(shared->is_chain);
+  CHECK(shared->is_batch);
   CHECK(shared->count == 4);
 }
 
@@ -100,7 +100,7 @@ TEST_CASE("an fsync covers the fdatasyncs behind it, and no fdatasync an fsync")
   CHECK(bench.ordering.add(sync));
   CHECK_FALSE(bench.ordering.add(data));
   CHECK_FALSE(bench.ordering.add(last));
-  SharedIo* shared = bench.gather_for(sync);
+  MergedIo* shared = bench.gather_for(sync);
   REQUIRE(shared != nullptr);
   CHECK(shared->count == 3);
   CHECK(bench.gather_for(data) == nullptr);

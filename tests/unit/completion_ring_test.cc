@@ -96,9 +96,9 @@ TEST_CASE("every place is given once, and comes back when its event has been tak
   for (uint32_t i = 0; i < ring.capacity(); i++) REQUIRE(ring.reserve());
   CHECK_FALSE(ring.reserve());
   CHECK(ring.pending() == ring.capacity());
-  ring.give_back();
+  ring.release();
   CHECK(ring.reserve());
-  for (uint32_t i = 0; i < ring.capacity(); i++) ring.post(event_of(i));
+  for (uint32_t i = 0; i < ring.capacity(); i++) ring.publish(event_of(i));
   CHECK(ring.pending() == 0);
   CHECK(ring.available() == ring.capacity());
   CHECK_FALSE(ring.reserve());  // not taken yet
@@ -132,7 +132,7 @@ TEST_CASE("a ring gives what a queue gives, whoever takes: calls or the program"
       case 2:
         if (reserved == 0) break;
         reserved--;
-        ring.post(event_of(next));
+        ring.publish(event_of(next));
         model.push_back(next++);
         break;
       case 3: {
@@ -167,7 +167,7 @@ TEST_CASE("what a program writes to the ring hurts nobody but itself") {
   for (int i = 0; i < 20000; i++) {
     auto* words = reinterpret_cast<uint32_t*>(open.seen());
     words[random() % 8] = random() % 3 == 0 ? static_cast<uint32_t>(random() % 64) : static_cast<uint32_t>(random());
-    if (open.ring.reserve()) open.ring.post(event_of(static_cast<uint64_t>(i)));
+    if (open.ring.reserve()) open.ring.publish(event_of(static_cast<uint64_t>(i)));
     REQUIRE(open.ring.available() < slot_count);
     REQUIRE(open.ring.take(events.data(), static_cast<uint32_t>(events.size())) < slot_count);
     REQUIRE(open.ring.capacity() == slot_count - 1);
@@ -182,7 +182,7 @@ TEST_CASE("a ring that its program has moved goes on, and is found where it is n
                        mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   REQUIRE(moved != MAP_FAILED);
   REQUIRE(open.ring.reserve());
-  open.ring.post(event_of(5));
+  open.ring.publish(event_of(5));
   auto* seen = static_cast<ProgramRing*>(moved);
   io_event event;
   CHECK(read_one(seen, &event));
@@ -197,7 +197,7 @@ TEST_CASE("what the program takes while a call copies is given once") {
   OpenRing open(8);
   for (uint64_t i = 0; i < 3; i++) {
     REQUIRE(open.ring.reserve());
-    open.ring.post(event_of(i));
+    open.ring.publish(event_of(i));
   }
   void* page = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(page != MAP_FAILED);
@@ -230,7 +230,7 @@ TEST_CASE("threads that post, take and read lose no event and see none twice") {
       threads.emplace_back([&, p] {
         for (uint64_t i = 0; i < kPerPoster; i++) {
           while (!open.ring.reserve()) std::this_thread::yield();
-          open.ring.post(event_of(p * kPerPoster + i));
+          open.ring.publish(event_of(p * kPerPoster + i));
         }
       });
     }

@@ -45,7 +45,7 @@ struct Table {
       return false;
     }
     while (context->users() != 1) std::this_thread::yield();
-    contexts->end_destroy(context);
+    contexts->destroy(context);
     return true;
   }
 };
@@ -93,7 +93,7 @@ TEST_CASE("a context is found until it is destroyed, and destroyed once") {
   CHECK_FALSE(table.contexts->begin_destroy(context));
   CHECK(context->is_dead());
   CHECK_FALSE(table.has(address));
-  table.contexts->end_destroy(context);
+  table.contexts->destroy(context);
   CHECK_FALSE(table.has(address));
 }
 
@@ -298,14 +298,14 @@ TEST_CASE("nobody is in a context that is destroyed, and everybody is in one tha
   std::atomic<uintptr_t> current{0};
   std::atomic<bool> is_over{false};
   std::atomic<uint64_t> entered{0}, in_the_dead{0};
-  // Whoever has entered may touch the ring's memory, which end_destroy unmaps.
+  // Whoever has entered may touch the ring's memory, which destroy unmaps.
   std::vector<std::thread> threads;
   for (uint32_t i = 0; i < kThreads; i++) {
     threads.emplace_back([&] {
       while (!is_over.load()) {
         Context* context = table.enter(current.load());
         if (context == nullptr) continue;
-        if (context->ring.reserve()) context->ring.give_back();
+        if (context->ring.reserve()) context->ring.release();
         if (context->users() == 0) in_the_dead.fetch_add(1);
         entered.fetch_add(1);
         table.leave(context);
@@ -370,7 +370,7 @@ TEST_CASE("who posts wakes the first waiter whatever a second one wants") {
     context->ring.reserve();
     round.store(i);
     for (uint32_t spin = 0; spin < i % 40; spin++) asm volatile("");
-    context->ring.post(io_event{});
+    context->ring.publish(io_event{});
     if (context->waiter_to_wake() == WaitSlots::kNone) asleep++;
     while (added.load() != i) {
     }
@@ -385,7 +385,7 @@ TEST_CASE("who posts wakes the first waiter whatever a second one wants") {
   CHECK(asleep == 0);
   CHECK(context->any_waiter() == WaitSlots::kNone);
   table.contexts->begin_destroy(context);
-  table.contexts->end_destroy(context);
+  table.contexts->destroy(context);
 }
 
 TEST_CASE("a lone waiter is woken by the event that is its last, and by none before") {
@@ -395,7 +395,7 @@ TEST_CASE("a lone waiter is woken by the event that is its last, and by none bef
   for (int i = 0; i < 3; i++) {
     CHECK(context->waiter_to_wake() == WaitSlots::kNone);
     REQUIRE(context->ring.reserve());
-    context->ring.post(io_event{});
+    context->ring.publish(io_event{});
   }
   CHECK(context->waiter_to_wake() == 5);
   context->add_waiter(6, 1);
@@ -405,5 +405,5 @@ TEST_CASE("a lone waiter is woken by the event that is its last, and by none bef
   context->remove_waiter();
   CHECK(context->waiter_to_wake() == WaitSlots::kNone);
   table.contexts->begin_destroy(context);
-  table.contexts->end_destroy(context);
+  table.contexts->destroy(context);
 }

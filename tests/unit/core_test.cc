@@ -29,11 +29,11 @@ TEST_CASE("memory goes back when nothing is in flight, from every pool, and not 
   core.counters.submitted.add(2);
   core.counters.completed.add();
   CHECK(core.in_flight() == 1);
-  core.give_back_memory();
+  core.release_memory();
   CHECK(first.trims + second.trims == 0);
   core.counters.cancelled.add();
   CHECK(core.in_flight() == 0);
-  core.give_back_memory();
+  core.release_memory();
   CHECK(first.trims == 1);
   CHECK(second.trims == 1);
 }

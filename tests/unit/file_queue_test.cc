@@ -64,11 +64,11 @@ class Bench {
   }
 
   // What a worker does at the end of a request.
-  void finish(Request* request) {
+  void release(Request* request) {
     change_state(request, RequestState::kInFlight, RequestState::kDone);
     request->is_published.store(1);
     CancelTicket* ticket = nullptr;
-    woken_ = static_cast<ServiceMask>(woken_ | queue_.finish(request, &ticket));
+    woken_ = static_cast<ServiceMask>(woken_ | queue_.release(request, &ticket));
   }
 
   FileQueue& queue() { return queue_; }
@@ -106,7 +106,7 @@ class Bench {
   kernel::FileKind kind_;
   std::deque<Request> requests_;  // outlive the queue that has them
   FileQueue queue_;
-  Pool<SharedIo> shared_;
+  Pool<MergedIo> shared_;
   ServiceMask woken_ = 0;
 };
 
@@ -114,9 +114,9 @@ bool is_among(const std::vector<Io*>& units, const Request* request) {
   return std::find(units.begin(), units.end(), &request->io) != units.end();
 }
 
-SharedIo* as_shared(Io* io) {
+MergedIo* as_shared(Io* io) {
   REQUIRE(io->is_shared);
-  return reinterpret_cast<SharedIo*>(io);  // io is its first member
+  return reinterpret_cast<MergedIo*>(io);  // io is its first member
 }
 
 }  // namespace
@@ -132,7 +132,7 @@ TEST_CASE("a read may overtake writes of other bytes, and an append where it end
   CHECK_FALSE(bench.queue().may_overtake_writes(12287, 1));
   bench.take_all();
   CHECK_FALSE(bench.queue().may_overtake_writes(8192, 1));
-  bench.finish(write);
+  bench.release(write);
   CHECK(bench.queue().may_overtake_writes(8192, 1));
   bench.add_append(1, 65536);
   CHECK_FALSE(bench.queue().may_overtake_writes(1 << 30, 1));
@@ -154,9 +154,9 @@ TEST_CASE("a read beyond the end of the file waits for the appends and extending
       CHECK(is_among(units, within));
       CHECK_FALSE(is_among(units, beyond));
       CHECK_FALSE(is_among(units, gap));
-      bench.finish(within);
+      bench.release(within);
       CHECK(bench.take_all().empty());
-      bench.finish(write);
+      bench.release(write);
       CHECK(bench.take_all().size() == 2);
     }
   }
@@ -170,11 +170,11 @@ TEST_CASE("an append and an extending write wait for the reads before them that 
   auto units = bench.take_all();
   CHECK(units.size() == 1);
   CHECK(is_among(units, beyond));
-  bench.finish(beyond);
+  bench.release(beyond);
   units = bench.take_all();
   CHECK(is_among(units, append));
   CHECK_FALSE(is_among(units, extending));  // the append must land where the file ends without it
-  bench.finish(append);
+  bench.release(append);
   CHECK(bench.take_all().size() == 1);
 }
 
@@ -189,11 +189,11 @@ TEST_CASE("what waits for another request of its bytes holds up nothing but what
   CHECK(units.size() == 3);
   CHECK(is_among(units, far));
   CHECK(is_among(units, beside));
-  bench.finish(first);
+  bench.release(first);
   units = bench.take_all();
   CHECK(units.size() == 1);
   CHECK(is_among(units, second));
-  bench.finish(second);
+  bench.release(second);
   CHECK(is_among(bench.take_all(), third));
 }
 
@@ -205,11 +205,11 @@ TEST_CASE("a request that waits is not overtaken by a later one of its bytes, wh
   Request* later =
       bench.add_direct_write(4096, 4096);  // touches nothing that is admitted, and conflicts with the write
   CHECK(bench.take_all().size() == 2);
-  bench.finish(other);
+  bench.release(other);
   CHECK(bench.take_all().empty());
-  bench.finish(read);
+  bench.release(read);
   CHECK(is_among(bench.take_all(), write));
-  bench.finish(write);
+  bench.release(write);
   CHECK(is_among(bench.take_all(), later));
 }
 
@@ -222,16 +222,16 @@ TEST_CASE("a merge has nothing of what its first member has moved before, and do
   Request* append = bench.add_append(10, 4096);
   Request* behind = bench.add_buffered_write(8192, 4096);
   CHECK(bench.take_all().size() == 1);
-  bench.finish(running);
+  bench.release(running);
   auto units = bench.take_all();
   REQUIRE(units.size() == 1);
-  SharedIo* shared = as_shared(units[0]);
+  MergedIo* shared = as_shared(units[0]);
   CHECK(shared->io.done_bytes == 0);
   REQUIRE(shared->count == 2);
   CHECK(shared->members[1] == next);
-  for (Request* member : {first, next}) bench.finish(member);
+  for (Request* member : {first, next}) bench.release(member);
   CHECK(is_among(bench.take_all(), append));
-  bench.finish(append);
+  bench.release(append);
   CHECK(is_among(bench.take_all(), behind));
 }
 
@@ -253,19 +253,19 @@ TEST_CASE("a file has one worker for certain, and more only while the share of a
   std::vector<Request*> waiting;
   for (int i = 0; i < 8; i++) waiting.push_back(hung.add_read(4096 * i, 4096));
   CHECK(hung.take_all().size() == 4);
-  CHECK(share.extras() == 3);
+  CHECK(share.overcommitted() == 3);
   Request* first = other.add_read(0, 4096);
   other.add_read(4096, 4096);
   CHECK(other.take_all().size() == 1);
-  other.finish(first);
+  other.release(first);
   CHECK(other.take_all().size() == 1);
   // The end of its own lets the next begin.
-  hung.finish(waiting[0]);
+  hung.release(waiting[0]);
   CHECK(hung.take_all().size() == 1);
-  for (int i = 1; i < 5; i++) hung.finish(waiting[i]);
+  for (int i = 1; i < 5; i++) hung.release(waiting[i]);
   CHECK(hung.take_all().size() == 3);
-  for (int i = 5; i < 8; i++) hung.finish(waiting[i]);
-  CHECK(share.extras() == 0);
+  for (int i = 5; i < 8; i++) hung.release(waiting[i]);
+  CHECK(share.overcommitted() == 0);
 }
 
 TEST_CASE("a file has no more in flight in a service than its bound, and gives it back where it is rerouted") {
@@ -283,7 +283,7 @@ TEST_CASE("a file has no more in flight in a service than its bound, and gives i
   CHECK(wake == (1u << static_cast<unsigned>(ServiceId::kRing) | 1u << static_cast<unsigned>(ServiceId::kThreads)));
   CHECK(bench.take_all(ServiceId::kRing).size() == 1);
   CHECK(bench.take_all(ServiceId::kThreads).size() == 1);
-  for (Request* read : reads) bench.finish(read);
+  for (Request* read : reads) bench.release(read);
 }
 
 TEST_CASE("reads of one file run side by side, overlapping or not") {
@@ -308,7 +308,7 @@ TEST_CASE("a read waits for an earlier write of the same bytes and goes on when 
   std::vector<Io*> units = bench.take_all();
   CHECK(is_among(units, write));
   CHECK_FALSE(is_among(units, read));
-  bench.finish(write);
+  bench.release(write);
   CHECK(is_among(bench.take_all(), read));
 }
 
@@ -317,7 +317,7 @@ TEST_CASE("a write waits for an earlier read of the same bytes") {
   Request* read = bench.add_read(0, 100);
   Request* write = bench.add_direct_write(99, 1);
   CHECK(bench.take_all().size() == 1);
-  bench.finish(read);
+  bench.release(read);
   CHECK(is_among(bench.take_all(), write));
 }
 
@@ -345,7 +345,7 @@ TEST_CASE("an fsync starts when all before it have ended, and nothing behind it 
   CHECK(is_among(units, before));
   CHECK(is_among(units, after));
   CHECK_FALSE(is_among(units, sync));
-  bench.finish(before);
+  bench.release(before);
   CHECK(is_among(bench.take_all(), sync));
 }
 
@@ -361,11 +361,11 @@ TEST_CASE("an fsync waits for a request that itself still waits") {
   Request* second = bench.add_direct_write(0, 100);
   Request* sync = bench.add_sync();
   bench.take_all();
-  bench.finish(first);
+  bench.release(first);
   std::vector<Io*> units = bench.take_all();
   CHECK(is_among(units, second));
   CHECK_FALSE(is_among(units, sync));
-  bench.finish(second);
+  bench.release(second);
   CHECK(is_among(bench.take_all(), sync));
 }
 
@@ -376,7 +376,7 @@ TEST_CASE("fsyncs that wait together are carried out as one, and an O_DSYNC join
   bench.add_sync(Opcode::kDataSync);
   bench.add_sync(Opcode::kSync);
   bench.take_all();
-  bench.finish(write);
+  bench.release(write);
   std::vector<Io*> units = bench.take_all();
   REQUIRE(units.size() == 1);
   CHECK(as_shared(units[0])->count == 3);
@@ -386,7 +386,7 @@ TEST_CASE("fsyncs that wait together are carried out as one, and an O_DSYNC join
   Request* data_sync = other.add_sync(Opcode::kDataSync);
   other.add_sync(Opcode::kSync);
   other.take_all();
-  other.finish(write);
+  other.release(write);
   units = other.take_all();
   REQUIRE(units.size() == 1);
   CHECK(is_among(units, data_sync));
@@ -400,10 +400,10 @@ TEST_CASE("buffered writes run one at a time, and those that continue one anothe
   bench.add_buffered_write(5000, 10);
   bench.add_buffered_write(1050, 50);
   CHECK(bench.take_all().empty());
-  bench.finish(first);
+  bench.release(first);
   std::vector<Io*> units = bench.take_all();
   REQUIRE(units.size() == 1);
-  SharedIo* merged = as_shared(units[0]);
+  MergedIo* merged = as_shared(units[0]);
   CHECK(merged->count == 2);
   CHECK(merged->io.offset == 1000);
   CHECK(merged->vectors[0].iov_len + merged->vectors[1].iov_len == 100);
@@ -417,7 +417,7 @@ TEST_CASE("a merge stops before it grows past its bound") {
   bench.add_buffered_write(1000, half);
   bench.add_buffered_write(static_cast<int64_t>(1000 + half), half);
   bench.add_buffered_write(static_cast<int64_t>(1000 + 2 * half), 1);
-  bench.finish(first);
+  bench.release(first);
   std::vector<Io*> units = bench.take_all();
   REQUIRE(units.size() == 1);
   CHECK(as_shared(units[0])->count == 2);
@@ -430,10 +430,10 @@ TEST_CASE("appends keep their order whether merged or not") {
   Request* second = bench.add_append(20);
   Request* third = bench.add_append(30);
   CHECK(bench.take_all().empty());
-  bench.finish(first);
+  bench.release(first);
   std::vector<Io*> units = bench.take_all();
   REQUIRE(units.size() == 1);
-  SharedIo* merged = as_shared(units[0]);
+  MergedIo* merged = as_shared(units[0]);
   REQUIRE(merged->count == 2);
   CHECK(merged->members[0] == second);
   CHECK(merged->members[1] == third);
@@ -455,7 +455,7 @@ TEST_CASE("no more than the bound are admitted, and the rest follow as those end
   std::vector<Request*> reads;
   for (uint32_t i = 0; i < Ordering::kAdmittedMax + 10; i++) reads.push_back(bench.add_read(i * 4096, 4096));
   CHECK(bench.take_all().size() == Ordering::kAdmittedMax);
-  for (int i = 0; i < 10; i++) bench.finish(reads[static_cast<size_t>(i)]);
+  for (int i = 0; i < 10; i++) bench.release(reads[static_cast<size_t>(i)]);
   CHECK(bench.take_all().size() == 10);
 }
 
@@ -470,10 +470,10 @@ TEST_CASE("cancel takes what has not begun, and what stood behind it goes on") {
   bench.queue().cancel(CancelMatch{true, nullptr, waiting}, &sweep, &wake);
   CHECK(sweep.cancelled.pop_front() == waiting);
   CHECK(sweep.cancelled.empty());
-  bench.queue().finish_cancelled(waiting);
+  bench.queue().release_cancelled(waiting);
   CHECK(sweep.running_count == 0);
   CHECK(bench.take_all().empty());  // `behind` still waits for `running`
-  bench.finish(running);
+  bench.release(running);
   CHECK(is_among(bench.take_all(), behind));
 }
 
@@ -503,7 +503,7 @@ TEST_CASE("what was partly carried out and stands in the queue again is not canc
   CHECK(sweep.cancelled.pop_front() == untouched);
   CHECK(sweep.cancelled.empty());
   CHECK(sweep.running_count == 1);
-  bench.queue().finish_cancelled(untouched);
+  bench.queue().release_cancelled(untouched);
   CHECK(is_among(bench.take_all(), write));
 }
 
@@ -513,13 +513,13 @@ TEST_CASE("a cancelled barrier lets the next one through") {
   bench.take_all();
   Request* first = bench.add_sync(Opcode::kDataSync);
   Request* second = bench.add_sync(Opcode::kSync);
-  bench.finish(write);  // makes the first runnable
+  bench.release(write);  // makes the first runnable
   CancelSweep sweep;
   ServiceMask wake = 0;
   bench.queue().cancel(CancelMatch{true, nullptr, first}, &sweep, &wake);
   CHECK(sweep.cancelled.pop_front() == first);
   CHECK(bench.take_all().empty());  // not before the first has been published
-  bench.queue().finish_cancelled(first);
+  bench.queue().release_cancelled(first);
   CHECK(is_among(bench.take_all(), second));
 }
 
@@ -527,13 +527,13 @@ TEST_CASE("a waiting thread can claim what nobody has begun, and only that") {
   Bench bench;
   Request* first = bench.add_direct_write(0, 100);
   Request* blocked = bench.add_read(0, 100);
-  CHECK_FALSE(bench.queue().try_claim(blocked, 1));
-  CHECK_FALSE(bench.queue().try_claim(first, 2));  // another generation: another request
-  CHECK(bench.queue().try_claim(first, 1));
-  CHECK_FALSE(bench.queue().try_claim(first, 1));
+  CHECK_FALSE(bench.queue().try_take(blocked, 1));
+  CHECK_FALSE(bench.queue().try_take(first, 2));  // another generation: another request
+  CHECK(bench.queue().try_take(first, 1));
+  CHECK_FALSE(bench.queue().try_take(first, 1));
   CHECK(bench.take_all().empty());
-  bench.finish(first);
-  CHECK(bench.queue().try_claim(blocked, 1));
+  bench.release(first);
+  CHECK(bench.queue().try_take(blocked, 1));
 }
 
 TEST_CASE("a detached queue takes nothing in, and is given back once, when it is empty") {
@@ -546,10 +546,10 @@ TEST_CASE("a detached queue takes nothing in, and is given back once, when it is
   change_state(&late, RequestState::kFree, RequestState::kPrepared);
   ServiceMask wake = 0;
   CHECK(bench.queue().enqueue(&late, FileQueue::Start::kWorker, &wake) == FileQueue::Enqueued::kStale);
-  CHECK_FALSE(bench.queue().try_retire());
-  bench.finish(write);
-  CHECK(bench.queue().try_retire());
-  CHECK_FALSE(bench.queue().try_retire());
+  CHECK_FALSE(bench.queue().try_finalize());
+  bench.release(write);
+  CHECK(bench.queue().try_finalize());
+  CHECK_FALSE(bench.queue().try_finalize());
 }
 
 TEST_CASE("the queue asks for a worker once, until somebody has looked") {
@@ -573,6 +573,6 @@ TEST_CASE("has_outstanding_writes is true from the submission of a write to its 
   Request* write = bench.add_buffered_write(0, 1);
   CHECK(bench.queue().outstanding().has_writes());
   bench.take_all();
-  bench.finish(write);
+  bench.release(write);
   CHECK_FALSE(bench.queue().outstanding().has_writes());
 }

@@ -16,7 +16,7 @@ uint32_t pause_length(LaneMemory& memory, uint32_t most = 100000) {
 }
 
 void refuse_until_pause(LaneMemory& memory) {
-  for (uint32_t i = 0; i < LaneMemory::kRefusalsInARow; i++) memory.refused();
+  for (uint32_t i = 0; i < LaneMemory::kRefusalsInARow; i++) memory.note_refusal();
 }
 
 }  // namespace
@@ -25,10 +25,10 @@ TEST_CASE("a new lane memory tries, and goes on trying until the refusals in a r
   LaneMemory memory;
   CHECK(memory.should_try());
   for (uint32_t i = 1; i < LaneMemory::kRefusalsInARow; i++) {
-    memory.refused();
+    memory.note_refusal();
     CHECK(memory.should_try());
   }
-  memory.refused();
+  memory.note_refusal();
   CHECK_FALSE(memory.should_try());
 }
 
@@ -46,7 +46,7 @@ TEST_CASE("each refusal after a pause doubles the next one, up to the longest") 
   uint32_t expected = LaneMemory::kPauseMin;
   for (int i = 0; i < 12; i++) {
     CHECK(pause_length(memory) == expected);
-    memory.refused();  // one try decides
+    memory.note_refusal();  // one try decides
     expected = expected * 2 < LaneMemory::kPauseMax ? expected * 2 : LaneMemory::kPauseMax;
   }
   CHECK(expected == LaneMemory::kPauseMax);
@@ -57,32 +57,32 @@ TEST_CASE("one success after a pause forgets all refusals") {
   refuse_until_pause(memory);
   for (int i = 0; i < 5; i++) {
     pause_length(memory);
-    memory.refused();
+    memory.note_refusal();
   }
   pause_length(memory);
-  memory.succeeded();
+  memory.note_success();
   for (uint32_t i = 1; i < LaneMemory::kRefusalsInARow; i++) {
-    memory.refused();
+    memory.note_refusal();
     CHECK(memory.should_try());
   }
-  memory.refused();
+  memory.note_refusal();
   CHECK(pause_length(memory) == LaneMemory::kPauseMin);
 }
 
 TEST_CASE("refusals that are not in a row never make a pause") {
   LaneMemory memory;
   for (int i = 0; i < 1000; i++) {
-    for (uint32_t k = 1; k < LaneMemory::kRefusalsInARow; k++) memory.refused();
-    memory.succeeded();
+    for (uint32_t k = 1; k < LaneMemory::kRefusalsInARow; k++) memory.note_refusal();
+    memory.note_success();
     REQUIRE(memory.should_try());
   }
 }
 
 TEST_CASE("a lane that was given up is not tried again, until the memory is reset") {
   LaneMemory memory;
-  memory.give_up();
+  memory.disable();
   CHECK(pause_length(memory) == 100000);
-  memory.succeeded();  // of a request that was on its way
+  memory.note_success();  // of a request that was on its way
   CHECK_FALSE(memory.should_try());
   memory.reset();
   CHECK(memory.should_try());
@@ -97,8 +97,8 @@ TEST_CASE("a reset forgets pauses, refusals and the doubling") {
   refuse_until_pause(memory);
   memory.reset();
   CHECK(memory.should_try());
-  for (uint32_t i = 1; i < LaneMemory::kRefusalsInARow; i++) memory.refused();
+  for (uint32_t i = 1; i < LaneMemory::kRefusalsInARow; i++) memory.note_refusal();
   CHECK(memory.should_try());
-  memory.refused();
+  memory.note_refusal();
   CHECK(pause_length(memory) == LaneMemory::kPauseMin);
 }

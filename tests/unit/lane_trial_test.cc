@@ -51,19 +51,19 @@ TEST_CASE("what is not permitted is refused for good; what was short is tried ag
 TEST_CASE("a refusal that comes later is news once, and ends the lane's use") {
   LaneTrial trial;
   trial.ask([](bool) { return LaneRefusal{}; });
-  CHECK(trial.refuse(-EPERM, "io_submit"));
+  CHECK(trial.note_refusal(-EPERM, "io_submit"));
   CHECK(trial.state() == State::kRefused);
-  CHECK_FALSE(trial.refuse(-ENOSYS, "io_setup"));
+  CHECK_FALSE(trial.note_refusal(-ENOSYS, "io_setup"));
   CHECK(trial.refusal().error == -EPERM);
 }
 
 TEST_CASE("what was given back is tried anew; what was refused stays refused") {
   LaneTrial trial;
   trial.ask([](bool) { return LaneRefusal{}; });
-  trial.forget();
+  trial.reset();
   CHECK(trial.state() == State::kUnknown);
-  trial.refuse(-EPERM, "io_submit");
-  trial.forget();
+  trial.note_refusal(-EPERM, "io_submit");
+  trial.reset();
   CHECK(trial.state() == State::kRefused);
 }
 
@@ -88,13 +88,13 @@ TEST_CASE("the direct lane's trial makes its first context, gives it back when i
   trial.open(&rings);
   if (!trial.is_usable()) AIOX_SKIP("no kernel AIO");
   CHECK(rings.is_any());
-  trial.give_back_ring();
+  trial.release_ring();
   CHECK_FALSE(rings.is_any());
   CHECK(trial.is_usable());
   CHECK(rings.is_any());
-  trial.refuse(-EPERM, "io_submit");
+  trial.note_refusal(-EPERM, "io_submit");
   CHECK_FALSE(trial.is_usable());
   CHECK(trial.refusal().error == -EPERM);
-  trial.give_back_ring();
+  trial.release_ring();
   CHECK_FALSE(rings.is_any());
 }

@@ -64,11 +64,11 @@ TEST_CASE("reads are tried inside the call again once a request has ended, where
   CHECK(learnt.may_read_inline());
   learnt.stop_reading_inline();
   CHECK_FALSE(learnt.may_read_inline());
-  learnt.note_end();
+  learnt.note_release();
   CHECK(learnt.may_read_inline());
   learnt.begin(false, 0);
   CHECK_FALSE(learnt.may_read_inline());
-  learnt.note_end();
+  learnt.note_release();
   CHECK_FALSE(learnt.may_read_inline());
 }
 
@@ -91,8 +91,8 @@ TEST_CASE("another file begins with nothing learnt") {
   learnt.begin(true, 0);
   learnt.note_duration(1000);
   learnt.shrink_direct_chunk(Learnt::kDirectChunkMax);
-  learnt.inline_writes().give_up();
-  learnt.direct(true).give_up();
+  learnt.inline_writes().disable();
+  learnt.direct(true).disable();
   CHECK(learnt.direct(false).should_try());
   CHECK_FALSE(learnt.direct(true).should_try());
   learnt.begin(true, 0);

@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "catch.h"
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "engine/engine.h"
 
 using namespace aiox::shim;
@@ -136,7 +136,7 @@ void submit_read(Told* told, int fd, void* buffer, uint64_t length_bytes) {
   submission.length_bytes = length_bytes;
   submission.control_block = told;
   submission.ops = &kTelling;
-  aiox::engine::Inside inside;
+  aiox::engine::EngineScope scope;
   REQUIRE(Engine::get()->submitting().submit(submission) == 0);
 }
 
@@ -418,11 +418,11 @@ TEST_CASE("a leader that sleeps in the direct lane is woken through a file of an
       engine->direct().sleep(aiox::kernel::monotonic_now_ns() + 3'000'000'000);
       slept_ms.store(now_ms() - since);
       engine->direct().reap(aiox::engine::ReapBy::kWaiter);
-      engine->direct().leave();
+      engine->direct().pass_lead();
     });
     while (!leads.load()) std::this_thread::yield();
     usleep(20000);
-    engine->direct().nudge(fd);
+    engine->direct().wake_sleeper(fd);
     leader.join();
     CHECK(slept_ms.load() < 1500);
   }
@@ -629,7 +629,7 @@ TEST_CASE("a wait gives back its place among those that are woken") {
   aiox::engine::WaitSlots& slots = Engine::running()->core().wait_slots;
   const uint32_t slot = slots.take();
   CHECK(slot != aiox::engine::WaitSlots::kNone);
-  if (slot != aiox::engine::WaitSlots::kNone) slots.give_back(slot);
+  if (slot != aiox::engine::WaitSlots::kNone) slots.release(slot);
   REQUIRE(destroy_context(context) == 0);
 }
 
@@ -655,7 +655,7 @@ bool end_first_then_answer(Request* request, int64_t) {
   change_state(meanwhile->first, RequestState::kInFlight, RequestState::kDone);
   meanwhile->first->is_published.store(1);
   CancelTicket* ticket = nullptr;
-  CHECK(meanwhile->queue->finish(meanwhile->first, &ticket) == 0);
+  CHECK(meanwhile->queue->release(meanwhile->first, &ticket) == 0);
   meanwhile->engine->files().let_go(meanwhile->queue);
   return true;
 }
@@ -751,7 +751,7 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   CHECK(queue_read(&held, file, scratch.fd(), at(0), &told_of_held) == 1u << kThreads);
   aiox::backend::Io* taken[1];
   bool has_more = false;
-  REQUIRE(file->take(ServiceId::kThreads, nullptr, engine->pool().shared_ios(), taken, 1, &has_more) == 1);
+  REQUIRE(file->take(ServiceId::kThreads, nullptr, engine->pool().merged_ios(), taken, 1, &has_more) == 1);
   CHECK(queue_read(&waiting, file, scratch.fd(), at(1), &told_of_waiting) == 0);
   // Another file gives back its own; who comes by next is a direct request.
   share.open(aiox::engine::WorkerShare::kUnlimited, 4);
@@ -764,7 +764,7 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   change_state(&held, RequestState::kInFlight, RequestState::kDone);
   held.is_published.store(1);
   aiox::engine::CancelTicket* ticket = nullptr;
-  engine->pool().schedule(file, file->finish(&held, &ticket));
+  engine->pool().schedule(file, file->release(&held, &ticket));
   while (waiting.holds.load() != 1) usleep(1000);
   file->bind_share(ServiceId::kThreads, before);
 }

@@ -18,7 +18,7 @@ struct Bench {
   Bench() { ordering.open(true); }
   // What becomes runnable by the end of `request`, which has been begun.
   std::vector<Request*> end(Request* request) {
-    ordering.end(request);
+    ordering.release(request);
     ordering.admit();
     return take_runnable();
   }

@@ -95,8 +95,8 @@ TEST_CASE("what threads count side by side adds up") {
       while (ready.load() < kThreads) std::this_thread::yield();
       for (unsigned k = 0; k < kOperations; k++) {
         recorder->begin(3);
-        const uint64_t start = recorder->accepted(Kind::kWrite, 4096, 7);
-        recorder->ended(Kind::kWrite, Lane::kDirect, k % 10 == 0 ? -EIO : 4096, start, 3);
+        const uint64_t start = recorder->note_accepted(Kind::kWrite, 4096, 7);
+        recorder->note_ended(Kind::kWrite, Lane::kDirect, k % 10 == 0 ? -EIO : 4096, start, 3);
       }
     });
   }
@@ -124,7 +124,7 @@ TEST_CASE("figures of threads that have ended are taken over by later ones") {
   for (unsigned i = 0; i < 5 * stats::kThreads; i++) {
     std::thread([&] {
       recorder->begin(Recorder::kNoFile);
-      recorder->answered(Kind::kRead, 1, 1, 1);
+      recorder->note_answered(Kind::kRead, 1, 1, 1);
     }).join();
   }
   // A thread is joined when it has told so, and gone a moment later: one in a row may find the last one's still taken.
@@ -141,7 +141,7 @@ TEST_CASE("answers that are alike are counted apart, and where they belong when 
   const stats::ProcessFigures* figures = stats::figures_of(joined.header, 0);
   const auto answer = [&](uint64_t bytes, uint32_t file) {
     recorder->begin(file);
-    recorder->answered(Kind::kRead, bytes, 1, static_cast<int64_t>(bytes));
+    recorder->note_answered(Kind::kRead, bytes, 1, static_cast<int64_t>(bytes));
   };
   for (int i = 0; i < 10; i++) answer(4096, 2);
   const stats::ThreadFigures& own = figures->threads[0];
@@ -168,16 +168,16 @@ TEST_CASE("answers in the call are timed one in so many, and those stand for all
   const stats::ProcessFigures* figures = stats::figures_of(joined.header, 0);
   for (unsigned i = 0; i < 1 + 10 * Recorder::kTimedEach; i++) {
     recorder->begin(Recorder::kNoFile);
-    recorder->answered(Kind::kRead, 512, 1, 512);
+    recorder->note_answered(Kind::kRead, 512, 1, 512);
   }
   CHECK(latencies(figures, Kind::kRead) == 1 + 10 * Recorder::kTimedEach);
   // One that takes longer is timed, even if it was not to be.
   recorder->begin(Recorder::kNoFile);
-  const uint64_t start = recorder->accepted(Kind::kRead, 512, 1);
+  const uint64_t start = recorder->note_accepted(Kind::kRead, 512, 1);
   CHECK(start != 0);
-  recorder->ended(Kind::kRead, Lane::kThreads, 512, start, Recorder::kNoFile);
+  recorder->note_ended(Kind::kRead, Lane::kThreads, 512, start, Recorder::kNoFile);
   recorder->begin(Recorder::kNoFile);
-  CHECK(recorder->accepted(Kind::kSync, 0, 1) != 0);
+  CHECK(recorder->note_accepted(Kind::kSync, 0, 1) != 0);
 }
 
 TEST_CASE("a cancelled operation is cancelled, and nothing else") {
@@ -187,7 +187,8 @@ TEST_CASE("a cancelled operation is cancelled, and nothing else") {
   REQUIRE(recorder->open(joined.id, kKey));
   const stats::ProcessFigures* figures = stats::figures_of(joined.header, 0);
   recorder->begin(Recorder::kNoFile);
-  recorder->ended(Kind::kRead, Lane::kInline, -ECANCELED, recorder->accepted(Kind::kRead, 8, 1), Recorder::kNoFile);
+  recorder->note_ended(Kind::kRead, Lane::kInline, -ECANCELED, recorder->note_accepted(Kind::kRead, 8, 1),
+                       Recorder::kNoFile);
   CHECK(read(figures->cancelled) == 1);
   CHECK(read(figures->errors[ECANCELED]) == 0);
   CHECK(answered(figures) == 0);
@@ -199,14 +200,14 @@ TEST_CASE("each process has a place of its own, and there are no more than there
   auto first = std::make_unique<Recorder>();
   REQUIRE(first->open(joined.id, kKey));
   first->begin(Recorder::kNoFile);
-  first->answered(Kind::kRead, 1, 1, 1);
+  first->note_answered(Kind::kRead, 1, 1, 1);
   const pid_t child = fork();
   if (child == 0) {
     // As after fork: another engine, and this thread remembers the parent's figures.
     auto second = std::make_unique<Recorder>();
     bool is_good = second->open(joined.id, kKey);
     second->begin(Recorder::kNoFile);
-    second->answered(Kind::kRead, 1, 1, 1);
+    second->note_answered(Kind::kRead, 1, 1, 1);
     auto third = std::make_unique<Recorder>();
     is_good = is_good && third->open(joined.id, kKey) && third->is_on();  // in a segment of its own
     _exit(is_good ? 0 : 1);
@@ -233,9 +234,9 @@ TEST_CASE("a process goes on in the place of one that has ended, and the sums st
       const bool is_good = recorder->open(joined.id, kKey);
       for (unsigned i = 0; i < 3; i++) {
         recorder->begin(Recorder::kNoFile);
-        recorder->answered(Kind::kRead, 10, 1, 10);
+        recorder->note_answered(Kind::kRead, 10, 1, 10);
       }
-      recorder->threads(2, 2);
+      recorder->note_threads(2, 2);
       _exit(is_good ? 0 : 1);
     }
     // A zombie has ended as well.
@@ -289,7 +290,7 @@ TEST_CASE("files have places, and one that is closed makes room for another") {
   const auto use = [&](uint32_t place, unsigned operations) {
     for (unsigned i = 0; i < operations; i++) {
       recorder->begin(place);
-      recorder->answered(Kind::kRead, 10, 1, 10);
+      recorder->note_answered(Kind::kRead, 10, 1, 10);
     }
   };
   for (unsigned i = 0; i < stats::kFiles; i++) {
@@ -304,9 +305,9 @@ TEST_CASE("files have places, and one that is closed makes room for another") {
   const int further = open((std::string(folder) + "/further").c_str(), O_RDWR | O_CREAT, 0600);
   CHECK(recorder->enter_file(further) == Recorder::kNoFile);  // all are in use
   use(Recorder::kNoFile, 4);
-  recorder->leave_file(7);
-  recorder->leave_file(3);
-  recorder->leave_file(5);  // by one of its two descriptors
+  recorder->exit_file(7);
+  recorder->exit_file(3);
+  recorder->exit_file(5);                     // by one of its two descriptors
   CHECK(recorder->enter_file(further) == 3);  // the one with the fewest operations, of those not in use
   use(3, 1);
   use(4, 1);  // so that what is alike is settled

@@ -19,7 +19,7 @@ TEST_CASE("every slot is handed out once, then none, then again") {
   CHECK(taken.size() == WaitSlots::kSlotCount);
   CHECK(taken.count(WaitSlots::kNone) == 0);
   CHECK(slots->take() == WaitSlots::kNone);
-  slots->give_back(5);
+  slots->release(5);
   CHECK(slots->take() == 5);
 }
 

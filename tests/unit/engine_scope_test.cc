@@ -1,15 +1,15 @@
-// inside_test.cc - signals that are put off while a thread is in the middle of a call: they come when it is over, once,
-// and none stays blocked, also where a handler that cannot be put off has made a call in between.
+// engine_scope_test.cc - signals that are put off while a thread is in the middle of a call: they come when it is over,
+// once, and none stays blocked, also where a handler that cannot be put off has made a call in between.
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <ucontext.h>
+#include <csignal>
 
 #include "catch.h"
 
@@ -27,7 +27,7 @@ bool is_blocked(int signo) {
 
 // As shim/signal_exports.cc has it.
 void deliver(int signo, siginfo_t* info, void* context) {
-  if (inside_depth() != 0 && put_off(signo, info, context)) return;
+  if (scope_depth() != 0 && put_off(signo, info, context)) return;
   g_handled = g_handled + 1;
 }
 

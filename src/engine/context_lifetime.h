@@ -1,4 +1,4 @@
-// context_life.h - contexts of native AIO, from io_setup to io_destroy.
+// context_lifetime.h - contexts of native AIO, from io_setup to io_destroy.
 //
 // Thread: the program's, inside the call. Blocks: see each.
 #pragma once
@@ -15,12 +15,19 @@ class Helping;
 class Reaper;
 class ServicePool;
 
-class ContextLife {
+class ContextLifetime {
  public:
-  ContextLife(Core& core, Contexts& contexts, FileTable& files, ServicePool& pool, DirectLane& direct, Reaper& reaper,
-              Cancelling& cancelling, Helping& helping, const WaitingParts& waiting)
-      : core_(core), contexts_(contexts), files_(files), pool_(pool), direct_(direct), reaper_(reaper),
-        cancelling_(cancelling), helping_(helping), waiting_(waiting) {}
+  ContextLifetime(Core& core, Contexts& contexts, FileTable& files, ServicePool& pool, DirectLane& direct,
+                  Reaper& reaper, Cancelling& cancelling, Helping& helping, const WaitingParts& waiting)
+      : core_(core),
+        contexts_(contexts),
+        files_(files),
+        pool_(pool),
+        direct_(direct),
+        reaper_(reaper),
+        cancelling_(cancelling),
+        helping_(helping),
+        waiting_(waiting) {}
 
   // Makes one that takes `events` requests. 0, -EAGAIN, -ENOMEM. Blocks: no.
   int create(uint32_t events, uintptr_t* address) AIOX_EXCLUDES(open_mu_);
@@ -28,9 +35,9 @@ class ContextLife {
   // -EINVAL: another thread does it.
   int destroy(Context* context);
   // What has been submitted for it may need one of its waiters to lead the direct lane, or the reaper to look after it.
-  void call_waiters(Context* context);
+  void wake_waiters(Context* context);
   // Sleeps until the writes that stand in queues have ended, or for 30 s: the process is about to.
-  void finish_writes();
+  void await_writes();
 
  private:
   bool open() AIOX_EXCLUDES(open_mu_);

@@ -1,8 +1,8 @@
-// inside.cc - signals and cancellation that are put off while a thread is in the middle of a call: blocking them,
+// engine_scope.cc - signals and cancellation that are put off while a thread is in the middle of a call: blocking them,
 // sending them once more, and letting them in.
 //
 // Thread: the one that is concerned. Signal-safe: yes: system calls and this thread's own variables, nothing else.
-#include "core/inside.h"
+#include "core/engine_scope.h"
 
 #include <ucontext.h>
 
@@ -23,7 +23,7 @@ constexpr uint64_t kCancellation = signal_bit(kernel::kSigCancel);
 constexpr uint32_t kReturnsMax = 100;
 
 thread_local uint64_t t_put_off = 0;  // signals that are blocked until the thread goes out
-thread_local uint32_t t_returns = 0;   // how often such a signal has come
+thread_local uint32_t t_returns = 0;  // how often such a signal has come
 thread_local bool t_is_cancellable_anywhere = false;
 thread_local bool t_holds_cancellation = false;
 
@@ -77,7 +77,7 @@ bool take_kept(int signo, siginfo_t* info) {
 }
 
 // Signals are blocked. In the child of a fork nothing is kept.
-void drop_parents(long process) {
+void clear_parents(long process) {
   if (t_kept_count != 0 && t_kept[0].process != process) t_kept_count = 0;
 }
 
@@ -88,25 +88,25 @@ uint64_t take_blocked() {
   t_returns = 0;
   if (t_holds_cancellation) signals |= kCancellation;
   t_holds_cancellation = false;
-  if (!t_is_cancellable_anywhere) keep_inside_bits(~kInsideCare);
+  if (!t_is_cancellable_anywhere) keep_depth_bits(~kCareBit);
   return signals;
 }
 
 }  // namespace
 
 void enter_with_care() {
-  if (!t_is_cancellable_anywhere || t_holds_cancellation || inside_depth() == 0) return;
+  if (!t_is_cancellable_anywhere || t_holds_cancellation || scope_depth() == 0) return;
   // A thread that is cancelled before it is held off has not been inside.
-  const uint32_t depth = inside_depth();
-  keep_inside_bits(kInsideCare);
+  const uint32_t depth = scope_depth();
+  keep_depth_bits(kCareBit);
   uint64_t previous = 0;
   change_mask(SIG_BLOCK, kCancellation, &previous);
   t_holds_cancellation = (previous & kCancellation) == 0;
-  add_inside_bits(depth);
+  add_depth_bits(depth);
 }
 
-uint64_t leave_with_care() {
-  if (inside_depth() != 0) return 0;
+uint64_t exit_with_care() {
+  if (scope_depth() != 0) return 0;
   const uint64_t put_off = t_put_off;
   const uint64_t signals = take_blocked();
   if (signals != 0) change_mask(SIG_UNBLOCK, signals);
@@ -125,7 +125,7 @@ bool put_off(int signo, siginfo_t* info, void* context) {
   uint64_t previous = 0;
   change_mask(SIG_BLOCK, ~kByInstruction, &previous);
   const long process = raw_syscall(SYS_getpid);
-  drop_parents(process);
+  clear_parents(process);
   const bool is_kept = is_real_time(signo) && !is_token(*info) && t_kept_count < kKeptMax;
   siginfo_t token = make_token(signo, process);
   if (raw_syscall(SYS_rt_tgsigqueueinfo, process, raw_syscall(SYS_gettid), signo,
@@ -138,7 +138,7 @@ bool put_off(int signo, siginfo_t* info, void* context) {
   // The mask to which the handler returns: of all that have been put off, since another's handler may have been struck
   // by it.
   static_cast<ucontext_t*>(context)->uc_sigmask.__val[0] |= t_put_off;  // the kernel's 64 signals
-  add_inside_bits(kInsideCare);
+  add_depth_bits(kCareBit);
   return true;
 }
 
@@ -147,7 +147,7 @@ bool take_turn(int signo, siginfo_t* info) {
   uint64_t previous = 0;
   change_mask(SIG_BLOCK, ~kByInstruction, &previous);
   const long process = raw_syscall(SYS_getpid);
-  drop_parents(process);
+  clear_parents(process);
   const siginfo_t own = *info;
   const bool is_others = take_kept(signo, info);
   if (is_others && !is_token(own)) keep(signo, own, process);
@@ -158,9 +158,9 @@ bool take_turn(int signo, siginfo_t* info) {
 void set_cancellable_anywhere(bool is_cancellable) {
   t_is_cancellable_anywhere = is_cancellable;
   if (is_cancellable) {
-    add_inside_bits(kInsideCare);
+    add_depth_bits(kCareBit);
   } else if (t_put_off == 0 && !t_holds_cancellation) {
-    keep_inside_bits(~kInsideCare);
+    keep_depth_bits(~kCareBit);
   }
 }
 

@@ -1,12 +1,12 @@
-// context_life.cc - contexts from io_setup to io_destroy, and the process's last writes.
+// context_lifetime.cc - contexts from io_setup to io_destroy, and the process's last writes.
 //
 // Owns nothing: Contexts does. Thread: the program's, inside the call. Blocks: destroy until nothing of the context is
-// in flight any more; finish_writes until the writes have ended, or for 30 s.
-#include "engine/context_life.h"
+// in flight any more; await_writes until the writes have ended, or for 30 s.
+#include "engine/context_lifetime.h"
 
 #include <cerrno>
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "engine/cancelling.h"
 #include "files/file_table.h"
 #include "kernel/signal_hold.h"
@@ -46,35 +46,35 @@ class DrainWaiter final : public Waiter {
 
 }  // namespace
 
-bool ContextLife::open() {
+bool ContextLifetime::open() {
   if (is_open_.load(std::memory_order_acquire)) return true;  // acquire: the stores, as opened below
   MutexLock lock(open_mu_);
   if (is_open_.load(std::memory_order_acquire)) return true;
   // The largest last: where address space is short it takes what there is.
-  if (!core_.vector_stores.open() || !core_.context_requests.open(core_.config.events_max + Contexts::kExtraMax))
+  if (!core_.vector_stores.open() || !core_.context_requests.open(core_.config.events_max + Contexts::kOvercommitMax))
     return false;
   is_open_.store(true, std::memory_order_release);  // release: with the first look above
   return true;
 }
 
-int ContextLife::create(uint32_t events, uintptr_t* address) {
-  Inside inside;
+int ContextLifetime::create(uint32_t events, uintptr_t* address) {
+  EngineScope scope;
   if (!open()) return -ENOMEM;
   const uint32_t capacity = core_.context_requests.capacity();
-  const uint32_t promised_max = capacity > Contexts::kExtraMax ? capacity - Contexts::kExtraMax : 0;
+  const uint32_t promised_max = capacity > Contexts::kOvercommitMax ? capacity - Contexts::kOvercommitMax : 0;
   return contexts_.create(events, core_.config.events_max < promised_max ? core_.config.events_max : promised_max,
                           address);
 }
 
-int ContextLife::destroy(Context* context) {
+int ContextLifetime::destroy(Context* context) {
   // Handlers run in the sleeps alone: one that forks elsewhere would leave the child at work on what it does not have.
   Hold hold;
   {
-    Inside inside;
+    EngineScope scope;
     if (!contexts_.begin_destroy(context)) return -EINVAL;
     // Threads that wait for its events return: there will be none.
     core_.wait_slots.wake(context->any_waiter());
-    helping_.call_workers(context);
+    helping_.wake_workers(context);
   }
   // More than once: a request may just be on its way, from a submitting call to its file or from there to a worker's
   // wait, where it can be missed, and then it may stay for ever.
@@ -85,11 +85,11 @@ int ContextLife::destroy(Context* context) {
     error = waiter.wait(kernel::monotonic_now_ns() + kCancelAgainNs);
     if (waiter.is_in_child()) return 0;  // there it is gone
   } while (error != 0);
-  contexts_.end_destroy(context);
+  contexts_.destroy(context);
   return 0;
 }
 
-void ContextLife::finish_writes() {
+void ContextLifetime::await_writes() {
   const uint32_t epoch = current_epoch();
   const int64_t deadline_ns = kernel::monotonic_now_ns() + kExitWaitNs;
   std::atomic<uint32_t> never{0};
@@ -98,8 +98,8 @@ void ContextLife::finish_writes() {
     if (file == nullptr || !file->opened().is_seekable()) continue;
     for (int64_t now_ns = 0; file->outstanding().has_writes() && now_ns < deadline_ns;) {
       {
-        Inside inside;
-        pool_.schedule(file, file->release_parked());
+        EngineScope scope;
+        pool_.schedule(file, file->unpark());
         direct_.poll(ReapBy::kSubmitter);
       }
       now_ns = kernel::monotonic_now_ns();
@@ -112,7 +112,7 @@ void ContextLife::finish_writes() {
   }
 }
 
-void ContextLife::call_waiters(Context* context) {
+void ContextLifetime::wake_waiters(Context* context) {
   const uint32_t slot = context->any_waiter();
   if (slot != WaitSlots::kNone && !context->is_waiter_in_lane()) core_.wait_slots.wake(slot);
   // Nor need a thread ever wait for a context's: its program may read the ring.

@@ -1,6 +1,6 @@
-// queue_life_test.cc - for which file a queue stands, what keeps it, and its counts.
+// queue_lifetime_test.cc - for which file a queue stands, what keeps it, and its counts.
 
-#include "files/queue_life.h"
+#include "files/queue_lifetime.h"
 
 #include <fcntl.h>
 
@@ -18,7 +18,7 @@ namespace {
 uint32_t g_epoch = 1;
 uint32_t epoch() { return g_epoch; }
 
-class Life : public QueueLife {
+class Life : public QueueLifetime {
  public:
   void attach(int fd) {
     aiox::kernel::FileTraits traits;
@@ -55,7 +55,7 @@ TEST_CASE("a queue takes requests for its number alone, and none once it is deta
   life.attach(7);
   CHECK(life.takes_in(7));
   CHECK_FALSE(life.takes_in(8));
-  life.abandon();
+  life.shut();
   CHECK(life.is_detached());
   CHECK_FALSE(life.takes_in(7));
   CHECK(life.is_kept_now());  // until it is detached for good
@@ -113,9 +113,9 @@ TEST_CASE("what is outstanding is counted by kind, and what has not begun beside
   CHECK(outstanding.has_waiting());
   outstanding.begin();
   CHECK_FALSE(outstanding.has_waiting());
-  outstanding.begin_direct();
+  outstanding.add_direct();
   CHECK(outstanding.has_direct());
-  outstanding.end_direct();
+  outstanding.remove_direct();
   outstanding.put_back();
   CHECK(outstanding.has_waiting());
   outstanding.begin();

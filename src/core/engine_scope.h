@@ -1,11 +1,11 @@
-// inside.h - whether this thread is in the middle of the engine.
+// engine_scope.h - whether this thread is in the middle of the engine.
 //
 // From the first to the last look at the engine a call of the program's is Undisturbed: a handler that the program
 // installed by libc's names is put off until the call is over, or sleeps (shim/signal_exports.cc), and so is
 // cancellation where it may strike anywhere. So nothing that a handler does (siglongjmp, fork, exit, another call)
 // finds the engine in the middle of something. What comes all the same (a handler installed by a system call of the
 // program's own, one for what an instruction causes) must not wait for a lock where the thread may hold one, which is
-// where it is Inside.
+// where it is EngineScope.
 //
 // The program's own memory is looked at before that where it can be: a fault there may end in a siglongjmp.
 //
@@ -20,65 +20,61 @@
 
 namespace aiox::engine {
 
-// How often Inside, how often Undisturbed, and in the highest bit whether coming in and going out take more than
+// How often EngineScope, how often Undisturbed, and in the highest bit whether coming in and going out take more than
 // counting. Changed by one instruction each, since a handler may set that bit at any moment.
-inline thread_local uint32_t t_inside = 0;
-inline constexpr uint32_t kInsideCare = uint32_t{1} << 31;
-inline constexpr uint32_t kInsideOnce = 1;
+inline thread_local uint32_t t_depth = 0;
+inline constexpr uint32_t kCareBit = uint32_t{1} << 31;
+inline constexpr uint32_t kScopeOnce = 1;
 inline constexpr uint32_t kUndisturbedOnce = uint32_t{1} << 16;
 
 // Of both kinds together. 0: handlers may come.
-inline uint32_t inside_depth() { return t_inside & ~kInsideCare; }
-inline uint32_t lock_depth() { return t_inside & (kUndisturbedOnce - 1); }
-inline bool is_inside() { return lock_depth() != 0; }
+inline uint32_t scope_depth() { return t_depth & ~kCareBit; }
+inline uint32_t lock_depth() { return t_depth & (kUndisturbedOnce - 1); }
+inline bool is_in_scope() { return lock_depth() != 0; }
 // How deep the call is that a handler struck, if a handler makes this one; 0: none does. Only a handler that cannot be
 // put off comes there, and the mask to which it returns blocks what has been put off: that stays so until the struck
 // call ends.
 inline uint32_t struck_depth() {
-  const uint32_t calls = inside_depth() / kUndisturbedOnce;
+  const uint32_t calls = scope_depth() / kUndisturbedOnce;
   return calls < 2 ? 0 : (calls - 1) * kUndisturbedOnce;
 }
 
 // Cancellation that may strike anywhere is held off from here on.
 void enter_with_care();
 // Signals that have been put off come now, if the thread is outside. Returns them.
-uint64_t leave_with_care();
+uint64_t exit_with_care();
 
 #if defined(__x86_64__)
 // True: with care.
 inline bool count_in(uint32_t once) {
   bool has_care;
-  asm volatile("addl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "ri"(once) : "memory");
+  asm volatile("addl %2, %0" : "+m"(t_depth), "=@ccs"(has_care) : "ri"(once) : "memory");
   return has_care;
 }
 inline bool count_out(uint32_t once) {
   bool has_care;
-  asm volatile("subl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "ri"(once) : "memory");
+  asm volatile("subl %2, %0" : "+m"(t_depth), "=@ccs"(has_care) : "ri"(once) : "memory");
   return has_care;
 }
-inline bool keep_inside_bits(uint32_t bits) {
+inline bool keep_depth_bits(uint32_t bits) {
   bool has_care;
-  asm volatile("andl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "ri"(bits) : "memory");
+  asm volatile("andl %2, %0" : "+m"(t_depth), "=@ccs"(has_care) : "ri"(bits) : "memory");
   return has_care;
 }
-inline bool add_inside_bits(uint32_t bits) {
+inline bool add_depth_bits(uint32_t bits) {
   bool has_care;
-  asm volatile("orl %2, %0" : "+m"(t_inside), "=@ccs"(has_care) : "ri"(bits) : "memory");
+  asm volatile("orl %2, %0" : "+m"(t_depth), "=@ccs"(has_care) : "ri"(bits) : "memory");
   return has_care;
 }
 #else
 // seq_cst: accesses made inside stay there, as a handler on this thread sees them.
-inline bool count_in(uint32_t once) {
-  return (__atomic_add_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
+inline bool count_in(uint32_t once) { return (__atomic_add_fetch(&t_depth, once, __ATOMIC_SEQ_CST) & kCareBit) != 0; }
+inline bool count_out(uint32_t once) { return (__atomic_sub_fetch(&t_depth, once, __ATOMIC_SEQ_CST) & kCareBit) != 0; }
+inline bool keep_depth_bits(uint32_t bits) {
+  return (__atomic_and_fetch(&t_depth, bits, __ATOMIC_SEQ_CST) & kCareBit) != 0;
 }
-inline bool count_out(uint32_t once) {
-  return (__atomic_sub_fetch(&t_inside, once, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
-}
-inline bool keep_inside_bits(uint32_t bits) {
-  return (__atomic_and_fetch(&t_inside, bits, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
-}
-inline bool add_inside_bits(uint32_t bits) {
-  return (__atomic_or_fetch(&t_inside, bits, __ATOMIC_SEQ_CST) & kInsideCare) != 0;
+inline bool add_depth_bits(uint32_t bits) {
+  return (__atomic_or_fetch(&t_depth, bits, __ATOMIC_SEQ_CST) & kCareBit) != 0;
 }
 #endif
 
@@ -90,12 +86,12 @@ struct Counted {
   }
   ~Counted() {
     if (count_out(kOnce)) [[unlikely]]
-      leave_with_care();
+      exit_with_care();
   }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
 };
-using Inside = Counted<kInsideOnce>;
+using EngineScope = Counted<kScopeOnce>;
 using Undisturbed = Counted<kUndisturbedOnce>;
 
 // Out for the length of a scope: the thread sleeps there, holds no lock, and may be left for good, or be in the child
@@ -103,9 +99,9 @@ using Undisturbed = Counted<kUndisturbedOnce>;
 // this one.
 class Outside {
  public:
-  explicit Outside(uint32_t outer = struck_depth()) : depth_(inside_depth() - outer) {
+  explicit Outside(uint32_t outer = struck_depth()) : depth_(scope_depth() - outer) {
     AIOX_ASSERT(static_cast<int32_t>(depth_) >= 0);
-    if (count_out(depth_)) let_in_ = leave_with_care();
+    if (count_out(depth_)) let_in_ = exit_with_care();
   }
   ~Outside() {
     if (count_in(depth_)) enter_with_care();
@@ -122,8 +118,8 @@ class Outside {
 
 // What the thread was in the middle of is over: it has left for good, and is as deep as it was.
 inline void return_to_depth(uint32_t depth) {
-  keep_inside_bits(kInsideCare);
-  if (add_inside_bits(depth)) leave_with_care();
+  keep_depth_bits(kCareBit);
+  if (add_depth_bits(depth)) exit_with_care();
 }
 
 // All signals are held off, but for sleeps with previous(), by a thread that sleeps Outside meanwhile. Signals that
@@ -131,11 +127,11 @@ inline void return_to_depth(uint32_t depth) {
 class Hold {
  public:
   explicit Hold(bool is_wanted = true) : hold_(is_wanted) {
-    if (is_wanted && struck_depth() == 0) hold_.leave_open(take_put_off());
+    if (is_wanted && struck_depth() == 0) hold_.keep_open(take_put_off());
   }
   ~Hold() {
-    hold_.end();
-    if ((t_inside & kInsideCare) != 0) enter_with_care();
+    hold_.restore();
+    if ((t_depth & kCareBit) != 0) enter_with_care();
   }
   const uint64_t& previous() const { return hold_.previous(); }
   Hold(const Hold&) = delete;
@@ -156,6 +152,6 @@ bool take_turn(int signo, siginfo_t* info);
 // Whether cancellation may strike this thread anywhere (PTHREAD_CANCEL_ASYNCHRONOUS).
 void set_cancellable_anywhere(bool is_cancellable);
 
-inline uintptr_t this_thread_mark() { return reinterpret_cast<uintptr_t>(&t_inside); }
+inline uintptr_t this_thread_mark() { return reinterpret_cast<uintptr_t>(&t_depth); }
 
 }  // namespace aiox::engine

@@ -1,4 +1,5 @@
-// queue_life.h - for which open file a queue stands, from attach to detach, and what keeps it from being given back.
+// queue_lifetime.h - for which open file a queue stands, from attach to detach, and what keeps it from being given
+// back.
 //
 // The base of FileQueue: the lock is here, since whether a queue is kept is decided together with whether requests are
 // outstanding. A queue is attached once, detached when its descriptor is about to be closed, and given back when no
@@ -14,7 +15,7 @@
 
 namespace aiox::engine {
 
-class QueueLife {
+class QueueLifetime {
  public:
   const OpenFile& opened() const { return opened_; }
   EventfdSignaller& events() { return events_; }
@@ -25,7 +26,7 @@ class QueueLife {
   bool is_detached() const { return events_.is_closed(); }
   // Closed by a handler that could not wait: nothing is taken in any more, and what has not begun ends with ECANCELED.
   // Signal-safe: yes.
-  void abandon() { events_.close(); }
+  void shut() { events_.close(); }
 
   // Keeps the queue from being given back, and made another number's, while a closer still uses it. To be ended by
   // FileTable::let_go.
@@ -45,12 +46,13 @@ class QueueLife {
   void open_for_requests() AIOX_REQUIRES(mu_);
   // The last outstanding request may have ended.
   void wake_if_idle() AIOX_REQUIRES(mu_) {
-    if (idle_waiters_ > 0 && !outstanding_.has_any()) [[unlikely]] wake_idle_waiters();
+    if (idle_waiters_ > 0 && !outstanding_.has_any()) [[unlikely]]
+      wake_idle_waiters();
   }
   bool is_kept() const AIOX_REQUIRES(mu_);
 
   kernel::Mutex mu_;
-  OpenFile opened_;          // written by attach before the queue can be found
+  OpenFile opened_;  // written by attach before the queue can be found
   EventfdSignaller events_;
   Outstanding outstanding_;  // changed under mu_
 

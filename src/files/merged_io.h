@@ -1,6 +1,6 @@
-// shared_io.h - a unit that several requests of a file share.
+// merged_io.h - a unit that several requests of a file share.
 //
-// Neighbouring writes as one pwritev, fsyncs that arrived together as one; or a chain: operations that one worker takes
+// Neighbouring writes as one pwritev, fsyncs that arrived together as one; or a batch: operations that one worker takes
 // together, carries out one after the other, and finishes together. Made in batching.h; from the pool of the engine.
 // Thread: the worker that carries it out.
 #pragma once
@@ -13,11 +13,11 @@ namespace aiox::engine {
 
 struct Request;
 
-struct SharedIo {
+struct MergedIo {
   static constexpr uint32_t kMembersMax = 64;
-  static constexpr uint32_t kChainMax = 8;
+  static constexpr uint32_t kBatchMax = 8;
   backend::Io io;
-  bool is_chain = false;
+  bool is_batch = false;
   uint32_t count = 0;
   Request* members[kMembersMax];
   iovec vectors[kMembersMax];

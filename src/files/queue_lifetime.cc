@@ -1,57 +1,57 @@
-// queue_life.cc - holds, detaches, and the sleep of a closer until a queue is idle.
+// queue_lifetime.cc - holds, detaches, and the sleep of a closer until a queue is idle.
 //
 // Owns nothing. Thread: any; every entry takes the queue's lock. Blocks: wait_until_idle, as long as requests take.
 // Never sleeps inside, or under the lock: a handler may run in the sleep, and fork.
-#include "files/queue_life.h"
+#include "files/queue_lifetime.h"
 
-#include "core/inside.h"
+#include "core/engine_scope.h"
 #include "kernel/futex.h"
 
 namespace aiox::engine {
 
 using kernel::MutexLock;
 
-void QueueLife::attach_to(int fd, const kernel::FileTraits& traits, bool may_bypass) {
+void QueueLifetime::attach_to(int fd, const kernel::FileTraits& traits, bool may_bypass) {
   AIOX_ASSERT(!is_attached_ && !outstanding_.has_any());
   AIOX_ASSERT(idle_waiters_ == 0);
   opened_.open(fd, traits, may_bypass);
 }
 
-void QueueLife::open_for_requests() {
+void QueueLifetime::open_for_requests() {
   events_.open(opened_.fd());
   is_attached_ = true;
 }
 
-void QueueLife::detach() {
+void QueueLifetime::detach() {
   MutexLock lock(mu_);
   is_attached_ = false;
   events_.close();
 }
 
-void QueueLife::hold() {
+void QueueLifetime::hold() {
   MutexLock lock(mu_);
   holder_count_++;
 }
 
-bool QueueLife::try_hold(int fd) {
+bool QueueLifetime::try_hold(int fd) {
   MutexLock lock(mu_);
   if (!is_attached_ || opened_.fd() != fd) return false;
   holder_count_++;
   return true;
 }
 
-void QueueLife::let_go() {
+void QueueLifetime::let_go() {
   MutexLock lock(mu_);
   AIOX_ASSERT(holder_count_ > 0);
   holder_count_--;
 }
 
-void QueueLife::wake_idle_waiters() {
+void QueueLifetime::wake_idle_waiters() {
   idle_sequence_.fetch_add(1, std::memory_order_release);  // release: with wait_until_idle's acquire
   kernel::futex_wake(idle_sequence_);
 }
 
-bool QueueLife::wait_until_idle(int64_t deadline_ns, uint32_t (*current_epoch)()) {
+bool QueueLifetime::wait_until_idle(int64_t deadline_ns, uint32_t (*current_epoch)()) {
   mu_.lock();
   while (outstanding_.has_any()) {
     idle_waiters_++;
@@ -74,7 +74,7 @@ bool QueueLife::wait_until_idle(int64_t deadline_ns, uint32_t (*current_epoch)()
   return is_idle;
 }
 
-bool QueueLife::is_kept() const {
+bool QueueLifetime::is_kept() const {
   return is_attached_ || outstanding_.has_any() || idle_waiters_ > 0 || holder_count_ > 0 || opened_.fd() < 0;
 }
 

@@ -168,6 +168,14 @@ bool IoUring::complete(Io* io, int result) {
   return true;
 }
 
+void IoUring::note_cancellation(Cancellation* cancel, int result) {
+  // -ENOENT: it has ended, and its completion is on its way. -EALREADY: a kernel thread is in the call.
+  const bool is_ending = result == 0 || result == -ENOENT;
+  cancel->answer = is_ending ? CancelAnswer::kAccepted : CancelAnswer::kRefused;
+  cancel->next = answered_;
+  answered_ = cancel;
+}
+
 unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
   io_uring* ring = ring_.get();
   unsigned count = 0;
@@ -193,12 +201,7 @@ unsigned IoUring::reap(Io** done, unsigned done_max, bool may_block) {
         is_wake_armed_ = false;
         is_woken = true;
       } else if ((data & kCancelBit) != 0) {
-        auto* cancel = reinterpret_cast<Cancellation*>(data & ~kCancelBit);
-        // -ENOENT: it has ended, and its completion is on its way. -EALREADY: a kernel thread is in the call.
-        const bool is_ending = completion->res == 0 || completion->res == -ENOENT;
-        cancel->answer = is_ending ? CancelAnswer::kAccepted : CancelAnswer::kRefused;
-        cancel->next = answered_;
-        answered_ = cancel;
+        note_cancellation(reinterpret_cast<Cancellation*>(data & ~kCancelBit), completion->res);
         is_woken = true;
       } else {
         Io* io = reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
@@ -226,6 +229,52 @@ Io* IoUring::take_unsubmitted() {
   return nullptr;
 }
 
+// The result of a unit whose thread has exited.
+int64_t IoUring::result_after_exit(Io* io, int result) {
+  // Cancelled because its thread exited: treat as not started. The kernel answers -EFAULT for units that were to go
+  // on in that thread (io_req_task_submit); a buffer that is really bad fails again when the unit is started anew.
+  bool is_undone = result == -ECANCELED || result == -EINTR || result == -EFAULT;
+  // For the same reason it may have stopped in the middle: the rest is still to be done, or lies behind the end of
+  // the file. Only a stream's read ends with the bytes that it got.
+  const bool may_be_cut = is_bounded(io) || io->opcode == Opcode::kWrite;
+  if (may_be_cut && !io->is_shared && result > 0 && static_cast<size_t>(result) < io->left_bytes) {
+    advance(io, result);
+    is_undone = true;
+  }
+  return total_result(*io, is_undone ? -EAGAIN : result);
+}
+
+// Waits for one of the units that end with a completion: all that the kernel has taken. Those that were under way when
+// the thread went come from a kernel thread, in their own time: until then their buffers are not free, and they must
+// not be begun anew. nullptr: there are no more.
+Io* IoUring::take_completed() {
+  const int64_t since_ns = kernel::monotonic_now_ns();
+  while (!flight_.empty()) {
+    io_uring_cqe* completion;
+    if (io_uring_cq_ready(ring_.get()) == 0 || io_uring_peek_cqe(ring_.get(), &completion) != 0) {
+      // More cancelled streams than the ring has room for: the kernel drops the completions that did not fit.
+      const bool is_overflown = io_uring_cq_has_overflow(ring_.get());
+      if (is_overflown && kernel::monotonic_now_ns() - since_ns > kTakeoverOverflowNs) {
+        Io* io = flight_.pop_front();
+        io->result = total_result(*io, -EAGAIN);
+        return io;
+      }
+      std::atomic<uint32_t> never{0};
+      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kTakeoverLookNs);
+      continue;
+    }
+    const uint64_t data = completion->user_data;
+    const int result = completion->res;
+    io_uring_cq_advance(ring_.get(), 1);
+    if (data == kWakeTag || (data & kCancelBit) != 0) continue;
+    Io* io = reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
+    flight_.remove(io);
+    io->result = result_after_exit(io, result);
+    return io;
+  }
+  return nullptr;
+}
+
 Io* IoUring::take_over() {
   if (Io* io = discarded_units_.pop_front()) {
     io->result = total_result(*io, -EAGAIN);
@@ -236,42 +285,7 @@ Io* IoUring::take_over() {
     io->result = total_result(*io, -EAGAIN);
     return io;
   }
-  // All the others end with a completion. Those that were under way when the thread went come from a kernel thread, in
-  // their own time: until then their buffers are not free, and they must not be begun anew.
-  int64_t since_ns = kernel::monotonic_now_ns();
-  while (!flight_.empty()) {
-    io_uring_cqe* completion;
-    if (io_uring_cq_ready(ring_.get()) == 0 || io_uring_peek_cqe(ring_.get(), &completion) != 0) {
-      // More cancelled streams than the ring has room for: the kernel drops the completions that did not fit.
-      bool is_overflown = io_uring_cq_has_overflow(ring_.get());
-      if (is_overflown && kernel::monotonic_now_ns() - since_ns > kTakeoverOverflowNs) {
-        Io* io = flight_.pop_front();
-        io->result = total_result(*io, -EAGAIN);
-        return io;
-      }
-      std::atomic<uint32_t> never{0};
-      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kTakeoverLookNs);
-      continue;
-    }
-    uint64_t data = completion->user_data;
-    int result = completion->res;
-    io_uring_cq_advance(ring_.get(), 1);
-    if (data == kWakeTag || (data & kCancelBit) != 0) continue;
-    Io* io = reinterpret_cast<Io*>(static_cast<uintptr_t>(data));
-    flight_.remove(io);
-    // Cancelled because its thread exited: treat as not started. The kernel answers -EFAULT for units that were to go
-    // on in that thread (io_req_task_submit); a buffer that is really bad fails again when the unit is started anew.
-    bool is_undone = result == -ECANCELED || result == -EINTR || result == -EFAULT;
-    // For the same reason it may have stopped in the middle: the rest is still to be done, or lies behind the end of
-    // the file. Only a stream's read ends with the bytes that it got.
-    bool may_be_cut = is_bounded(io) || io->opcode == Opcode::kWrite;
-    if (may_be_cut && !io->is_shared && result > 0 && static_cast<size_t>(result) < io->left_bytes) {
-      advance(io, result);
-      is_undone = true;
-    }
-    io->result = total_result(*io, is_undone ? -EAGAIN : result);
-    return io;
-  }
+  if (Io* io = take_completed()) return io;
   in_flight_ = bounded_in_flight_ = 0;
   ring_.unmap();
   return nullptr;

@@ -55,7 +55,10 @@ class IoUring final : public Backend {
   io_uring_sqe* next_entry();
   int submit(bool may_block, bool may_reap);
   bool complete(Io* io, int result);
+  void note_cancellation(Cancellation* cancel, int result);
   Io* take_unsubmitted();
+  Io* take_completed();
+  static int64_t result_after_exit(Io* io, int result);
 
   kernel::Ring ring_;
   io_uring_sqe discarded_ = {};

@@ -15,34 +15,35 @@ struct ListLink {
   bool is_linked = false;
 };
 
-template <class T, ListLink<T> T::*Link>
+// kPath: the members on the way to the link: &T::link, or &T::group, &Group::link.
+template <class T, auto... kPath>
 class IntrusiveList {
  public:
   bool empty() const { return first_ == nullptr; }
   T* front() const { return first_; }
-  static T* next(const T* element) { return (element->*Link).next; }
+  static T* next(const T* element) { return link_of(element).next; }
 
   void push_back(T* element) {
-    ListLink<T>& link = element->*Link;
+    ListLink<T>& link = link_of(element);
     AIOX_ASSERT(!link.is_linked);
     link = {last_, nullptr, true};
-    (last_ != nullptr ? (last_->*Link).next : first_) = element;
+    (last_ != nullptr ? link_of(last_).next : first_) = element;
     last_ = element;
   }
 
   void push_front(T* element) {
-    ListLink<T>& link = element->*Link;
+    ListLink<T>& link = link_of(element);
     AIOX_ASSERT(!link.is_linked);
     link = {nullptr, first_, true};
-    (first_ != nullptr ? (first_->*Link).previous : last_) = element;
+    (first_ != nullptr ? link_of(first_).previous : last_) = element;
     first_ = element;
   }
 
   void remove(T* element) {
-    ListLink<T>& link = element->*Link;
+    ListLink<T>& link = link_of(element);
     AIOX_ASSERT(link.is_linked);
-    (link.previous != nullptr ? (link.previous->*Link).next : first_) = link.next;
-    (link.next != nullptr ? (link.next->*Link).previous : last_) = link.previous;
+    (link.previous != nullptr ? link_of(link.previous).next : first_) = link.next;
+    (link.next != nullptr ? link_of(link.next).previous : last_) = link.previous;
     link = {};
   }
 
@@ -53,6 +54,9 @@ class IntrusiveList {
   }
 
  private:
+  static ListLink<T>& link_of(T* element) { return (*element.*....*kPath); }
+  static const ListLink<T>& link_of(const T* element) { return (*element.*....*kPath); }
+
   T* first_ = nullptr;
   T* last_ = nullptr;
 };

@@ -5,7 +5,7 @@
 // cancellation where it may strike anywhere. So nothing that a handler does (siglongjmp, fork, exit, another call)
 // finds the engine in the middle of something. What comes all the same (a handler installed by a system call of the
 // program's own, one for what an instruction causes) must not wait for a lock where the thread may hold one, which is
-// where it is EngineScope.
+// while it is in an EngineScope.
 //
 // The program's own memory is looked at before that where it can be: a fault there may end in a siglongjmp.
 //
@@ -20,8 +20,8 @@
 
 namespace aiox::engine {
 
-// How often EngineScope, how often Undisturbed, and in the highest bit whether coming in and going out take more than
-// counting. Changed by one instruction each, since a handler may set that bit at any moment.
+// How many EngineScopes the thread is in, how many times Undisturbed, and in the highest bit whether coming in and
+// going out take more than counting. Changed by one instruction each, since a handler may set that bit at any moment.
 inline thread_local uint32_t t_depth = 0;
 inline constexpr uint32_t kCareBit = uint32_t{1} << 31;
 inline constexpr uint32_t kScopeOnce = 1;

@@ -5,7 +5,7 @@
 //                            |  \--------/  (another service must do it)
 //                            \-> kDone      (cancelled before it began)
 //
-// The control block is the program's; the engine reaches it through ControlBlockOps only and does not know its type.
+// The control block is the program's; the engine reaches it through its Interface only and does not know its type.
 #pragma once
 
 #include <linux/aio_abi.h>
@@ -17,6 +17,7 @@
 
 #include "backend/io.h"
 #include "base/intrusive_list.h"
+#include "core/interface.h"
 #include "core/list_group.h"
 #include "core/notification.h"
 #include "stats/segment.h"
@@ -60,20 +61,8 @@ enum class QueuePlace : uint8_t {
   kRunnable,  // a worker of its service may take it
 };
 
-// A request as a control block remembers it: generation (31 bits) and index (32 bits). 0: none.
-using Token = uint64_t;
 inline constexpr uint32_t kGenerationMask = 0x7fffffff;
 inline Token make_token(uint32_t generation, uint32_t index) { return (static_cast<Token>(generation) << 32) | index; }
-
-struct ControlBlockOps {
-  // Marks the control block as in progress and remembers the token in it.
-  void (*begin)(void* control_block, Token token);
-  // Makes the result (bytes or -errno) known, sequentially consistent, unless that has been done. The control block is
-  // not ours afterwards. False: it had been.
-  bool (*publish)(Request* request, int64_t result);
-  // Makes known the result of an operation that never was a request.
-  void (*publish_at_once)(const Submission& submission, int64_t result);
-};
 
 // Where a program wants to be told of a completion by an eventfd: its queue, and for which open file that stood then.
 struct EventTarget {
@@ -82,65 +71,114 @@ struct EventTarget {
 };
 
 // Key: (s) written by the submitting thread before the request is queued, read-only then
-//      (q) guarded by FileQueue::mu_ of `file`     (o) the thread that carries it out, while kInFlight or kCanceling
-//      (@) atomic, see the edge
-struct Request {
-  backend::Io io;                                   // (s), then (o)
-  void* control_block = nullptr;                    // (s)
-  Token token = 0;                                  // (s)
-  const ControlBlockOps* ops = nullptr;             // (s)
-  ListGroup* group = nullptr;                       // (s)
-  std::atomic<FileQueue*> file{nullptr};            // (@) E-token; set before the request is queued
-  Notification notification;                        // (s), then the notifier's
-  Context* context = nullptr;                       // (s) nullptr: it is no context's; else it is a user of it
-  uint64_t user_data = 0;                           // (s) of a context's: iocb::aio_data
-  EventTarget event_target;                         // (s) of a context's
-  VectorStore* vectors = nullptr;                   // (s) what io.vectors lie in, if not in io; ours to free
-  iocb poll_block;  // (s) of a poll in the direct lane: io_cancel knows it by its address
-  base::ListLink<Request> poll_link;                // Context::poll_mu_; or StreamPoller's, while it is parked there
-  uint8_t poll_group = 0;                           // (o) StreamPoller
-  bool is_overcommitted = false;                    // (s) counted in Contexts::take_overcommit
-  ServiceId service = ServiceId::kThreads;          // (q)
-  SerialId serial = SerialId::kNone;                // (s)
-  std::atomic<bool> is_direct{false};               // (@) changed under (q): in flight in the direct lane
-  std::atomic<bool> is_parked{false};               // (@) a hint to pollers: no worker has been told of it
-  std::atomic<uint8_t> service_hint{0};             // (s), to waiters a hint: the service it was queued for
-  std::atomic<uint32_t> polls{0};                   // (@) a figure: how often it was asked for while parked
-  uint32_t parked_tick = 0;                         // (s) Reaper::now at submit
-  std::atomic<bool> is_reaper_only{false};          // (s), to waiters a hint: it has a notification, so not by them
-  bool is_due = false;                              // (s), or (q) at once: counted in ReaperBell::add_due
-  bool has_begun = false;  // (s), then (o): some of it may be done; not to be cancelled any more
-  stats::Lane lane = stats::Lane::kInline;          // (o) by which it is carried out, once it is
-  uint32_t file_figures = 0;                        // (s) Recorder::begin
-  uint64_t start_ticks = 0;                         // (s) Recorder::note_accepted
-  bool is_not_self_reaped = false;                  // (s), then (o): counted in NotSelfReaped
-  bool is_quick = false;                            // (s), then (o): counted in Context::add_quick
-  uint8_t lane_ring = 0;                            // (s) LaneRings::count_in
-  bool is_stored = false;                           // (o) published, the rest deferred (DirectLane)
-  bool has_range = false;                           // (s) takes part in the overlap rule, with:
-  uint64_t range_begin = 0;                         // (s) not io's own figures: a write that goes on alone moves those
-  uint64_t range_bytes = 0;                         // (s)
-  // (s) of a write that may make the file longer: where the file ended when it was submitted. Reads that reach beyond
-  // that see whether it has been done. kNoExtension: it lies within the file, or is no write.
-  uint64_t extends_from = kNoExtension;
-  static constexpr uint64_t kNoExtension = UINT64_MAX;
+//      (q) guarded by FileQueue::mu_ of `queued.file`     (o) the thread that carries it out, while kInFlight or
+//      kCanceling     (@) atomic, see the edge
+
+// How the program handed it in, and where its result goes. (s), all of it.
+struct RequestOrigin {
+  const Interface* interface = &kNoInterface;
+  void* control_block = nullptr;
+  Token token = 0;
+  ListGroup* group = nullptr;
+  Context* context = nullptr;      // nullptr: it is no context's; else it is a user of it
+  uint64_t user_data = 0;          // of a context's: iocb::aio_data
+  EventTarget event_target;        // of a context's
+  VectorStore* vectors = nullptr;  // what io.vectors lie in, if not in io; ours to free
+};
+
+// Its place among the requests of its file (files/ordering.h).
+struct RequestOrder {
+  std::atomic<FileQueue*> file{nullptr};             // (@) E-token; set before the request is queued
   std::atomic<QueuePlace> place{QueuePlace::kNone};  // (@) E-token; changed under (q): which list run_link is in
-  Worker* worker = nullptr;                         // (q) who carries it out; nullptr: a waiting thread
-  bool has_share = false;                           // (q) counted in ServiceShares: the first of its unit
-  Request* deferred_next = nullptr;                 // (o) DirectLane::deferred_
-  CancelTicket* ticket = nullptr;                   // (o) who waits for its cancellation
-  base::ListLink<Request> order_link;               // (q) all of the file, in call order
-  base::ListLink<Request> run_link;                 // (q) waiting, runnable, serial or barrier list
-  boost::intrusive::set_member_hook<> range_hook;   // (q) AdmittedRanges
-  boost::intrusive::set_member_hook<> extend_hook;  // (q) AdmittedRanges
+  std::atomic<uint32_t> is_listed{0};                // (@) E-token; changed under (q): in its file's list of all
+  SerialId serial = SerialId::kNone;                 // (s)
+  base::ListLink<Request> order_link;                // (q) all of the file, in call order
+  base::ListLink<Request> run_link;                  // (q) waiting, runnable, serial or barrier list
+};
+
+// The bytes by which it is ordered (files/admitted_ranges.h): not io's own figures, since a write that goes on alone
+// moves those. (s), all of it.
+struct RequestRange {
+  static constexpr uint64_t kNoExtension = UINT64_MAX;
+  bool is_tracked = false;  // takes part in the overlap rule, with:
+  uint64_t begin = 0;
+  uint64_t bytes = 0;
+  // Of a write that may make the file longer: where the file ended when it was submitted. Reads that reach beyond that
+  // see whether it has been done. kNoExtension: it lies within the file, or is no write.
+  uint64_t extends_from = kNoExtension;
+};
+
+// By whom it is carried out, and how far that has got.
+struct RequestWork {
+  ServiceId service = ServiceId::kThreads;  // (q)
+  bool has_share = false;                   // (q) counted in ServiceShares: the first of its unit
+  bool has_begun = false;                   // (s), then (o): some of it may be done; not to be cancelled any more
+  stats::Lane lane = stats::Lane::kInline;  // (o) by which it is carried out, once it is
+  Worker* worker = nullptr;                 // (q) who carries it out; nullptr: a waiting thread
+  CancelTicket* ticket = nullptr;           // (o) who waits for its cancellation
+};
+
+// Of one that is handed to the kernel's AIO (lanes/direct_lane.h).
+struct RequestDirect {
+  std::atomic<bool> is_in_flight{false};    // (@) changed under (q)
+  bool is_published = false;                // (o) the rest of its end is deferred
+  uint8_t ring = 0;                         // (s) LaneRings::count_in
+  std::atomic<uint32_t> is_handed_over{0};  // (@) E-event
+  Request* next = nullptr;                  // (o) of a stack: DirectLane's deferred ones, BlockDevices' pending ones
+};
+
+// What threads look at that wait for it.
+struct RequestWaiters {
+  std::atomic<uint32_t> slot{0};            // (@) E-wait
+  std::atomic<bool> is_parked{false};       // (@) a hint: no worker has been told of it
+  std::atomic<bool> is_reaper_only{false};  // (s), to waiters a hint: it has a notification, so not by them
+  std::atomic<uint8_t> service_hint{0};     // (s), to waiters a hint: the service it was queued for
+  std::atomic<uint32_t> polls{0};           // (@) a figure: how often it was asked for while parked
+  uint32_t parked_tick = 0;                 // (s) Reaper::now at submit
+};
+
+// What it is counted in until it is counted out.
+struct RequestCounted {
+  bool is_due = false;              // (s), or (q) at once: in ReaperBell::add_due
+  bool is_not_self_reaped = false;  // (s), then (o): in NotSelfReaped
+  bool is_quick = false;            // (s), then (o): in Context::add_quick
+  bool is_overcommitted = false;    // (s) in Contexts::take_overcommit
+};
+
+// Of a poll.
+struct RequestPoll {
+  iocb block;                    // (s) in the direct lane: io_cancel knows it by its address
+  base::ListLink<Request> link;  // Context::poll_mu_; or StreamPoller's, while it is parked there
+  uint8_t group = 0;             // (o) StreamPoller
+};
+
+// Of the statistics alone.
+struct RequestFigures {
+  uint32_t file = 0;         // (s) Recorder::begin
+  uint64_t start_ticks = 0;  // (s) Recorder::note_accepted
+};
+
+// Boost.Intrusive's hooks are bases, so that the trees' code finds them. (q)
+using RangeHook = boost::intrusive::set_base_hook<boost::intrusive::tag<struct ByRange>>;
+using ExtendHook = boost::intrusive::set_base_hook<boost::intrusive::tag<struct ByExtension>>;
+
+struct Request : RangeHook, ExtendHook {
+  backend::Io io;  // (s), then (o)
+  RequestOrigin origin;
+  Notification notification;  // (s), then the notifier's
+  RequestOrder queued;
+  RequestRange range;
+  RequestWork work;
+  RequestDirect direct;
+  RequestWaiters waiters;
+  RequestCounted counted;
+  RequestPoll poll;
+  RequestFigures figures;
   std::atomic<RequestState> state{RequestState::kFree};  // (@) E-state
-  std::atomic<uint32_t> generation{0};              // (@) E-token
-  std::atomic<uint32_t> waiter{0};                  // (@) E-wait
-  std::atomic<uint32_t> is_published{0};            // (@) E-published
-  std::atomic<uint32_t> is_listed{0};               // (@) E-token; changed under (q): in its file's list of all
-  std::atomic<uint32_t> is_handed_over{0};          // (@) E-event
-  std::atomic<uint32_t> holds{0};  // (@) E-holds: file bookkeeping, notification, who waits in the call
-  std::atomic<uint32_t> pool_next{0};               // (@) E-pool
+  std::atomic<uint32_t> generation{0};                   // (@) E-token
+  std::atomic<uint32_t> is_published{0};                 // (@) E-published
+  std::atomic<uint32_t> holds{0};      // (@) E-holds: file bookkeeping, notification, who waits in the call
+  std::atomic<uint32_t> pool_next{0};  // (@) E-pool
 };
 
 // Moves the request from `from` to `to`. Asserts that the step is one of the diagram and that it was in `from`.
@@ -152,7 +190,8 @@ void change_state(Request* request, RequestState from, RequestState to);
 inline bool counts_until_signalled(const Request* request) {
   const NotificationKind kind = request->notification.kind;
   const bool is_signal = kind == NotificationKind::kSignal || kind == NotificationKind::kThreadSignal;
-  return is_signal && request->group != nullptr && request->group->notification.kind != NotificationKind::kNone;
+  return is_signal && request->origin.group != nullptr &&
+         request->origin.group->notification.kind != NotificationKind::kNone;
 }
 
 // Moves a request in flight to kDone. It may be there already: a signal handler ends what the thread it interrupted had

@@ -28,7 +28,7 @@ struct Submission {
   uint64_t length_bytes = 0;
   int64_t offset = 0;
   void* control_block = nullptr;
-  const ControlBlockOps* ops = nullptr;
+  const Interface* interface = &kNoInterface;
   const Notification* notification = nullptr;  // nullptr: none; copied, attributes moved
   ListGroup* group = nullptr;                  // nullptr: none
   DirectBatch* batch = nullptr;                // nullptr: none; else Submitting::submit_batch must follow

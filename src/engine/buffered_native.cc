@@ -50,7 +50,7 @@ void BufferedNative::meet_siblings(FileQueue* file, int fd) {
 // cache.
 bool BufferedNative::must_complete_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
   backend::Io& io = request->io;
-  if (request->context == nullptr || !backend::is_transfer(io.opcode)) return false;
+  if (!request->origin.interface->does_buffered_in_call || !backend::is_transfer(io.opcode)) return false;
   if (!file->opened().is_seekable() || file->opened().is_direct() || goes_past_cache(file, io)) return false;
   if (core_.config.is_native_sync) return true;
   if (io.opcode == Opcode::kRead) return inline_outcome == InlineOutcome::kNotTried;
@@ -58,8 +58,8 @@ bool BufferedNative::must_complete_in_call(Request* request, FileQueue* file, In
   VectorStore* copy =
       core_.vector_stores.copies.copy(io.vectors, io.vector_count, io.left_bytes, core_.config.native_copy_bytes);
   if (copy == nullptr) return true;
-  if (request->vectors != nullptr) core_.vector_stores.free(request->vectors);
-  request->vectors = copy;
+  if (request->origin.vectors != nullptr) core_.vector_stores.free(request->origin.vectors);
+  request->origin.vectors = copy;
   io.vectors = copy->vectors;
   io.vector_count = 1;
   return false;

@@ -1,7 +1,7 @@
 // cancelling.h - requests that end before their time.
 //
 // All that match are published before the first lock is taken: another canceller may hold it and wait for any of them.
-// Thread: the program's, EngineScope. Blocks: for the answer of a worker that carries one out.
+// Thread: the program's, in an EngineScope. Blocks: for the answer of a worker that carries one out.
 #pragma once
 
 #include "core/core.h"

@@ -80,20 +80,20 @@ void Closing::wait_until_idle(FileQueue* file) {
   }
   for (;;) {
     direct_.complete_deferred(ReapBy::kWaiter);
-    DirectLane::Lead lead = direct_.in_flight() > 0 ? direct_.try_lead() : DirectLane::Lead::kBusy;
+    LaneLead::Taken lead = direct_.in_flight() > 0 ? direct_.lead().try_take() : LaneLead::Taken::kNo;
     // Requests of both kinds may be outstanding, and only one of them can be slept for: a little at a time.
     int64_t deadline_ns = kernel::monotonic_now_ns() + kCloseSliceNs;
-    if (lead != DirectLane::Lead::kBusy) {
+    if (lead != LaneLead::Taken::kNo) {
       direct_.reap(ReapBy::kWaiter);
       if (has_direct_in_flight(file)) {
         direct_.sleep(deadline_ns);
         direct_.reap(ReapBy::kWaiter);
       }
-      if (lead == DirectLane::Lead::kTaken) direct_.pass_lead();
+      if (lead == LaneLead::Taken::kYes) direct_.pass_lead();
     }
     EngineScope scope;
     bool is_direct = file->outstanding().has_direct();
-    const int64_t until_ns = !is_direct ? kernel::kNoTimeout : lead == DirectLane::Lead::kBusy ? deadline_ns : 0;
+    const int64_t until_ns = !is_direct ? kernel::kNoTimeout : lead == LaneLead::Taken::kNo ? deadline_ns : 0;
     if (file->wait_until_idle(until_ns, &current_epoch))
       return;
   }

@@ -13,6 +13,7 @@
 #include "engine/cancelling.h"
 #include "engine/lists.h"
 #include "engine/recording.h"
+#include "engine/route.h"
 #include "kernel/descriptor.h"
 #include "kernel/file_io.h"
 #include "kernel/signal_send.h"
@@ -29,10 +30,10 @@ using backend::Opcode;
 
 // Counted first: who sees the result may end the process, or submit the control block again.
 void Completion::publish(Request* request, int64_t result) {
-  AIOX_PROBE5(complete, request->control_block, request->io.fd, static_cast<int>(request->io.opcode), result,
-              static_cast<int>(request->lane));
+  AIOX_PROBE5(complete, request->origin.control_block, request->io.fd, static_cast<int>(request->io.opcode), result,
+              static_cast<int>(request->work.lane));
   if (core_.recorder.is_on()) [[unlikely]] record_ended(core_, request, result);
-  request->ops->publish(request, result);
+  request->origin.interface->publish(request, result);
 }
 
 void Completion::publish_and_notify(Request* request, int64_t result, bool may_send_here) {
@@ -57,23 +58,23 @@ void Completion::notify_event(Context* context, const EventTarget& target, int f
 
 // The result has been stored: wakes the waiter, and notifies the program.
 void Completion::notify(Request* request, int64_t result, bool may_send_here, WakeBatch* wakes) {
-  ListGroup* group = request->group;
+  ListGroup* group = request->origin.group;
   (result == -ECANCELED ? core_.counters.cancelled : core_.counters.completed).add();
   request->is_published.store(1, std::memory_order_release);  // E-published
   // E-wait: sequentially consistent, like the status just stored. A waiter registers, then looks at the status; we
   // store the status, then look for a waiter: one of the two sees the other.
-  if (request->context != nullptr) {
-    if (request->is_quick) request->context->remove_quick();
-    request->is_quick = false;
-    notify_event(request->context, request->event_target, request->io.fd, wakes);
+  if (request->origin.context != nullptr) {
+    if (request->counted.is_quick) request->origin.context->remove_quick();
+    request->counted.is_quick = false;
+    notify_event(request->origin.context, request->origin.event_target, request->io.fd, wakes);
   } else {
-    wake_waiter(request->waiter.load(std::memory_order_seq_cst), wakes);  // E-wait
+    wake_waiter(request->waiters.slot.load(std::memory_order_seq_cst), wakes);  // E-wait
   }
-  if (request->is_due) core_.reaper_bell.remove_due();
+  if (request->counted.is_due) core_.reaper_bell.remove_due();
   not_self_reaped_.remove(request);
   if (counts_until_signalled(request)) group = nullptr;  // release_request
   if (request->notification.kind != NotificationKind::kNone) {
-    AIOX_PROBE2(notify, request->control_block, static_cast<int>(request->notification.kind));
+    AIOX_PROBE2(notify, request->origin.control_block, static_cast<int>(request->notification.kind));
     notifier_.notify(&request->notification, may_send_here);
   }
   if (group != nullptr) lists_.child_done(group, may_send_here);
@@ -87,7 +88,7 @@ void Completion::complete(Request* request, int64_t result, bool may_start_threa
 
 void Completion::notify_and_release(Request* request, int64_t result, bool may_send_here, bool may_start_threads,
                                     Worker* by, WakeBatch* wakes) {
-  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  FileQueue* file = request->queued.file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
   notify(request, result, may_send_here, wakes);
   if (file == nullptr) {  // a poll of the direct lane's
     release_hold(request);
@@ -114,49 +115,47 @@ void Completion::release_all(FileQueue* file, Request* const* ended, unsigned co
 }
 
 void Completion::reroute_from_direct(Request* request, bool may_start_threads) {
-  if (!request->is_not_self_reaped) not_self_reaped_.add(request);
+  if (!request->counted.is_not_self_reaped) not_self_reaped_.add(request);
   if (may_start_threads && direct_.in_flight() > 0) reaper_.ensure();
-  reroute(request, request->service, may_start_threads);
+  reroute(request, request->work.service, may_start_threads);
 }
+
+namespace {
+
+// What a write raises where the program makes it itself. The kernel raised it on the worker, where it is blocked; on a
+// thread of the program it has come already. No program of POSIX AIO expects SIGPIPE: glibc's never comes.
+void raise_as_write_does(const Request* request, int64_t result) {
+  const backend::Io& io = request->io;
+  if (io.opcode != Opcode::kWrite) return;
+  if (result == -EFBIG && kernel::file_size_limit_bytes() != UINT64_MAX) kernel::raise_in_process(SIGXFSZ);
+  if (result == -EPIPE && request->origin.interface->raises_broken_pipe && kernel::signals_broken_pipe(io.fd)) {
+    kernel::raise_in_process(SIGPIPE);
+  }
+}
+
+}  // namespace
 
 bool Completion::complete_or_reroute(Request* request, int64_t result, bool may_start_threads, Worker* by) {
   backend::Io& io = request->io;
-  bool is_stream = !kernel::is_seekable(io.file_kind);
-  // Who cancels it (a close, perhaps) has been told, or will be, that it begins nothing new.
-  const bool is_wanted_gone = backend::is_cancel_wanted(io);
-  if (is_wanted_gone && (result == -ESPIPE || result == -ENOTSOCK || result == -EAGAIN)) {
-    result = io.done_bytes > 0 ? io.done_bytes : -ECANCELED;
-  }
-  bool is_other_kind = (result == -ESPIPE && !is_stream) || (result == -ENOTSOCK && is_stream);
-  if (is_other_kind && backend::is_transfer(io.opcode) && io.file_kind != kernel::FileKind::kOther) {
-    // The number stands for another kind of file now: it was closed and opened behind the library's back.
-    request->io.file_kind = kernel::FileKind::kOther;
-    reroute(request, ServiceId::kStreams, may_start_threads);
-    return false;
-  }
-  const bool is_answer = (io.rw_flags & kernel::kRwfNowait) != 0;  // -EAGAIN is what the program asked for
-  if (result == -EAGAIN && request->service == ServiceId::kRing && !is_answer) {
-    if (io.done_bytes > 0) request->has_begun = true;
-    // O_NONBLOCK says nothing of files: there it is the ring that could not.
-    int flags = is_stream && backend::is_transfer(io.opcode) ? kernel::status_flags(io.fd) : 0;
-    if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
+  const AfterQuestion question = {io.opcode,   io.file_kind, request->work.service,
+                                  io.rw_flags, result,       backend::is_cancel_wanted(io)};
+  switch (route_after(question)) {
+    case After::kAnswer: break;
+    case After::kCancelled: result = io.done_bytes > 0 ? io.done_bytes : -ECANCELED; break;
+    case After::kOtherKind:
+      io.file_kind = kernel::FileKind::kOther;
+      reroute(request, ServiceId::kStreams, may_start_threads);
+      return false;
+    case After::kBlocking: {
+      if (io.done_bytes > 0) request->work.has_begun = true;
+      const int flags = needs_status_flags(question) ? kernel::status_flags(io.fd) : 0;
+      if (flags < 0 || (flags & O_NONBLOCK) != 0) break;
       reroute(request, backend::is_stream(io) ? ServiceId::kStreams : ServiceId::kThreads, may_start_threads);
       return false;
     }
   }
   if (result == -EAGAIN && io.done_bytes > 0) result = io.done_bytes;
-  const bool is_by_worker = by != nullptr && by->is_own_thread();
-  if (is_by_worker && result == -EFBIG && io.opcode == Opcode::kWrite &&
-      kernel::file_size_limit_bytes() != UINT64_MAX) {
-    // write(2) past RLIMIT_FSIZE raises SIGXFSZ. The kernel raised it on the worker, where it is blocked; on a thread
-    // of the program it has come already.
-    kernel::raise_in_process(SIGXFSZ);
-  }
-  // The same for a write to a stream that has lost its reader. No program of POSIX AIO expects it: glibc's never comes.
-  if (is_by_worker && result == -EPIPE && request->context != nullptr && io.opcode == Opcode::kWrite &&
-      kernel::signals_broken_pipe(io.fd)) {
-    kernel::raise_in_process(SIGPIPE);
-  }
+  if (by != nullptr && by->is_own_thread()) raise_as_write_does(request, result);
   complete(request, result, may_start_threads, by);
   return true;
 }
@@ -167,7 +166,7 @@ void Completion::reroute(Request* request, ServiceId service, bool may_start_thr
     complete(request, done_bytes > 0 ? done_bytes : -ECANCELED, may_start_threads);
     return;
   }
-  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  FileQueue* file = request->queued.file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: ours
   const bool may_wait_for_ever = backend::waits_for_data(request->io);
   CancelTicket* ticket = nullptr;
@@ -185,13 +184,13 @@ void Completion::reroute(Request* request, ServiceId service, bool may_start_thr
 void Completion::release_hold(Request* request) {
   if (request->holds.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // E-holds
   change_state(request, RequestState::kDone, RequestState::kFree);
-  Context* context = request->context;
+  Context* context = request->origin.context;
   if (context == nullptr) [[likely]] {
     core_.requests.free(request);
     return;
   }
-  if (request->is_overcommitted) contexts_.release_overcommit();
-  if (request->vectors != nullptr) core_.vector_stores.free(request->vectors);
+  if (request->counted.is_overcommitted) contexts_.release_overcommit();
+  if (request->origin.vectors != nullptr) core_.vector_stores.free(request->origin.vectors);
   core_.context_requests.free(request);
   context->remove_user(core_.wait_slots);
 }

@@ -8,6 +8,7 @@
 #include "core/config.h"
 #include "core/submission.h"
 #include "core/vector_store.h"
+#include "engine/route.h"
 #include "files/file_queue.h"
 #include "kernel/file_io.h"
 #include "kernel/memory.h"
@@ -15,15 +16,6 @@
 #include "kernel/served_faults.h"
 
 namespace aiox::engine {
-
-// What became of a transfer that was tried in the call, in the page cache alone.
-enum class InlineOutcome : uint8_t {
-  kNotForIt,
-  kNotTried,  // it may well be cached, but something must come first
-  kMissed,    // a read: its I/O is under way now
-  kPartly,    // the first bytes of it are done
-  kDone,
-};
 
 inline const iovec* vectors_of(const Submission& submission) {
   return submission.vectors != nullptr ? submission.vectors->vectors : &submission.buffer;
@@ -45,15 +37,15 @@ inline bool is_left_alone(const Submission& submission) {
 // The plain call, with the program's flags, on this thread.
 int64_t transfer_here(const Submission& submission);
 
-// Whether is_answered_at_once is worth its call: for most it is not.
+// Whether try_at_once is worth its call: for most it is not.
 inline bool may_be_answered_at_once(const FileQueue* file, const Submission& submission) {
   const OpenFile& opened = file->opened();
   return submission.offset < 0 || submission.length_bytes > kernel::kTransferBytesMax || opened.is_instant() ||
          submission.rw_flags != 0 || !opened.knows_nowait() || opened.kind() == kernel::FileKind::kOther ||
          submission.opcode == backend::Opcode::kPoll;
 }
-// *result is the answer. Nothing has been done for it otherwise. is_lane_usable: the direct lane, for such a file.
-bool is_answered_at_once(const Config& config, bool is_lane_usable, FileQueue* file, const Submission& submission,
-                         int64_t* result);
+// *result is the answer. False: nothing has been done for it. is_lane_usable: the direct lane, for such a file.
+bool try_at_once(const Config& config, bool is_lane_usable, FileQueue* file, const Submission& submission,
+                 int64_t* result);
 
 }  // namespace aiox::engine

@@ -46,8 +46,8 @@ void record_begin(Core& core, FileQueue* file) {
 }
 
 void record_accepted(Core& core, const Submission& submission, Request* request) {
-  request->file_figures = core.recorder.file_under_way();
-  request->start_ticks =
+  request->figures.file = core.recorder.file_under_way();
+  request->figures.start_ticks =
       core.recorder.note_accepted(kind_of(submission.opcode), bytes_of(submission), core.in_flight() + 1);
 }
 
@@ -56,8 +56,8 @@ void record_answered(Core& core, const Submission& submission, int64_t result) {
 }
 
 void record_ended(Core& core, const Request* request, int64_t result) {
-  core.recorder.note_ended(kind_of(request->io.opcode), request->lane, result, request->start_ticks,
-                           request->file_figures);
+  core.recorder.note_ended(kind_of(request->io.opcode), request->work.lane, result, request->figures.start_ticks,
+                           request->figures.file);
 }
 
 void record_close(Core& core, FileQueue* file) {

@@ -35,6 +35,7 @@
 #include "lanes/direct_lane.h"
 #include "lanes/direct_trial.h"
 #include "native/context.h"
+#include "native/context_of.h"
 #include "native/not_self_reaped.h"
 #include "waiting/reaper.h"
 #include "workers/notifier.h"
@@ -54,10 +55,10 @@ namespace {
 
 // Request::extends_from of a write, to a file of so many bytes. One whose end could not be asked for may end anywhere.
 uint64_t extension_of(const Request& request, bool is_append, int64_t size_bytes) {
-  if (request.io.file_kind != kernel::FileKind::kRegular) return Request::kNoExtension;
+  if (request.io.file_kind != kernel::FileKind::kRegular) return RequestRange::kNoExtension;
   const uint64_t file_end = size_bytes > 0 ? static_cast<uint64_t>(size_bytes) : 0;
-  const bool lies_within = !is_append && request.range_begin + request.range_bytes <= file_end;
-  return lies_within ? Request::kNoExtension : file_end;
+  const bool lies_within = !is_append && request.range.begin + request.range.bytes <= file_end;
+  return lies_within ? RequestRange::kNoExtension : file_end;
 }
 
 void fill_io(const Submission& submission, backend::Io* io) {
@@ -89,9 +90,33 @@ void release_request(Notification* notification) {
   Lists* lists = Lists::running();
   if (completion == nullptr || lists == nullptr) return;
   Request* request = owner_of(notification, &Request::notification);
-  ListGroup* group = counts_until_signalled(request) ? request->group : nullptr;
+  ListGroup* group = counts_until_signalled(request) ? request->origin.group : nullptr;
   completion->release_hold(request);
   if (group != nullptr) lists->child_done(group, true);
+}
+
+// How the program is told of its end, and who keeps it until then.
+void begin_notification(const Submission& submission, Request* request) {
+  const bool has_notification = submission.has_notification();
+  request->notification.kind = NotificationKind::kNone;
+  if (has_notification) {
+    request->notification = *submission.notification;
+    request->notification.release = release_request;
+  }
+  ListGroup* group = submission.group;
+  const bool is_list_notified = group != nullptr && group->notification.kind != NotificationKind::kNone;
+  // relaxed, these three: enqueue comes after
+  request->waiters.is_reaper_only.store(has_notification || is_list_notified, std::memory_order_relaxed);
+  if (group != nullptr) group->remaining.fetch_add(1, std::memory_order_relaxed);  // the call has one of its own
+  request->holds.store(has_notification ? 2 : 1, std::memory_order_relaxed);
+}
+
+// Which use of its memory this is, never 0: then no token is 0 either.
+uint32_t next_generation(const Request* request) {
+  uint32_t generation = (request->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;  // relaxed: ours
+  // A fresh one may have been used before its memory was given back: begun anew, it would meet the tokens of then.
+  if (generation == 1) generation = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 16) & kGenerationMask;
+  return generation == 0 ? 1 : generation;
 }
 
 }  // namespace
@@ -133,7 +158,7 @@ void Submitting::submit_batch(DirectBatch* batch) {
 AIOX_INLINE_ONCE void Submitting::apply_route(Request* request, FileQueue* file, InlineOutcome inline_outcome,
                                           int64_t size_bytes) {
   backend::Io& io = request->io;
-  request->file.store(file, std::memory_order_release);  // E-token
+  request->queued.file.store(file, std::memory_order_release);  // E-token
   io.file_kind = file->opened().kind();
   io.gate = &file->gate;
   io.try_nowait = inline_outcome == InlineOutcome::kNotTried;
@@ -146,13 +171,14 @@ AIOX_INLINE_ONCE void Submitting::apply_route(Request* request, FileQueue* file,
   }
   question.bypasses_cache = is_seekable_write(question) && goes_past_cache(file, io);
   const Route answer = route(question);
-  request->serial = answer.serial;
-  request->has_range = answer.has_range;
-  request->range_begin = static_cast<uint64_t>(io.offset);
-  request->range_bytes = io.left_bytes;
+  request->queued.serial = answer.serial;
+  request->range.is_tracked = answer.has_range;
+  request->range.begin = static_cast<uint64_t>(io.offset);
+  request->range.bytes = io.left_bytes;
   const bool may_extend = is_seekable_write(question) && io.left_bytes > 0;
-  request->extends_from = may_extend ? extension_of(*request, answer.is_append, size_bytes) : Request::kNoExtension;
-  request->service = answer.wants_ring && pool_.ring_trial().is_usable() ? ServiceId::kRing : answer.otherwise;
+  request->range.extends_from =
+      may_extend ? extension_of(*request, answer.is_append, size_bytes) : RequestRange::kNoExtension;
+  request->work.service = answer.wants_ring && pool_.ring_trial().is_usable() ? ServiceId::kRing : answer.otherwise;
 }
 
 // entry: what the request was on its way in. It may have ended, and be another, unless it is kDirect or kStale.
@@ -161,14 +187,15 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
   Context* const context = entry.context;
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
-      if (!request->is_reaper_only.load(std::memory_order_relaxed)) not_self_reaped_.remove(request);  // relaxed: ours
+      if (!request->waiters.is_reaper_only.load(std::memory_order_relaxed))
+        not_self_reaped_.remove(request);  // relaxed: ours
       // Where several threads submit, one of them waits for the others: the reaper looks whether it does.
-      if (direct_.is_shared()) reaper_.ensure();
+      if (direct_.submitters().are_taken()) reaper_.ensure();
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start
       // it.
       if (not_self_reaped_.is_any()) reaper_.ensure();
       // It looks from time to time after requests that no thread waits for (wake_waiters).
-      if (context != nullptr && !request->is_due) reaper_.ensure();
+      if (entry.is_read_from_memory && !request->counted.is_due) reaper_.ensure();
       break;
     case FileQueue::Enqueued::kQueued:
       if (direct_.in_flight() > 0) reaper_.ensure();
@@ -179,18 +206,16 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
       reaper_.ensure();
       break;
     case FileQueue::Enqueued::kParkedFirst:
-      if (context != nullptr) context->note_parked(file, entry.service);
+      note_parked(context, file, entry.service);
       if (!reaper_.watch(file)) *wake = static_cast<ServiceMask>(*wake | file->unpark());
       break;
-    case FileQueue::Enqueued::kParked:
-      if (context != nullptr) context->note_parked(file, entry.service);
-      break;
+    case FileQueue::Enqueued::kParked: note_parked(context, file, entry.service); break;
     case FileQueue::Enqueued::kStale:
-      if (request->is_due) core_.reaper_bell.remove_due();
-      request->is_due = false;  // it may end here, and be notified
+      if (request->counted.is_due) core_.reaper_bell.remove_due();
+      request->counted.is_due = false;  // it may end here, and be notified
       not_self_reaped_.remove(request);
-      if (request->is_quick) context->remove_quick();
-      request->is_quick = false;
+      if (request->counted.is_quick) context->remove_quick();
+      request->counted.is_quick = false;
       break;
   }
 }
@@ -202,25 +227,27 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQ
   bool may_be_direct = start == FileQueue::Start::kDirect;
   // Counted before any thread can end it, and counted out again where it turns out to be the waiter's own to reap.
   not_self_reaped_.add(request);
-  Context* context = request->context;
-  request->is_quick = context != nullptr && file->opened().is_seekable() && !file->opened().is_direct();
-  if (request->is_quick) context->add_quick();
-  const bool is_reaped_for = context != nullptr && (context->needs_reaper() || request->event_target.file != nullptr);
-  request->is_due = may_be_direct && (is_reaped_for || request->is_reaper_only.load(std::memory_order_relaxed));
-  if (request->is_due) {
+  Context* context = request->origin.context;
+  const Interface* interface = request->origin.interface;
+  request->counted.is_quick =
+      interface->does_buffered_in_call && file->opened().is_seekable() && !file->opened().is_direct();
+  if (request->counted.is_quick) context->add_quick();
+  request->counted.is_due =
+      may_be_direct && (must_be_reaped_for(request) || request->waiters.is_reaper_only.load(std::memory_order_relaxed));
+  if (request->counted.is_due) {
     // E-reaper: it says that it is gone, then looks at the count; we count, then look whether it is gone.
     core_.reaper_bell.add_due(core_.wait_slots);
     reaper_.ensure();
   }
-  request->parked_tick = reaper_.now();
+  request->waiters.parked_tick = reaper_.now();
   // In the direct lane the submitting thread's own counts, with no call for it.
   bool is_own_thread = may_be_direct && !file->opened().bypasses_cache();
   // Nor where no device is waited for.
   const bool is_quick = start == FileQueue::Start::kWaiterIfLone;
   const bool is_priority_wanted = !is_own_thread && !is_quick && request->io.priority == kernel::kNoIoPriority;
   if (is_priority_wanted && file->opened().is_seekable()) request->io.priority = kernel::io_priority();
-  const Entry entry = {context, request->service, request->is_due};
-  request->service_hint.store(static_cast<uint8_t>(entry.service), std::memory_order_relaxed);  // relaxed: ours
+  const Entry entry = {context, request->work.service, request->counted.is_due, interface->is_read_from_memory};
+  request->waiters.service_hint.store(static_cast<uint8_t>(entry.service), std::memory_order_relaxed);  // relaxed: ours
   const FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
   note_enqueued(request, entry, file, outcome, wake);
   return outcome;
@@ -239,13 +266,30 @@ AIOX_INLINE_ONCE void Submitting::hand_to_direct_lane(DirectBatch* batch, Reques
   }
 }
 
+// The descriptor was closed between the look-up and the queue: the file that its number stands for now. nullptr: none,
+// and the request has ended with the error.
+FileQueue* Submitting::file_after_close(Request* request, int fd, int64_t* size_bytes) {
+  int error = 0;
+  FileQueue* file = identity_.of(fd, &error);
+  if (file == nullptr) {
+    change_state(request, RequestState::kPrepared, RequestState::kDone);
+    completion_.publish_and_notify(request, error, false);
+    completion_.release_hold(request);
+    return nullptr;
+  }
+  kernel::FileStatus status;
+  kernel::file_status(fd, &status);  // an end that cannot be asked for is taken to be anywhere
+  *size_bytes = status.size_bytes;
+  return file;
+}
+
 // size_bytes: the file's. is_in_call: the caller waits for it here.
 AIOX_INLINE_ONCE void Submitting::hand_to_file(const Submission& submission, Request* request, FileQueue* file,
                                            InlineOutcome inline_outcome, bool is_in_call, int64_t size_bytes) {
-  const bool is_write_of_context = submission.context != nullptr && submission.opcode == Opcode::kWrite;
+  const bool is_write_in_call = submission.interface->does_buffered_in_call && submission.opcode == Opcode::kWrite;
   bool is_held = false;  // once more, so that it can be asked whether it has ended
   for (;;) {
-    if (!is_held && (is_in_call || (is_write_of_context && !file->opened().is_direct()))) {
+    if (!is_held && (is_in_call || (is_write_in_call && !file->opened().is_direct()))) {
       request->holds.fetch_add(1, std::memory_order_relaxed);  // relaxed: enqueue comes after
       is_held = true;
     }
@@ -253,20 +297,10 @@ AIOX_INLINE_ONCE void Submitting::hand_to_file(const Submission& submission, Req
     ServiceMask wake = 0;
     const FileQueue::Enqueued outcome = enqueue(request, file, inline_outcome, &wake);
     if (outcome == FileQueue::Enqueued::kStale) {
-      // The descriptor was closed between the look-up and the queue; ask what it stands for now.
-      int error = 0;
-      file = identity_.of(submission.fd, &error);
-      if (file == nullptr) {
-        change_state(request, RequestState::kPrepared, RequestState::kDone);
-        completion_.publish_and_notify(request, error, false);
-        completion_.release_hold(request);
-        if (is_held) completion_.release_hold(request);
-        return;
-      }
-      kernel::FileStatus status;
-      kernel::file_status(submission.fd, &status);  // an end that cannot be asked for is taken to be anywhere
-      size_bytes = status.size_bytes;
-      continue;
+      file = file_after_close(request, submission.fd, &size_bytes);
+      if (file != nullptr) continue;
+      if (is_held) completion_.release_hold(request);
+      return;
     }
     // Whatever became of this request: others of the file may have become a worker's by now.
     if (wake != 0) pool_.schedule(file, wake);
@@ -297,8 +331,8 @@ int Submitting::submit_to_queue(FileQueue* file, const Submission& submission, I
   // the kernel can tell, and only it waits for them, since a file's queue is not to be held up for ever.
   if (submission.opcode == Opcode::kPoll && file->opened().is_seekable()) return -EINVAL;
   // The kernel's AIO says so of a socket; read and write, by which aiox does it, take no offset.
-  if (submission.context != nullptr && submission.offset != 0 && backend::is_transfer(submission.opcode) &&
-      file->opened().kind() == kernel::FileKind::kSocket) {
+  if (submission.interface->refuses_socket_offset && submission.offset != 0 &&
+      backend::is_transfer(submission.opcode) && file->opened().kind() == kernel::FileKind::kSocket) {
     return complete_at_once(submission, -ESPIPE);
   }
   Request* request = make_request(submission);
@@ -308,10 +342,10 @@ int Submitting::submit_to_queue(FileQueue* file, const Submission& submission, I
     return is_partly_written ? complete_at_once(submission, begun_bytes) : -EAGAIN;
   }
   if (inline_outcome == InlineOutcome::kPartly) {
-    request->has_begun = true;
+    request->work.has_begun = true;
     backend::advance(&request->io, begun_bytes);
   }
-  submission.ops->begin(submission.control_block, request->token);
+  submission.interface->begin(submission.control_block, request->origin.token);
   core_.counters.submitted.add();
   const bool is_in_call = buffered_native_.must_complete_in_call(request, file, inline_outcome);
   if (is_in_call && buffered_native_.try_complete(request, file)) return 0;
@@ -333,14 +367,14 @@ int Submitting::submit(const Submission& submission) {
   }
   if (core_.recorder.is_on()) [[unlikely]] record_begin(core_, file);
   if (file == nullptr) return error == -EAGAIN ? -EAGAIN : complete_at_once(submission, error);
-  if (submission.context != nullptr && file->siblings.may_be_unmet()) [[unlikely]] {
+  if (submission.interface->does_buffered_in_call && file->siblings.may_be_unmet()) [[unlikely]] {
     buffered_native_.meet_siblings(file, submission.fd);
   }
   int64_t result;
   if (may_be_answered_at_once(file, submission)) [[unlikely]] {
     const bool is_lane_asked = (submission.rw_flags & kernel::kRwfNowait) != 0 && file->opened().can_go_direct();
     const bool is_lane_usable = is_lane_asked && core_.config.is_direct_enabled && direct_trial_.is_usable();
-    if (is_answered_at_once(core_.config, is_lane_usable, file, submission, &result)) {
+    if (try_at_once(core_.config, is_lane_usable, file, submission, &result)) {
       return complete_at_once(submission, result);
     }
   }
@@ -354,103 +388,108 @@ int Submitting::submit(const Submission& submission) {
   return submit_to_queue(file, submission, inline_outcome, result);
 }
 
-FileQueue::Start Submitting::choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome) {
-  using Start = FileQueue::Start;
-  if (may_go_direct(request, file)) return Start::kDirect;
-  // relaxed: ours
-  if (request->is_reaper_only.load(std::memory_order_relaxed) || request->group != nullptr) return Start::kWorker;
-  if (core_.config.backend != BackendChoice::kAuto || !core_.config.is_inline_enabled) return Start::kWorker;
-  if (request->io.left_bytes > backend::kInlineBytesMax) return Start::kWorker;  // nor do they carry out large requests
-  if (request->context != nullptr && !may_park(request, file)) return Start::kWorker;
-  // A read that was tried in vain has its I/O under way, and all that is left to do is to copy: the thread that waits
-  // does that as well as a worker. On a file whose calls never wait for a device, a lone request is begun early enough
-  // when its waiter comes.
-  Start start = Start::kWorker;
-  bool is_read = request->io.opcode == Opcode::kRead;
-  if (is_read && (inline_outcome == InlineOutcome::kMissed || inline_outcome == InlineOutcome::kPartly)) {
-    start = Start::kWaiter;
-  } else if (request->service == ServiceId::kThreads && !is_sync(request->io.opcode) && file->learnt().is_quick()) {
-    start = Start::kWaiterIfLone;
-  }
-  return start != Start::kWorker && reaper_.ensure() ? start : Start::kWorker;
+namespace {
+
+StartQuestion start_question(const Config& config, const Request* request, FileQueue* file,
+                             InlineOutcome inline_outcome) {
+  const OpenFile& opened = file->opened();
+  return {
+      .opcode = request->io.opcode,
+      .bytes = request->io.left_bytes,
+      .serial = request->queued.serial,
+      .service = request->work.service,
+      .can_go_direct = opened.can_go_direct() && config.is_direct_enabled,
+      .must_not_fault =
+          !request->origin.interface->faults_in_call && kernel::are_faults_served() && backend::may_fault(request->io),
+      .bypasses_cache = opened.bypasses_cache(),
+      .is_past_cache = goes_past_cache(file, request->io),
+      .has_notification = request->waiters.is_reaper_only.load(std::memory_order_relaxed),  // relaxed: ours
+      .is_in_list = request->origin.group != nullptr,
+      .is_quick_file = file->learnt().is_quick(),
+      .inline_outcome = inline_outcome,
+      .is_inline_enabled = config.is_inline_enabled,
+      .backend = config.backend,
+  };
 }
 
-// Whether a context's request may be left to its waiters: one comes by, when all that it waits for has been submitted,
-// and looks at one file.
-bool Submitting::may_park(const Request* request, FileQueue* file) {
-  const Context* context = request->context;
-  if (context->consumption_mode() != Context::ConsumptionMode::kCalls || request->event_target.file != nullptr)
-    return false;
-  if (context->any_waiter() != WaitSlots::kNone || context->is_waiter_in_lane()) return false;
-  FileQueue* other = context->parked_file.load(std::memory_order_relaxed);  // relaxed: a hint
+InlineQuestion inline_question(const Config& config, FileQueue* file, const Submission& submission) {
+  const OpenFile& opened = file->opened();
+  return {
+      .opcode = submission.opcode,
+      .bytes = submission.length_bytes,
+      .may_read_inline = file->learnt().may_read_inline(),
+      .knows_nowait = opened.knows_nowait(),
+      .is_direct = opened.is_direct(),
+      .is_past_cache = goes_past_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes,
+                                       submission.offset),
+      .is_synced = opened.syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0,
+      .has_outstanding = file->outstanding().has_any(),
+      .is_inline_enabled = config.is_inline_enabled,
+  };
+}
+
+// Whether the request may be left to the thread that waits for it: one comes by, and looks at this file.
+bool is_waiter_coming(const Request* request, FileQueue* file) {
+  if (!has_waiter_to_come(request)) return false;
+  FileQueue* other = parked_beside(request);
   return other == nullptr || other == file || !other->outstanding().has_waiting();
 }
 
-bool Submitting::may_go_direct(const Request* request, FileQueue* file) {
-  if (!file->opened().can_go_direct() || !core_.config.is_direct_enabled || !backend::is_transfer(request->io.opcode))
-    return false;
-  if (request->serial != SerialId::kNone) return false;
-  // The kernel takes hold of the buffer's pages in io_submit; native AIO's callers know that.
-  if (request->context == nullptr && kernel::are_faults_served() && backend::may_fault(request->io)) [[unlikely]]
-    return false;
-  bool is_read = request->io.opcode == Opcode::kRead;
-  if (!file->learnt().direct(is_read).should_try() || !direct_trial_.is_usable()) return false;
-  if (file->opened().bypasses_cache()) {
-    const backend::Io& io = request->io;
-    if (!goes_past_cache(file, io)) return false;
-    if (!block_devices_.ensure()) return false;
+void note_inline_write(FileQueue* file, backend::InlineAnswer answer) {
+  LaneMemory& memory = file->learnt().inline_writes();
+  switch (answer) {
+    case backend::InlineAnswer::kDone: memory.note_success(); break;
+    case backend::InlineAnswer::kUnsupported: memory.disable(); break;
+    default: memory.note_refusal(); break;
   }
-  // A notification must not depend on a program thread that calls; nor must a context's events, which the program may
-  // read from the ring's memory. relaxed: ours
-  const bool needs_reaper = request->is_reaper_only.load(std::memory_order_relaxed) || request->context != nullptr;
+}
+
+}  // namespace
+
+// Asked for in this order: each may start a thread, or try the kernel.
+bool Submitting::can_have_direct(const Request* request, FileQueue* file) {
+  const bool is_read = request->io.opcode == Opcode::kRead;
+  if (!file->learnt().direct(is_read).should_try() || !direct_trial_.is_usable()) return false;
+  if (file->opened().bypasses_cache() && !block_devices_.ensure()) return false;
+  // A notification must not depend on a program thread that calls; nor must results that the program may read from
+  // memory. relaxed: ours
+  const bool needs_reaper =
+      request->waiters.is_reaper_only.load(std::memory_order_relaxed) || request->origin.interface->is_read_from_memory;
   return !needs_reaper || reaper_.ensure();
 }
 
+FileQueue::Start Submitting::choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+  using Start = FileQueue::Start;
+  const StartQuestion question = start_question(core_.config, request, file, inline_outcome);
+  if (wants_direct(question) && can_have_direct(request, file)) return Start::kDirect;
+  const Start start = start_otherwise(question);
+  return start != Start::kWorker && is_waiter_coming(request, file) && reaper_.ensure() ? start : Start::kWorker;
+}
+
 InlineOutcome Submitting::try_inline(FileQueue* file, const Submission& submission, int64_t* result) {
-  if (!backend::is_transfer(submission.opcode) || !core_.config.is_inline_enabled) return InlineOutcome::kNotForIt;
-  // Nor nothing: pwritev2 of nothing never reaches the file, which may have something to say of it.
-  if (submission.length_bytes - 1 >= backend::kInlineBytesMax) return InlineOutcome::kNotForIt;
+  if (!is_inline_work(inline_question(core_.config, file, submission))) return InlineOutcome::kNotForIt;
   const bool is_read = submission.opcode == Opcode::kRead;
-  if (is_read ? !file->learnt().may_read_inline() : !file->opened().knows_nowait() || file->opened().is_direct())
-    return InlineOutcome::kNotForIt;
-  if (goes_past_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes,
-                      submission.offset)) {
-    return InlineOutcome::kNotForIt;
-  }
-  // A write in the call is rare: ext4 does not know it, XFS and btrfs do.
-  const bool is_synced = file->opened().syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0;
-  if (!is_read && (is_synced || !file->learnt().inline_writes().should_try())) return InlineOutcome::kNotForIt;
-  // A read must not overtake a write of the same bytes, nor a write anything.
-  if (!is_read && file->outstanding().has_any()) return InlineOutcome::kNotForIt;
+  const InlineOutcome untried = is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
+  if (!is_read && !file->learnt().inline_writes().should_try()) return untried;
+  // A read must not overtake a write of the same bytes.
   if (is_read && file->outstanding().has_writes() &&
       !file->may_overtake_writes(static_cast<uint64_t>(submission.offset), submission.length_bytes)) {
-    return InlineOutcome::kNotTried;
+    return untried;
   }
   // A notification would have to be sent before this call has returned, or take a thread: no gain over the pool.
-  if (submission.has_notification()) {
-    return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
-  }
-  if (is_left_alone(submission)) [[unlikely]] {
-    return is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
-  }
+  if (submission.has_notification()) return untried;
+  if (is_left_alone(submission)) [[unlikely]]
+    return untried;
   const backend::InlineTransfer transfer = {vectors_of(submission), submission.vector_count, submission.length_bytes,
                                             submission.offset, submission.rw_flags};
-  backend::InlineAnswer answer = is_read ? backend::read_inline(submission.fd, transfer, result)
-                                         : backend::write_inline(submission.fd, transfer, result);
-  if (!is_read) {
-    switch (answer) {
-      case backend::InlineAnswer::kDone: file->learnt().inline_writes().note_success(); break;
-      case backend::InlineAnswer::kUnsupported: file->learnt().inline_writes().disable(); break;
-      default: file->learnt().inline_writes().note_refusal(); break;
-    }
-  }
-  switch (answer) {
-    case backend::InlineAnswer::kDone: return InlineOutcome::kDone;
-    case backend::InlineAnswer::kPartly: return InlineOutcome::kPartly;
-    default:
-      if (is_read) file->note_missed_read();
-      return is_read ? InlineOutcome::kMissed : InlineOutcome::kNotForIt;
-  }
+  const backend::InlineAnswer answer = is_read ? backend::read_inline(submission.fd, transfer, result)
+                                               : backend::write_inline(submission.fd, transfer, result);
+  if (!is_read) note_inline_write(file, answer);
+  if (answer == backend::InlineAnswer::kDone) return InlineOutcome::kDone;
+  if (answer == backend::InlineAnswer::kPartly) return InlineOutcome::kPartly;
+  if (!is_read) return InlineOutcome::kNotForIt;
+  file->note_missed_read();
+  return InlineOutcome::kMissed;
 }
 
 // A context's poll that the kernel's AIO waits for: it holds the file, needs no thread, and its end is an event of the
@@ -461,73 +500,68 @@ bool Submitting::start_poll(const Submission& submission) {
   if (!reaper_.ensure()) return false;  // no other thread may come
   Request* request = make_request(submission);
   if (request == nullptr) return false;
-  request->file.store(nullptr, std::memory_order_relaxed);  // relaxed: it is in no file's queue
-  request->lane = stats::Lane::kDirect;
+  request->queued.file.store(nullptr, std::memory_order_relaxed);  // relaxed: it is in no file's queue
+  request->work.lane = stats::Lane::kDirect;
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
-  request->is_due = context->needs_reaper() || request->event_target.file != nullptr;
-  if (request->is_due) core_.reaper_bell.add_due(core_.wait_slots);  // it looks after the others, too (wake_waiters)
+  request->counted.is_due = must_be_reaped_for(request);
+  if (request->counted.is_due)
+    core_.reaper_bell.add_due(core_.wait_slots);  // it looks after the others, too (wake_waiters)
   core_.counters.submitted.add();
   context->add_poll(request);
   if (direct_.start_poll(request)) return true;
   context->remove_poll(request);
   core_.counters.submitted.subtract();
   if (core_.recorder.is_on()) core_.recorder.note_withdrawn(stats::Kind::kPoll);
-  if (request->is_due) core_.reaper_bell.remove_due();
+  if (request->counted.is_due) core_.reaper_bell.remove_due();
   mark_done(request);
   completion_.release_hold(request);
   return false;
 }
 
+// One of a context, which it is a user of from here on. nullptr: there are too many, or there is no memory.
+Request* Submitting::allocate_for(Context* context, bool* is_overcommitted) {
+  *is_overcommitted = context->is_overcommitted();
+  if (*is_overcommitted && !contexts_.take_overcommit()) return nullptr;
+  Request* request = core_.context_requests.allocate();
+  if (request != nullptr) {
+    context->add_user();
+  } else if (*is_overcommitted) {
+    contexts_.release_overcommit();
+  }
+  return request;
+}
+
 Request* Submitting::make_request(const Submission& submission) {
   Context* context = submission.context;
-  bool is_overcommitted = context != nullptr && context->is_overcommitted();
-  if (is_overcommitted && !contexts_.take_overcommit()) return nullptr;
-  Request* request = context != nullptr ? core_.context_requests.allocate() : core_.requests.allocate();
+  bool is_overcommitted = false;
+  Request* request = context != nullptr ? allocate_for(context, &is_overcommitted) : core_.requests.allocate();
   if (request == nullptr) {
-    if (is_overcommitted) contexts_.release_overcommit();
     core_.counters.refused.add();
     if (core_.recorder.is_on()) core_.recorder.note_refused();
     return nullptr;
   }
   change_state(request, RequestState::kFree, RequestState::kPrepared);
-  uint32_t generation = (request->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;  // relaxed: ours
-  // A fresh one may have had a life before its memory was given back: begun anew, it would meet that one's tokens
-  // again.
-  if (generation == 1) generation = static_cast<uint32_t>(kernel::monotonic_now_ns() >> 16) & kGenerationMask;
-  if (generation == 0) generation = 1;                                            // so that no token is 0
-  request->generation.store(generation, std::memory_order_release);               // E-token
-  request->waiter.store(WaitSlots::kNone, std::memory_order_relaxed);             // relaxed: begin() comes after
-  request->is_published.store(0, std::memory_order_relaxed);                      // relaxed: enqueue comes after
+  const uint32_t generation = next_generation(request);
+  request->generation.store(generation, std::memory_order_release);          // E-token
+  request->waiters.slot.store(WaitSlots::kNone, std::memory_order_relaxed);  // relaxed: begin() comes after
+  request->is_published.store(0, std::memory_order_relaxed);                 // relaxed: enqueue comes after
   fill_io(submission, &request->io);
-  request->control_block = submission.control_block;
-  request->token = context != nullptr ? 0 : make_token(generation, core_.requests.index_of(request));
-  request->context = context;
-  request->user_data = submission.user_data;
-  request->event_target = submission.event_target;
-  request->vectors = submission.vectors;
-  request->is_overcommitted = is_overcommitted;
-  if (context != nullptr) context->add_user();
-  request->ops = submission.ops;
-  request->group = submission.group;
-  request->ticket = nullptr;
-  request->worker = nullptr;
-  request->is_due = false;
-  request->is_not_self_reaped = false;
-  request->has_begun = false;
-  request->is_stored = false;
-  request->polls.store(0, std::memory_order_relaxed);                        // relaxed: ours
-  request->notification.kind = NotificationKind::kNone;
-  const bool has_notification = submission.has_notification();
-  if (has_notification) {
-    request->notification = *submission.notification;
-    request->notification.release = release_request;
-  }
-  bool is_list_notified = submission.group != nullptr && submission.group->notification.kind != NotificationKind::kNone;
-  request->is_reaper_only.store(has_notification || is_list_notified, std::memory_order_relaxed);  // relaxed: ours
-  if (submission.group != nullptr) submission.group->remaining.fetch_add(1, std::memory_order_relaxed);  // caller's one
-  request->holds.store(has_notification ? 2 : 1, std::memory_order_relaxed);  // relaxed: enqueue comes after
-  request->lane = stats::Lane::kInline;
+  request->origin = {
+      .interface = submission.interface,
+      .control_block = submission.control_block,
+      .token = submission.interface->keeps_token ? make_token(generation, core_.requests.index_of(request)) : 0,
+      .group = submission.group,
+      .context = context,
+      .user_data = submission.user_data,
+      .event_target = submission.event_target,
+      .vectors = submission.vectors,
+  };
+  request->work = {};
+  request->counted = {.is_overcommitted = is_overcommitted};
+  request->direct.is_published = false;
+  request->waiters.polls.store(0, std::memory_order_relaxed);  // relaxed: ours
+  begin_notification(submission, request);
   if (core_.recorder.is_on()) [[unlikely]] record_accepted(core_, submission, request);
   return request;
 }
@@ -540,13 +574,13 @@ int Submitting::complete_at_once(const Submission& submission, int64_t result, b
     if (core_.recorder.is_on()) [[unlikely]] record_answered(core_, submission, result);
     core_.counters.submitted.add();
     core_.counters.completed.add();
-    submission.ops->publish_at_once(submission, result);
+    submission.interface->publish_at_once(submission, result);
     if (submission.vectors != nullptr) core_.vector_stores.free(submission.vectors);
     return 0;
   }
   Request* request = make_request(submission);
   if (request == nullptr) return -EAGAIN;
-  submission.ops->begin(submission.control_block, request->token);
+  submission.interface->begin(submission.control_block, request->origin.token);
   core_.counters.submitted.add();
   change_state(request, RequestState::kPrepared, RequestState::kDone);
   completion_.publish_and_notify(request, result, may_send_here);

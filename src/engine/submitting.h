@@ -1,6 +1,6 @@
 // submitting.h - the one way in: a submission is answered in the call, or becomes a request in its file's queue.
 //
-// Thread: the program's, EngineScope, in the submitting call. Blocks: only where no thread can be had
+// Thread: the program's, in an EngineScope, in the submitting call. Blocks: only where no thread can be had
 // (docs/architecture/threads.md).
 #pragma once
 
@@ -63,20 +63,22 @@ class Submitting {
     Context* context;
     ServiceId service;
     bool was_due;
+    bool is_read_from_memory;
   };
   int submit_from_own_table(const Submission& submission);
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   bool start_poll(const Submission& submission);
   int submit_to_queue(FileQueue* file, const Submission& submission, InlineOutcome inline_outcome, int64_t begun_bytes);
+  Request* allocate_for(Context* context, bool* is_overcommitted);
   Request* make_request(const Submission& submission);
   int complete_at_once(const Submission& submission, int64_t result, bool may_send_here = false);
+  FileQueue* file_after_close(Request* request, int fd, int64_t* size_bytes);
   void hand_to_file(const Submission& submission, Request* request, FileQueue* file, InlineOutcome inline_outcome,
                     bool is_in_call, int64_t size_bytes);
   void apply_route(Request* request, FileQueue* file, InlineOutcome inline_outcome, int64_t size_bytes);
   FileQueue::Enqueued enqueue(Request* request, FileQueue* file, InlineOutcome inline_outcome, ServiceMask* wake);
   FileQueue::Start choose_start(const Request* request, FileQueue* file, InlineOutcome inline_outcome);
-  bool may_go_direct(const Request* request, FileQueue* file);
-  static bool may_park(const Request* request, FileQueue* file);
+  bool can_have_direct(const Request* request, FileQueue* file);
   void note_enqueued(Request* request, const Entry& entry, FileQueue* file, FileQueue::Enqueued outcome,
                      ServiceMask* wake);
   void hand_to_direct_lane(DirectBatch* batch, Request* request, FileQueue* file);

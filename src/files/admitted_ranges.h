@@ -25,49 +25,49 @@ class AdmittedRanges {
   uint32_t count() const { return count_; }
 
   // Whether the request takes part in these rules at all.
-  static bool takes_part(const Request* request) { return request->has_range || is_extending(request); }
+  static bool takes_part(const Request* request) { return request->range.is_tracked || is_extending(request); }
 
   // Whether `later` must wait for `earlier`, by a look at these two alone.
   static bool conflicts(const Request* earlier, const Request* later) {
     const bool is_read = is_read_of(later);
     if (is_read && is_read_of(earlier)) return false;
-    if (earlier->has_range && later->has_range && overlap(*earlier, *later)) return true;
-    if (is_read) return is_extending(earlier) && limit_of(*later) > earlier->extends_from;
-    if (is_read_of(earlier)) return is_extending(later) && limit_of(*earlier) > later->extends_from;
-    if (is_append(earlier)) return is_append(later) || limit_of(*later) > earlier->extends_from;
-    return is_append(later) && limit_of(*earlier) > later->extends_from;
+    if (earlier->range.is_tracked && later->range.is_tracked && overlap(*earlier, *later)) return true;
+    if (is_read) return is_extending(earlier) && limit_of(*later) > earlier->range.extends_from;
+    if (is_read_of(earlier)) return is_extending(later) && limit_of(*earlier) > later->range.extends_from;
+    if (is_append(earlier)) return is_append(later) || limit_of(*later) > earlier->range.extends_from;
+    return is_append(later) && limit_of(*earlier) > later->range.extends_from;
   }
 
   // Whether the request must wait for one that is admitted.
   bool conflicts(const Request* request) const {
-    if (request->has_range && overlaps(request)) return true;
+    if (request->range.is_tracked && overlaps(request)) return true;
     const bool is_any_extending = !extending_.empty();
-    if (is_read_of(request)) return is_any_extending && limit_of(*request) > extending_.begin()->extends_from;
-    if (!is_extending(request)) return is_any_append() && limit_of(*request) > extending_.begin()->extends_from;
-    if (reads_beyond(request->extends_from)) return true;
+    if (is_read_of(request)) return is_any_extending && limit_of(*request) > extending_.begin()->range.extends_from;
+    if (!is_extending(request)) return is_any_append() && limit_of(*request) > extending_.begin()->range.extends_from;
+    if (reads_beyond(request->range.extends_from)) return true;
     if (is_append(request)) return unordered_extending_count_ > 0;
-    return is_any_append() && request->serial == SerialId::kNone;
+    return is_any_append() && request->queued.serial == SerialId::kNone;
   }
 
   // The request takes part.
   void add(Request* request) {
-    if (request->has_range) add_range(request);
+    if (request->range.is_tracked) add_range(request);
     if (is_extending(request)) {
       extending_.insert(*request);
       if (is_append(request)) append_count_++;
-      if (request->serial == SerialId::kNone) unordered_extending_count_++;
+      if (request->queued.serial == SerialId::kNone) unordered_extending_count_++;
     }
     count_++;
   }
 
   // Nothing happens to one that was not added.
   void remove(Request* request) {
-    if (!request->range_hook.is_linked() && !request->extend_hook.is_linked()) return;
-    if (request->range_hook.is_linked()) remove_range(request);
-    if (request->extend_hook.is_linked()) {
+    if (!request->RangeHook::is_linked() && !request->ExtendHook::is_linked()) return;
+    if (request->RangeHook::is_linked()) remove_range(request);
+    if (request->ExtendHook::is_linked()) {
       extending_.erase(extending_.iterator_to(*request));
       if (is_append(request)) append_count_--;
-      if (request->serial == SerialId::kNone) unordered_extending_count_--;
+      if (request->queued.serial == SerialId::kNone) unordered_extending_count_--;
     }
     count_--;
   }
@@ -75,25 +75,24 @@ class AdmittedRanges {
  private:
   struct FirstByte {
     using type = uint64_t;
-    const type& operator()(const Request& request) const { return request.range_begin; }
+    const type& operator()(const Request& request) const { return request.range.begin; }
   };
   struct FileEnd {
     using type = uint64_t;
-    const type& operator()(const Request& request) const { return request.extends_from; }
+    const type& operator()(const Request& request) const { return request.range.extends_from; }
   };
-  using RangeHook = boost::intrusive::member_hook<Request, boost::intrusive::set_member_hook<>, &Request::range_hook>;
-  using ExtendHook = boost::intrusive::member_hook<Request, boost::intrusive::set_member_hook<>, &Request::extend_hook>;
   template <class Hook, class Key>
-  using Tree = boost::intrusive::multiset<Request, Hook, boost::intrusive::key_of_value<Key>,
-                                          boost::intrusive::constant_time_size<false>>;
+  using Tree =
+      boost::intrusive::multiset<Request, boost::intrusive::base_hook<Hook>, boost::intrusive::key_of_value<Key>,
+                                 boost::intrusive::constant_time_size<false>>;
 
-  static uint64_t limit_of(const Request& request) { return request.range_begin + request.range_bytes; }
+  static uint64_t limit_of(const Request& request) { return request.range.begin + request.range.bytes; }
   static bool is_read_of(const Request* request) { return request->io.opcode == backend::Opcode::kRead; }
-  static bool is_extending(const Request* request) { return request->extends_from != Request::kNoExtension; }
-  static bool is_append(const Request* request) { return is_extending(request) && !request->has_range; }
+  static bool is_extending(const Request* request) { return request->range.extends_from != RequestRange::kNoExtension; }
+  static bool is_append(const Request* request) { return is_extending(request) && !request->range.is_tracked; }
   bool is_any_append() const { return append_count_ > 0; }
   static bool overlap(const Request& one, const Request& other) {
-    return one.range_begin < limit_of(other) && other.range_begin < limit_of(one);
+    return one.range.begin < limit_of(other) && other.range.begin < limit_of(one);
   }
 
   // A read overlaps writes only; a write overlaps both.
@@ -105,16 +104,16 @@ class AdmittedRanges {
   bool overlaps_write(const Request* request) const {
     for (auto place = writes_.lower_bound(limit_of(*request)); place != writes_.begin();) {
       --place;
-      if (limit_of(*place) > request->range_begin) return true;
-      if (place->range_bytes > 0) break;  // whatever lies before it ends before it
+      if (limit_of(*place) > request->range.begin) return true;
+      if (place->range.bytes > 0) break;  // whatever lies before it ends before it
     }
     return false;
   }
 
   bool overlaps_read(const Request* request) const {
-    for (auto place = first_read_near(request->range_begin);
-         place != reads_.end() && place->range_begin < limit_of(*request); ++place) {
-      if (limit_of(*place) > request->range_begin) return true;
+    for (auto place = first_read_near(request->range.begin);
+         place != reads_.end() && place->range.begin < limit_of(*request); ++place) {
+      if (limit_of(*place) > request->range.begin) return true;
     }
     return false;
   }
@@ -139,7 +138,7 @@ class AdmittedRanges {
       return;
     }
     reads_.insert(*request);
-    if (request->range_bytes > longest_read_bytes_) longest_read_bytes_ = request->range_bytes;
+    if (request->range.bytes > longest_read_bytes_) longest_read_bytes_ = request->range.bytes;
   }
 
   void remove_range(Request* request) {

@@ -44,7 +44,7 @@ MergedIo* begin_batch(Request* first, const RequestList& waiting, Pool<MergedIo>
 // The serial's requests have been admitted, so none overlap: they may be taken out of order, but not across an append.
 MergedIo* merge_writes(Request* first, Ordering& ordering, Pool<MergedIo>& pool) {
   if (!is_mergeable(first)) return nullptr;
-  const bool is_append = !first->has_range;
+  const bool is_append = !first->range.is_tracked;
   uint64_t end = static_cast<uint64_t>(first->io.offset) + first->io.left_bytes;
   uint64_t total_bytes = first->io.left_bytes;
   MergedIo* shared = nullptr;
@@ -54,11 +54,11 @@ MergedIo* merge_writes(Request* first, Ordering& ordering, Pool<MergedIo>& pool)
   for (Request* request = waiting.front(); request != nullptr && seen < MergedIo::kMembersMax; request = next) {
     next = RequestList::next(request);
     seen++;
-    bool continues = is_append ? !request->has_range
-                               : request->has_range && static_cast<uint64_t>(request->io.offset) == end;
+    bool continues = is_append ? !request->range.is_tracked
+                               : request->range.is_tracked && static_cast<uint64_t>(request->io.offset) == end;
     continues = continues && is_mergeable(request);
     if (!continues || total_bytes + request->io.left_bytes > kMergedBytesMax) {
-      if (is_append || !request->has_range) break;  // where an append lands depends on what comes before it
+      if (is_append || !request->range.is_tracked) break;  // where an append lands depends on what comes before it
       continue;
     }
     if (shared == nullptr) {
@@ -99,7 +99,8 @@ MergedIo* batch_runnable(Request* first, Ordering& ordering, Pool<MergedIo>& poo
   if (shared == nullptr) return nullptr;
   while (shared->count < MergedIo::kBatchMax / 2) {
     Request* request = runnable.front();
-    if (backend::is_sync(request->io.opcode) || request->serial != SerialId::kNone || request->io.try_nowait) break;
+    if (backend::is_sync(request->io.opcode) || request->queued.serial != SerialId::kNone || request->io.try_nowait)
+      break;
     ordering.take(request);
     add_member(shared, request);
   }

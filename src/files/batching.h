@@ -26,7 +26,7 @@ MergedIo* join_syncs(Request* first, Pool<MergedIo>& pool);
 // What a worker of `service` carries out for `first`, which it has just taken. are_calls_quick: on this file.
 inline MergedIo* gather(Request* first, ServiceId service, bool are_calls_quick, Ordering& ordering,
                         Pool<MergedIo>& pool) {
-  if (first->serial == SerialId::kWrites) {
+  if (first->queued.serial == SerialId::kWrites) {
     MergedIo* merged = merge_writes(first, ordering, pool);
     return merged == nullptr && service == ServiceId::kThreads ? batch_writes(first, ordering, pool) : merged;
   }

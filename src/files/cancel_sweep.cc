@@ -36,7 +36,8 @@ void wait_until_published(const Request* request) {
 // Asks the worker of a stream's request to cancel it. False: the request goes on. True: a ticket of the sweep tells, or
 // the request has just ended.
 bool CancelSweep::try_cancel_running(Request* request) {
-  if (!backend::is_stream(request->io) || request->worker == nullptr || request->ticket != nullptr) return false;
+  if (!backend::is_stream(request->io) || request->work.worker == nullptr || request->work.ticket != nullptr)
+    return false;
   if (ticket_count == kTicketsMax) return false;
   RequestState state = RequestState::kInFlight;
   // E-state
@@ -47,10 +48,10 @@ bool CancelSweep::try_cancel_running(Request* request) {
   CancelTicket* ticket = &tickets[ticket_count];
   ticket->request = request;
   ticket->cancellation.io = &request->io;
-  request->ticket = ticket;
+  request->work.ticket = ticket;
   // Under the lock: finish cannot have run, so the request is still that worker's and the worker is alive.
-  if (ask_to_cancel(request->worker, ticket) == backend::CancelAnswer::kRefused) {
-    request->ticket = nullptr;
+  if (ask_to_cancel(request->work.worker, ticket) == backend::CancelAnswer::kRefused) {
+    request->work.ticket = nullptr;
     state = RequestState::kCanceling;
     // E-state
     if (request->state.compare_exchange_strong(state, RequestState::kInFlight, std::memory_order_acq_rel)) return false;
@@ -64,7 +65,7 @@ bool CancelSweep::try_cancel_running(Request* request) {
 bool CancelSweep::add(Request* request, Ordering& ordering) {
   switch (request->state.load(std::memory_order_acquire)) {  // E-state
     case RequestState::kQueued:
-      if (request->has_begun && !backend::is_stream(request->io)) {
+      if (request->work.has_begun && !backend::is_stream(request->io)) {
         running_count++;
         break;
       }
@@ -85,10 +86,10 @@ bool PlainCalls::collect(const Ordering& ordering) {
   count = 0;
   for (Request* request = ordering.oldest(); request != nullptr; request = Ordering::next(request)) {
     // E-state
-    if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight || request->worker == nullptr) {
+    if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight || request->work.worker == nullptr) {
       return false;
     }
-    const backend::Threads::PlainCall call = plain_call_of(request->worker, &request->io);
+    const backend::Threads::PlainCall call = plain_call_of(request->work.worker, &request->io);
     if (call.is_over) continue;
     if (call.thread_id == 0 || count == kMax) return false;
     calls[count++] = call;

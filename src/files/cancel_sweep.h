@@ -49,8 +49,8 @@ struct CancelMatch {
   bool is_stream_reads_only = false;    // only reads that wait as a stream's do
   int fd = -1;                          // whose the queue must still be; -1: the caller keeps it from being another's
   bool fits(const Request* request) const {
-    return (is_any_context || request->context == context) &&
-           (control_block == nullptr || request->control_block == control_block) &&
+    return (is_any_context || request->origin.context == context) &&
+           (control_block == nullptr || request->origin.control_block == control_block) &&
            (!is_stream_reads_only || backend::waits_for_data(request->io));
   }
 };

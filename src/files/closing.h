@@ -38,7 +38,7 @@ class Closing {
   void close_is_left(FileQueue* file);
 
   // What handlers closed that could not wait is cancelled, and given back. Thread: any but a ring's worker with
-  // something in flight; scopes_max: how often EngineScope who may take locks here is.
+  // something in flight; scopes_max: EngineScopes that a thread may be in that takes locks here.
   void complete_handler_closes(uint32_t scopes_max = 0) {
     if (shut_files_.load(std::memory_order_acquire) == nullptr) [[likely]]
       return;  // E-deferred

@@ -18,7 +18,7 @@ namespace {
   using Enqueued = FileQueue::Enqueued;
   if (outcome == Enqueued::kDirect) return static_cast<int>(stats::Lane::kDirect);
   if (outcome == Enqueued::kParked || outcome == Enqueued::kParkedFirst) return static_cast<int>(stats::Lane::kWaiter);
-  return static_cast<int>(request->service == ServiceId::kRing ? stats::Lane::kIoUring : stats::Lane::kThreads);
+  return static_cast<int>(request->work.service == ServiceId::kRing ? stats::Lane::kIoUring : stats::Lane::kThreads);
 }
 
 }  // namespace
@@ -49,23 +49,24 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   if (!ordering_.add(request)) {
     parking_.unpark_all();  // it may wait for a parked one
     if (outstanding_.has_direct()) {
-      request->is_due = true;
+      request->counted.is_due = true;
       outcome = Enqueued::kDependent;
     }
   } else if (start == Start::kDirect) {
     begin_flight(request, nullptr);
-    request->lane = stats::Lane::kDirect;
-    request->is_direct.store(true, std::memory_order_relaxed);  // relaxed: the lock orders it; to others a hint
+    request->work.lane = stats::Lane::kDirect;
+    request->direct.is_in_flight.store(true,
+                                       std::memory_order_relaxed);  // relaxed: the lock orders it; to others a hint
     outstanding_.add_direct();
     outcome = Enqueued::kDirect;
-  } else if (start == Start::kWaiter && !is_scheduled_[static_cast<unsigned>(request->service)]) {
+  } else if (start == Start::kWaiter && !is_scheduled_[static_cast<unsigned>(request->work.service)]) {
     ordering_.park_runnable(request);
-    request->is_parked.store(true, std::memory_order_relaxed);  // relaxed: a hint
-    outcome = parking_.park(request->service) ? Enqueued::kParkedFirst : Enqueued::kParked;
+    request->waiters.is_parked.store(true, std::memory_order_relaxed);  // relaxed: a hint
+    outcome = parking_.park(request->work.service) ? Enqueued::kParkedFirst : Enqueued::kParked;
   } else {
     ordering_.make_runnable(request);
   }
-  AIOX_PROBE3(route, request->control_block, opened_.fd(), planned_lane(request, outcome));
+  AIOX_PROBE3(route, request->origin.control_block, opened_.fd(), planned_lane(request, outcome));
   *wake = take_wake_mask();
   return outcome;
 }
@@ -108,11 +109,11 @@ void FileQueue::stop_reading_inline() {
 
 void FileQueue::begin_flight(Request* request, Worker* worker) {
   set_place(request, QueuePlace::kNone);
-  request->is_parked.store(false, std::memory_order_relaxed);  // relaxed: a hint
+  request->waiters.is_parked.store(false, std::memory_order_relaxed);  // relaxed: a hint
   outstanding_.begin();
-  request->worker = worker;
-  request->has_share = false;
-  request->lane = worker != nullptr ? stats::Lane::kThreads : stats::Lane::kWaiter;
+  request->work.worker = worker;
+  request->work.has_share = false;
+  request->work.lane = worker != nullptr ? stats::Lane::kThreads : stats::Lane::kWaiter;
   change_state(request, RequestState::kQueued, RequestState::kInFlight);
 }
 
@@ -128,7 +129,7 @@ unsigned FileQueue::take(ServiceId service, Worker* worker, Pool<MergedIo>& shar
     Request* request = runnable.front();
     ordering_.take(request);
     begin_flight(request, worker);
-    request->has_share = true;
+    request->work.has_share = true;
     MergedIo* shared = gather(request, service, learnt_.is_quick(), ordering_, shared_pool);
     for (uint32_t i = 1; shared != nullptr && i < shared->count; i++) begin_flight(shared->members[i], worker);
     units[count++] = shared != nullptr ? &shared->io : &request->io;
@@ -144,8 +145,8 @@ bool FileQueue::try_take(Request* request, uint32_t generation) {
   // says. The order of the looks tells: a place of its next life comes with its next generation (E-token), so a
   // runnable place, seen before a generation that is still the same, is this life's; and that one changes under this
   // lock only.
-  bool is_ours = request->file.load(std::memory_order_acquire) == this &&
-                 request->place.load(std::memory_order_acquire) == QueuePlace::kRunnable &&
+  bool is_ours = request->queued.file.load(std::memory_order_acquire) == this &&
+                 request->queued.place.load(std::memory_order_acquire) == QueuePlace::kRunnable &&
                  request->generation.load(std::memory_order_acquire) == generation &&  // E-token
                  !backend::is_stream(request->io);
   if (is_ours) {
@@ -172,7 +173,7 @@ ServiceMask FileQueue::put_back(Request* request) {
   MutexLock lock(mu_);
   change_state(request, RequestState::kInFlight, RequestState::kQueued);
   outstanding_.put_back();
-  request->is_parked.store(true, std::memory_order_relaxed);  // relaxed: a hint
+  request->waiters.is_parked.store(true, std::memory_order_relaxed);  // relaxed: a hint
   ordering_.put_back(request);
   return take_wake_mask();
 }
@@ -189,7 +190,7 @@ bool FileQueue::tick(uint32_t now, ServiceMask* wake) {
   for (unsigned i = 0; i < kServiceCount; i++) {
     const ServiceId service = static_cast<ServiceId>(i);
     const Request* oldest = ordering_.runnable(service).front();
-    bool is_over = oldest == nullptr || now - oldest->parked_tick > 1;
+    bool is_over = oldest == nullptr || now - oldest->waiters.parked_tick > 1;
     if (is_over) waited = static_cast<ServiceMask>(waited | mask_of(service));
   }
   const bool is_ticking = parking_.tick(waited);
@@ -199,15 +200,15 @@ bool FileQueue::tick(uint32_t now, ServiceMask* wake) {
 
 // Its worker, if it had one, carries it out no longer.
 void FileQueue::detach_worker(Request* request) {
-  request->worker = nullptr;
-  if (!request->has_share) return;
-  request->has_share = false;
-  shares_.release(request->service);
+  request->work.worker = nullptr;
+  if (!request->work.has_share) return;
+  request->work.has_share = false;
+  shares_.release(request->work.service);
 }
 
 void FileQueue::clear_direct(Request* request) {
-  if (!request->is_direct.load(std::memory_order_relaxed)) return;  // relaxed: changed under the lock
-  request->is_direct.store(false, std::memory_order_relaxed);
+  if (!request->direct.is_in_flight.load(std::memory_order_relaxed)) return;  // relaxed: changed under the lock
+  request->direct.is_in_flight.store(false, std::memory_order_relaxed);
   outstanding_.remove_direct();
 }
 
@@ -220,7 +221,7 @@ void FileQueue::note_release(Request* request) {
 }
 
 void FileQueue::take_off(Request* request) {
-  request->ticket = nullptr;
+  request->work.ticket = nullptr;
   detach_worker(request);
   ordering_.release(request);
   note_release(request);
@@ -228,7 +229,7 @@ void FileQueue::take_off(Request* request) {
 
 ServiceMask FileQueue::release(Request* request, CancelTicket** ticket) {
   MutexLock lock(mu_);
-  *ticket = request->ticket;
+  *ticket = request->work.ticket;
   take_off(request);
   ordering_.admit();
   return take_wake_mask();
@@ -243,8 +244,8 @@ ServiceMask FileQueue::release_all(Request* const* requests, unsigned count) {
 
 ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket** ticket) {
   MutexLock lock(mu_);
-  *ticket = request->ticket;  // the thread that wanted it cancelled learns that it goes on
-  request->ticket = nullptr;
+  *ticket = request->work.ticket;  // the thread that wanted it cancelled learns that it goes on
+  request->work.ticket = nullptr;
   request->io.cancel_wish = 0;  // asked for under the lock, and answered
   if (request->state.load(std::memory_order_acquire) == RequestState::kCanceling) {  // E-state
     change_state(request, RequestState::kCanceling, RequestState::kInFlight);
@@ -253,8 +254,8 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
   outstanding_.put_back();
   clear_direct(request);
   detach_worker(request);
-  request->service = service;
-  AIOX_PROBE3(route, request->control_block, opened_.fd(), planned_lane(request, Enqueued::kQueued));
+  request->work.service = service;
+  AIOX_PROBE3(route, request->origin.control_block, opened_.fd(), planned_lane(request, Enqueued::kQueued));
   ordering_.make_runnable(request);
   return take_wake_mask();
 }
@@ -262,7 +263,7 @@ ServiceMask FileQueue::reroute(Request* request, ServiceId service, CancelTicket
 bool FileQueue::hand_to(Request* request, Worker* worker) {
   MutexLock lock(mu_);
   if (request->state.load(std::memory_order_acquire) != RequestState::kInFlight) return false;  // E-state
-  request->worker = worker;
+  request->work.worker = worker;
   return true;
 }
 
@@ -299,9 +300,9 @@ void FileQueue::cancel_one(Request* request, uint32_t generation, CancelSweep* s
   MutexLock lock(mu_);
   // E-token: as in try_take. What has this generation and stands in a list of this file cannot leave it before the
   // lock is released.
-  bool is_ours = request->file.load(std::memory_order_acquire) == this &&
+  bool is_ours = request->queued.file.load(std::memory_order_acquire) == this &&
                  request->generation.load(std::memory_order_acquire) == generation &&
-                 request->is_listed.load(std::memory_order_acquire) != 0 &&  // E-token
+                 request->queued.is_listed.load(std::memory_order_acquire) != 0 &&  // E-token
                  request->generation.load(std::memory_order_acquire) == generation;
   if (is_ours && sweep->add(request, ordering_)) outstanding_.begin();
   *wake = go_on_after_cancel();
@@ -317,8 +318,8 @@ ServiceMask FileQueue::release_cancelled(Request* request) {
 
 void FileQueue::cancel_refused(Request* request, CancelTicket* ticket) {
   MutexLock lock(mu_);
-  if (request->ticket != ticket) return;  // it has ended, and finish has seen the ticket
-  request->ticket = nullptr;
+  if (request->work.ticket != ticket) return;  // it has ended, and finish has seen the ticket
+  request->work.ticket = nullptr;
   RequestState expected = RequestState::kCanceling;
   // E-state
   request->state.compare_exchange_strong(expected, RequestState::kInFlight, std::memory_order_acq_rel);

@@ -23,7 +23,7 @@ class Learnt {
   // Of another file. transfer_bytes_max: of one request to its device; 0: it does not say.
   void begin(bool can_read_inline, uint32_t transfer_bytes_max);
 
-  // ---- EngineScope the call ----
+  // ---- Inside the call ----
   // Whether it pays to try reads inside the call. Not while many are under way and none has ended since one was tried
   // in vain: the kernel waits for room in the device's queue even where it was asked not to wait.
   bool may_read_inline() const { return may_read_inline_.load(std::memory_order_relaxed); }  // relaxed: a hint

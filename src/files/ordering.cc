@@ -10,7 +10,7 @@ using backend::Opcode;
 
 bool Ordering::add(Request* request) {
   order_.push_back(request);
-  request->is_listed.store(1, std::memory_order_release);  // E-token
+  request->queued.is_listed.store(1, std::memory_order_release);  // E-token
   if (AdmittedRanges::takes_part(request)) {
     if (must_wait(request)) {
       waiting_.push_back(request);
@@ -38,7 +38,7 @@ bool Ordering::may_run(Request* request) {
     set_place(request, QueuePlace::kBarrier);
     return false;
   }
-  if (request->serial == SerialId::kNone) return true;
+  if (request->queued.serial == SerialId::kNone) return true;
   SerialRun& run = run_of(request);
   if (run.started != 0) {
     run.waiting.push_back(request);
@@ -76,7 +76,7 @@ void Ordering::unlist(Request* request) {
     case QueuePlace::kSerial: run_of(request).waiting.remove(request); break;
     case QueuePlace::kRunnable:
       take(request);
-      if (request->serial != SerialId::kNone) run_of(request).started--;
+      if (request->queued.serial != SerialId::kNone) run_of(request).started--;
       break;
     case QueuePlace::kBarrier:
     case QueuePlace::kNone: break;
@@ -89,10 +89,10 @@ bool Ordering::may_overtake_writes(uint64_t begin, uint64_t length_bytes) const 
   for (const Request* request = order_.front(); request != nullptr; request = next(request)) {
     if (++seen > kOvertakenMax) return false;
     if (request->io.opcode != Opcode::kWrite) continue;
-    if (begin + length_bytes > request->extends_from) return false;
-    if (!request->has_range) continue;  // an append, and it lands behind these bytes
-    const uint64_t range_end = request->range_begin + request->range_bytes;
-    if (request->range_begin < begin + length_bytes && begin < range_end) return false;
+    if (begin + length_bytes > request->range.extends_from) return false;
+    if (!request->range.is_tracked) continue;  // an append, and it lands behind these bytes
+    const uint64_t range_end = request->range.begin + request->range.bytes;
+    if (request->range.begin < begin + length_bytes && begin < range_end) return false;
   }
   return true;
 }
@@ -107,7 +107,7 @@ bool Ordering::has_waiting_reads() const {
 Request* Ordering::last_context_write() const {
   Request* last = nullptr;
   for (Request* request = order_.front(); request != nullptr; request = next(request)) {
-    if (request->context != nullptr && request->io.opcode == Opcode::kWrite) last = request;
+    if (request->origin.interface->does_buffered_in_call && request->io.opcode == Opcode::kWrite) last = request;
   }
   return last;
 }

@@ -15,12 +15,14 @@
 
 namespace aiox::engine {
 
-using RequestList = base::IntrusiveList<Request, &Request::run_link>;
+using RequestList = base::IntrusiveList<Request, &Request::queued, &RequestOrder::run_link>;
 
 // relaxed: under the lock of the file, where every place is written.
-inline QueuePlace place_of(const Request* request) { return request->place.load(std::memory_order_relaxed); }
+inline QueuePlace place_of(const Request* request) { return request->queued.place.load(std::memory_order_relaxed); }
 // E-token: release, for try_take, which may look at a request that is another file's by now.
-inline void set_place(Request* request, QueuePlace place) { request->place.store(place, std::memory_order_release); }
+inline void set_place(Request* request, QueuePlace place) {
+  request->queued.place.store(place, std::memory_order_release);
+}
 
 class Ordering {
  public:
@@ -55,25 +57,25 @@ class Ordering {
   bool add(Request* request);
   // It may run, and its service's workers are to be told.
   void make_runnable(Request* request) {
-    new_ = static_cast<ServiceMask>(new_ | mask_of(request->service));
+    new_ = static_cast<ServiceMask>(new_ | mask_of(request->work.service));
     park_runnable(request);
   }
   // It may run, and the workers need not be told.
   void park_runnable(Request* request) {
     set_place(request, QueuePlace::kRunnable);
-    runnable_[static_cast<unsigned>(request->service)].push_back(request);
+    runnable_[static_cast<unsigned>(request->work.service)].push_back(request);
   }
   // The same, in its old place.
   void put_back(Request* request) {
     set_place(request, QueuePlace::kRunnable);
-    runnable_[static_cast<unsigned>(request->service)].push_front(request);
+    runnable_[static_cast<unsigned>(request->work.service)].push_front(request);
   }
   // Runnable requests of the service.
   const RequestList& runnable(ServiceId service) const { return runnable_[static_cast<unsigned>(service)]; }
   // A runnable one is begun.
   void take(Request* request) {
     AIOX_ASSERT(place_of(request) == QueuePlace::kRunnable);
-    runnable_[static_cast<unsigned>(request->service)].remove(request);
+    runnable_[static_cast<unsigned>(request->work.service)].remove(request);
   }
   // Those of the serial that wait for their turn.
   const RequestList& next_in(SerialId serial) const { return serials_[static_cast<unsigned>(serial)].waiting; }
@@ -89,7 +91,7 @@ class Ordering {
   // One that has been begun has ended. admit is due.
   void release(Request* request) {
     remove(request);
-    if (request->serial == SerialId::kNone) return;
+    if (request->queued.serial == SerialId::kNone) return;
     SerialRun& run = run_of(request);
     AIOX_ASSERT(run.started > 0);
     run.started--;
@@ -98,7 +100,7 @@ class Ordering {
   // Takes a request that will not run any more out of the order. admit is due.
   void remove(Request* request) {
     order_.remove(request);
-    request->is_listed.store(0, std::memory_order_release);  // E-token
+    request->queued.is_listed.store(0, std::memory_order_release);  // E-token
     admitted_.remove(request);
   }
   // Room has been made: what waited for it becomes runnable.
@@ -120,13 +122,13 @@ class Ordering {
   }
 
  private:
-  using Order = base::IntrusiveList<Request, &Request::order_link>;
+  using Order = base::IntrusiveList<Request, &Request::queued, &RequestOrder::order_link>;
   struct SerialRun {
     RequestList waiting;
     uint32_t started = 0;  // runnable or in flight; the next one starts when it is back at zero
   };
 
-  SerialRun& run_of(const Request* request) { return serials_[static_cast<unsigned>(request->serial)]; }
+  SerialRun& run_of(const Request* request) { return serials_[static_cast<unsigned>(request->queued.serial)]; }
   bool is_admissible(const Request* request) const {
     return admitted_.count() < kAdmittedMax && !admitted_.conflicts(request);
   }

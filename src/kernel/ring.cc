@@ -61,11 +61,20 @@ int Ring::open(const char** step) {
     return static_cast<int>(index);
   }
 
+  lay_out(parameters, static_cast<int>(index));
+  is_open_ = true;
+  int error = check_opcodes(step);
+  if (error != 0) close();
+  return error;
+}
+
+// What io_uring_queue_init would have stored, for memory that is ours and a ring without a descriptor.
+void Ring::lay_out(const io_uring_params& parameters, int index) {
   ring_ = {};
   ring_.flags = parameters.flags;
   ring_.features = parameters.features;
-  ring_.ring_fd = static_cast<int>(index);
-  ring_.enter_ring_fd = static_cast<int>(index);
+  ring_.ring_fd = index;
+  ring_.enter_ring_fd = index;
   ring_.int_flags = kIntFlagRegisteredRing;
 
   io_uring_sq& sq = ring_.sq;
@@ -91,11 +100,6 @@ int Ring::open(const char** step) {
   cq.cqes = at<io_uring_cqe>(queues_, parameters.cq_off.cqes);
   cq.ring_mask = *cq.kring_mask;
   cq.ring_entries = *cq.kring_entries;
-
-  is_open_ = true;
-  int error = check_opcodes(step);
-  if (error != 0) close();
-  return error;
 }
 
 int Ring::check_opcodes(const char** step) {

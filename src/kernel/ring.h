@@ -40,6 +40,7 @@ class Ring {
   static void prepare_futex_wait(io_uring_sqe* entry, std::atomic<uint32_t>* word, uint32_t expected);
 
  private:
+  void lay_out(const io_uring_params& parameters, int index);
   int check_opcodes(const char** step);
 
   io_uring ring_ = {};

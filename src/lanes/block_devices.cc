@@ -39,7 +39,7 @@ void BlockDevices::wake() {
 void BlockDevices::push(Request* request) {
   Request* first = pending_.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
   do {
-    request->deferred_next = first;
+    request->direct.next = first;
   } while (!pending_.compare_exchange_weak(first, request, std::memory_order_seq_cst));
   wake();
   // E-block: it says that it is gone, then looks what there is; we push, then look whether it is gone.
@@ -51,7 +51,7 @@ void BlockDevices::reroute_pending() {
   const int none = -1;
   Request* request = pending_.exchange(nullptr, std::memory_order_seq_cst);  // E-block
   while (request != nullptr) {
-    Request* next = request->deferred_next;
+    Request* next = request->direct.next;
     direct_->start_for(&request, &none, 1);
     request = next;
   }
@@ -101,8 +101,8 @@ void BlockDevices::run() {
     Request* newest = pending_.exchange(nullptr, std::memory_order_seq_cst);  // E-block
     Request* oldest = nullptr;
     while (newest != nullptr) {
-      Request* next = newest->deferred_next;
-      newest->deferred_next = oldest;
+      Request* next = newest->direct.next;
+      newest->direct.next = oldest;
       oldest = newest;
       newest = next;
     }
@@ -114,8 +114,8 @@ void BlockDevices::run() {
         if (priority_.differs(oldest->io.priority) && count > 0) break;
         priority_.adopt(oldest->io.priority);
         batch[count] = oldest;
-        descriptors[count] = find_handle(oldest->file.load(std::memory_order_relaxed));  // relaxed: ours
-        oldest = oldest->deferred_next;
+        descriptors[count] = find_handle(oldest->queued.file.load(std::memory_order_relaxed));  // relaxed: ours
+        oldest = oldest->direct.next;
       }
       direct_->start_for(batch, descriptors, count);
     }

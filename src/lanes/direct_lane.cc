@@ -19,6 +19,7 @@
 #include "lanes/direct_trial.h"
 #include "lanes/ring_keeper.h"
 #include "native/context.h"
+#include "native/context_of.h"
 
 namespace aiox::engine {
 
@@ -31,6 +32,9 @@ constexpr uint64_t kPartBit = 1;
 constexpr uint64_t kWakeBit = 2;  // no request's: it wakes the thread that sleeps in the ring; a descriptor above it
 constexpr unsigned kWakeShift = 2;
 
+// relaxed: set before the request was queued
+FileQueue* file_of(const Request* request) { return request->queued.file.load(std::memory_order_relaxed); }
+
 // Answers that mean "not this way": would block, or the file does not know RWF_NOWAIT.
 bool is_refusal(int64_t result) { return result == -EAGAIN || result == -EOPNOTSUPP || result == -EINTR; }
 
@@ -40,7 +44,6 @@ bool is_refused_by_submit(long error) {
          error == -ENOSYS;
 }
 
-constexpr int64_t kLookNs = 500'000;
 constexpr int64_t kRoomLookNs = 100'000;
 constexpr unsigned kRoomLooksMax = 1000;
 
@@ -66,7 +69,17 @@ void fill(iocb* block, const backend::Io& io, int fd, int rw_flags, uint64_t dat
   block->aio_reqprio = static_cast<int16_t>(io.priority);
 }
 
+// The program's thread never waits for the device; the one that is there for it does.
+int rw_flags_for(bool is_program) { return is_program ? kernel::kRwfNowait : 0; }
+
 }  // namespace
+
+// What the bytes and the error of a request that has ended mean.
+struct LaneOutcome {
+  bool is_answer;  // of the request; otherwise the rest of it must be carried out elsewhere
+  int64_t result;  // the answer, or what the kernel said against going on: 0, it just stopped
+  int64_t bytes;   // done, if it is not an answer
+};
 
 int64_t SplitIo::joined_bytes(int64_t* error) const {
   int64_t total = 0;
@@ -81,13 +94,16 @@ int64_t SplitIo::joined_bytes(int64_t* error) const {
   return total;
 }
 
-DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int64_t error) {
+namespace {
+
+LaneOutcome judge(const Request* request, int64_t bytes, int64_t error) {
   // It wants to be told of a refusal, and of a part.
   if ((request->io.rw_flags & kernel::kRwfNowait) != 0) return {true, bytes > 0 || error == 0 ? bytes : error, 0};
   // Where the program asked for no O_DIRECT, nothing that O_DIRECT is particular about is an answer to it.
   if (request->io.opcode == Opcode::kPoll) return {true, error != 0 ? error : bytes, 0};
   bool is_too_particular =
-      error == -EINVAL && request->file.load(std::memory_order_relaxed)->opened().bypasses_cache();  // relaxed: ours
+      error == -EINVAL &&
+      request->queued.file.load(std::memory_order_relaxed)->opened().bypasses_cache();  // relaxed: ours
   if (is_refusal(error) || is_too_particular) return {false, error, bytes};
   if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
   // RWF_NOWAIT may stop in the middle (btrfs does), and nothing but the blocking call tells that from the end of the
@@ -101,6 +117,32 @@ DirectLane::Outcome DirectLane::judge(const Request* request, int64_t bytes, int
   return {!is_cut, is_cut ? 0 : bytes, bytes};
 }
 
+// A request of which the last part has ended.
+struct Ended {
+  Request* request;  // nullptr: other parts are in flight
+  SplitIo* split;    // nullptr: it was not cut
+  int64_t bytes;
+  int64_t error;
+};
+
+Ended join(const io_event& event) {
+  if ((event.data & kPartBit) == 0) {
+    auto* request = reinterpret_cast<Request*>(event.data);
+    request->direct.is_handed_over.load(std::memory_order_acquire);  // E-event
+    return {request, nullptr, event.res < 0 ? 0 : event.res, event.res < 0 ? event.res : 0};
+  }
+  auto* part = reinterpret_cast<SplitPart*>(event.data & ~kPartBit);
+  SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
+  part->result = event.res;
+  if (!split->is_last(part)) return {nullptr, split, 0, 0};
+  int64_t error = 0;
+  const int64_t bytes = split->joined_bytes(&error);
+  split->request->work.has_begun = true;
+  return {split->request, split, bytes, error};
+}
+
+}  // namespace
+
 bool DirectLane::open(Core* core, Completion* completion, DirectTrial* trial, RingKeeper* keeper) {
   core_ = core;
   completion_ = completion;
@@ -111,13 +153,10 @@ bool DirectLane::open(Core* core, Completion* completion, DirectTrial* trial, Ri
 
 // ---- Submitting ----
 
-// Submitting never waits for the device: only the thread that is there for it does.
-int DirectLane::rw_flags(From from) { return from == From::kProgram ? kernel::kRwfNowait : 0; }
-
 void DirectLane::start(Request* const* requests, unsigned count) {
-  const Context* context = requests[0]->context;
+  const Context* context = requests[0]->origin.context;
   // Who will come and wait reaps then, and several at once.
-  const bool is_reaped_later = context != nullptr && context->consumption_mode() == Context::ConsumptionMode::kCalls;
+  const bool is_reaped_later = is_reaped_by_calls(context);
   count_in(requests, count);
   hand_over(requests, nullptr, count, From::kProgram);
   if (!is_reaped_later) poll(ReapBy::kSubmitter);
@@ -136,11 +175,11 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
     Request* request = requests[i];
     const backend::Io& io = request->io;
     const int fd = descriptors != nullptr ? descriptors[i] : io.fd;
-    if (fd < 0 || request->lane_ring >= LaneRings::kCount) {
+    if (fd < 0 || request->direct.ring >= LaneRings::kCount) {
       take_back_request(request, 0, fd < 0 ? -EOPNOTSUPP : -EAGAIN, from);
       continue;
     }
-    FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
+    FileQueue* file = file_of(request);
     uint32_t chunk_bytes = file->learnt().direct_chunk_bytes();
     // A misaligned request stays whole: its parts in a hole would be read where the kernel refuses the whole.
     bool is_aligned = file->opened().is_direct_aligned(io.vectors->iov_base, io.left_bytes, io.offset);
@@ -148,11 +187,12 @@ void DirectLane::hand_over(Request* const* requests, const int* descriptors, uns
       start_split(request, chunk_bytes, fd, from);
       continue;
     }
-    fill(&blocks[listed], io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(request), 0, io.left_bytes);
+    fill(&blocks[listed], io, fd, rw_flags_for(from == From::kProgram), reinterpret_cast<uintptr_t>(request), 0,
+         io.left_bytes);
     list[listed] = &blocks[listed];
     listed++;
-    counted_in = request->lane_ring;
-    request->is_handed_over.store(
+    counted_in = request->direct.ring;
+    request->direct.is_handed_over.store(
         1, std::memory_order_release);  // E-event: it may end, and be another, from the submit on
   }
   if (listed > 0) submit(list, listed, counted_in, from);
@@ -168,7 +208,7 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, Fro
     take_back_request(request, 0, -EAGAIN, from);
     return;
   }
-  const unsigned counted_in = request->lane_ring;
+  const unsigned counted_in = request->direct.ring;
   split->request = request;
   split->count = static_cast<unsigned>(count);
   for (unsigned i = 0; i < split->count; i++) {
@@ -176,8 +216,8 @@ void DirectLane::start_split(Request* request, uint32_t chunk_bytes, int fd, Fro
     uint64_t skip = uint64_t{i} * chunk_bytes;
     part.split.store(split, std::memory_order_release);  // E-split
     part.length = static_cast<int64_t>(length - skip < chunk_bytes ? length - skip : chunk_bytes);
-    fill(&blocks[i], request->io, fd, rw_flags(from), reinterpret_cast<uintptr_t>(&part) | kPartBit, skip,
-         static_cast<uint64_t>(part.length));
+    fill(&blocks[i], request->io, fd, rw_flags_for(from == From::kProgram),
+         reinterpret_cast<uintptr_t>(&part) | kPartBit, skip, static_cast<uint64_t>(part.length));
     list[i] = &blocks[i];
   }
   split->left.store(count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1, std::memory_order_release);  // E-split
@@ -225,20 +265,18 @@ void DirectLane::take_back(uint64_t data, int64_t result, From from) {
     if (!split->is_last(part)) return;
     request = split->request;
     bytes = split->joined_bytes(&result);
-    request->has_begun = true;
+    request->work.has_begun = true;
     splits_.free(split);
   }
   take_back_request(request, bytes, result, from);
 }
 
 void DirectLane::take_back_request(Request* request, int64_t bytes, int64_t result, From from) {
-  rings_.count_out(request->lane_ring);
-  Outcome outcome = judge(request, bytes, result);
+  rings_.count_out(request->direct.ring);
+  const LaneOutcome outcome = judge(request, bytes, result);
   if (from == From::kBlockThread) {
     // It neither ends requests nor sends them on: a thread that has the program's descriptors does.
-    if (outcome.bytes > 0) request->has_begun = true;
-    if (!outcome.is_answer) backend::advance(&request->io, outcome.bytes);
-    defer(request, outcome.is_answer || is_refusal(outcome.result) ? outcome.result : -EAGAIN);
+    defer_outcome(request, outcome);
     return;
   }
   if (!outcome.is_answer) {
@@ -252,32 +290,18 @@ void DirectLane::take_back_request(Request* request, int64_t bytes, int64_t resu
 
 // ---- Reaping ----
 
-DirectLane::Lead DirectLane::try_lead() {
-  uintptr_t nobody = 0;
-  // E-lead: acquire, for what the last leader did; sequentially consistent, for pass_lead().
-  if (leader_.compare_exchange_strong(nobody, this_thread_mark(), std::memory_order_seq_cst)) return Lead::kTaken;
-  return nobody == this_thread_mark() ? Lead::kNested : Lead::kBusy;
-}
-
-void DirectLane::pass_lead() {
-  // E-lead: who wants to lead says so, then tries again; we leave, then look who said so: one of the two sees the
-  // other.
-  uintptr_t mark = this_thread_mark();
-  if (leader_.compare_exchange_strong(mark, 0, std::memory_order_seq_cst)) core_->wait_slots.pass_lead();
-}
-
 bool DirectLane::start_poll(Request* request) {
-  iocb* block = &request->poll_block;
+  iocb* block = &request->poll.block;
   *block = {};
   block->aio_data = reinterpret_cast<uintptr_t>(request);
   block->aio_lio_opcode = IOCB_CMD_POLL;
   block->aio_fildes = static_cast<uint32_t>(request->io.fd);
   block->aio_buf = request->io.poll_events;
   count_in(&request, 1);
-  const unsigned counted_in = request->lane_ring;
+  const unsigned counted_in = request->direct.ring;
   if (counted_in >= LaneRings::kCount) return false;
   polls_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a figure
-  request->is_handed_over.store(1, std::memory_order_release);  // E-event
+  request->direct.is_handed_over.store(1, std::memory_order_release);  // E-event
   for (;;) {
     kernel::AioRing* ring = rings_.front(counted_in);
     const long accepted = ring->submit(&block, 1);
@@ -295,7 +319,7 @@ bool DirectLane::cancel_poll(Request* request) {
   LaneRings::Pinned pinned(&rings_);
   for (unsigned i = 0; i < LaneRings::kCount; i++) {
     LaneRings::One* one = pinned.one(i);
-    if (one != nullptr && one->ring.cancel(&request->poll_block)) return true;
+    if (one != nullptr && one->ring.cancel(&request->poll.block)) return true;
   }
   return false;
 }
@@ -326,7 +350,7 @@ bool DirectLane::wake_sleeper(int fd) {
 }
 
 void DirectLane::look() {
-  const uint64_t index = consumed();
+  const uint64_t index = rings_.consumed();
   const bool is_lying_about = rings_.has_events() && index == looked_at_;
   looked_at_ = index;
   if (is_lying_about) reap(ReapBy::kReaper, true);
@@ -336,23 +360,7 @@ int DirectLane::sleep(int64_t deadline_ns, const uint64_t* signal_mask) {
   int64_t timeout_ns =
       deadline_ns == kernel::kNoTimeout ? kernel::kNoTimeout : deadline_ns - kernel::monotonic_now_ns();
   if (timeout_ns < 0 && deadline_ns != kernel::kNoTimeout) timeout_ns = 0;
-  return sleep_in(ring_to_sleep_in(), timeout_ns, signal_mask);
-}
-
-int DirectLane::sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signal_mask) {
-  int error = kernel::AioRing::wait_in(ring_id, timeout_ns, signal_mask);
-  if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
-  // The kernel has begun to refuse the wait (a seccomp filter set since): events still come, and are looked for. Or the
-  // ring has been given back.
-  std::atomic<uint32_t> never{0};
-  const int64_t now_ns = kernel::monotonic_now_ns();
-  const int64_t look_ns = now_ns + kLookNs;
-  const int64_t deadline_ns = timeout_ns == kernel::kNoTimeout ? kernel::kNoTimeout : now_ns + timeout_ns;
-  bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= look_ns;
-  int64_t until_ns = is_last ? deadline_ns : look_ns;
-  error = signal_mask != nullptr ? kernel::sleep_with_mask(until_ns, *signal_mask)
-                                 : kernel::futex_wait_until(never, 0, until_ns);
-  return error == -ETIMEDOUT && !is_last ? 0 : error;
+  return LaneRings::sleep_in(rings_.to_sleep_in().id(), timeout_ns, signal_mask);
 }
 
 bool DirectLane::reap(ReapBy by, bool is_looking) {
@@ -369,7 +377,7 @@ bool DirectLane::reap(ReapBy by, bool is_looking) {
   for (unsigned i = 0; i < LaneRings::kCount; i++) {
     LaneRings::One* one = pinned.one(i);
     if (one == nullptr) continue;
-    for (io_event event; take(one, &event); is_any = true) {
+    for (io_event event; one->take(&event); is_any = true) {
       const int of_event = complete(event, by, is_locked_out, is_looking, &wakes);
       if (of_event >= 0) fd = of_event;
     }
@@ -384,117 +392,61 @@ bool DirectLane::reap(ReapBy by, bool is_looking) {
 // have made results known, then look whether another leads. The reaper may sleep there also where another has taken the
 // lead from it.
 void DirectLane::wake_others(ReapBy by, int fd) {
-  const uintptr_t leader = leader_.load(std::memory_order_seq_cst);  // E-lead
-  bool is_wanted = leader != 0 && leader != this_thread_mark();
+  bool is_wanted = lead_.is_others();  // E-lead
   if (by != ReapBy::kReaper && has_deferred(ReapBy::kReaper)) is_wanted = core_->reaper_bell.is_in_ring() || is_wanted;
   if (is_wanted) [[unlikely]]
     wake_sleeper(fd);
 }
 
-// Whether an event lies about that the leader could have seen to for a while: it is in a handler, of low priority, or
-// gone.
-bool DirectLane::is_neglected() {
-  const uint64_t index = consumed();
-  const int64_t now_ns = kernel::monotonic_now_ns();
-  // relaxed: figures, all of them
-  if (neglected_index_.exchange(index, std::memory_order_relaxed) != index) {
-    neglected_since_ns_.store(now_ns, std::memory_order_relaxed);
-    return false;
-  }
-  return now_ns - neglected_since_ns_.load(std::memory_order_relaxed) >= kNeglectNs;  // relaxed: a figure
+void DirectLane::poll_events(ReapBy by) {
+  if (!lead_.is_others() || (rings_.has_events() && lead_.is_neglecting(rings_.consumed()))) reap(by);
 }
 
-void DirectLane::poll_events(ReapBy by) {
-  const uintptr_t leader = leader_.load(std::memory_order_relaxed);  // relaxed: a hint
-  if (leader == 0 || leader == this_thread_mark() || (rings_.has_events() && is_neglected())) reap(by);
+void DirectLane::pass_lead() {
+  if (lead_.try_pass()) core_->wait_slots.pass_lead();
 }
 
 bool DirectLane::replace_leader(ReapBy by) {
-  if (!rings_.has_events() || !is_neglected()) return false;
-  const bool is_taken =
-      leader_.exchange(this_thread_mark(), std::memory_order_seq_cst) != this_thread_mark();  // E-lead
+  if (!rings_.has_events() || !lead_.is_neglecting(rings_.consumed())) return false;
+  const bool is_taken = lead_.take_from_other();
   reap(by);
   return is_taken;
 }
 
-// Takes one event. Thread: any, with signals held.
-bool DirectLane::take(LaneRings::One* one, io_event* event) {
-  std::atomic<uint64_t>& consumed = one->consumed;
-  uint64_t index = consumed.load(std::memory_order_acquire);  // E-event
-  do {
-    // The copy is good if the exchange succeeds: then the head had not moved past it.
-    if (!one->ring.peek(index, event)) return false;
-  } while (!consumed.compare_exchange_weak(index, index + 1, std::memory_order_seq_cst));  // E-event
-  // The head goes where the last one has it: who stores an older number finds that there is a newer one, and stores
-  // that.
-  do {  // E-event
-    index = consumed.load(std::memory_order_seq_cst);
-    one->ring.set_head(index);
-  } while (consumed.load(std::memory_order_seq_cst) != index);
-  return true;
-}
-
 // Returns a descriptor that is open, or -1.
 int DirectLane::complete(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes) {
-  const uint64_t data = event.data;
-  if ((data & kWakeBit) != 0)
-    return static_cast<int>(data >> kWakeShift);  // perhaps another's, who sleeps on: tell it again
-  int64_t error = event.res < 0 ? event.res : 0;
-  int64_t bytes = event.res < 0 ? 0 : event.res;
-  auto* request = reinterpret_cast<Request*>(data);
-  SplitIo* split = nullptr;
-  if ((data & kPartBit) != 0) {
-    auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
-    split = part->split.load(std::memory_order_acquire);  // E-split
-    part->result = event.res;
-    if (!split->is_last(part)) return -1;
-    request = split->request;
-    bytes = split->joined_bytes(&error);
-    request->has_begun = true;
-  } else {
-    request->is_handed_over.load(std::memory_order_acquire);  // E-event
-  }
+  // Perhaps another's, who sleeps on: it is woken again.
+  if ((event.data & kWakeBit) != 0) return static_cast<int>(event.data >> kWakeShift);
+  const Ended ended = join(event);
+  Request* request = ended.request;
+  if (request == nullptr) return -1;
   const int fd = request->io.fd;
-  const Outcome outcome = judge(request, bytes, error);
-  if (!outcome.is_answer) {
-    rings_.count_out(request->lane_ring);
-    if (split != nullptr) splits_.free(split);
-    if (is_locked_out) {
-      if (outcome.bytes > 0) request->has_begun = true;
-      backend::advance(&request->io, outcome.bytes);
-      defer(request, -EAGAIN);
-    } else {
-      reroute(request, outcome, by);
-    }
-    return fd;
+  const LaneOutcome outcome = judge(request, ended.bytes, ended.error);
+  const bool is_whole = ended.error == 0 && static_cast<size_t>(ended.bytes) == request->io.left_bytes;
+  if (ended.split != nullptr && is_whole) file_of(request)->learnt().note_whole_split();
+  // relaxed: set before the request was handed over (E-event)
+  const bool is_reapers = request->waiters.is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper;
+  const bool is_ours =
+      outcome.is_answer && !is_reapers && !(is_locked_out && request->origin.interface->publishes_under_lock);
+  if (outcome.is_answer) {
+    if (request->io.opcode == Opcode::kPoll) polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
+    if (is_looking) note_unattended(request->origin.context);
   }
-  if (split != nullptr && error == 0 && static_cast<size_t>(bytes) == request->io.left_bytes) {
-    request->file.load(std::memory_order_relaxed)
-        ->learnt()
-        .note_whole_split();  // relaxed: set before the request was queued
+  if (is_ours) {
+    mark_done(request);
+    completion_->publish(request, outcome.result);
   }
-  if (request->io.opcode == Opcode::kPoll) polls_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a figure
-  Context* context = request->context;
-  if (is_looking && context != nullptr) context->note_unattended();
-  // A context's event is put into its ring under a lock, which the code that is interrupted may hold. relaxed: set
-  // before the request was handed over (E-event).
-  const bool is_not_ours = (request->is_reaper_only.load(std::memory_order_relaxed) && by != ReapBy::kReaper) ||
-                           (is_locked_out && context != nullptr);
-  if (is_not_ours) {
-    rings_.count_out(request->lane_ring);
-    if (split != nullptr) splits_.free(split);
-    defer(request, outcome.result);
-    return fd;
-  }
-  mark_done(request);
-  completion_->publish(request, outcome.result);
   // Not before: a handler on this thread that waits for it must find that there is something to reap.
-  rings_.count_out(request->lane_ring);
-  if (split != nullptr) splits_.free(split);
-  if (is_locked_out) {
+  rings_.count_out(request->direct.ring);
+  if (ended.split != nullptr) splits_.free(ended.split);
+  if (!outcome.is_answer && !is_locked_out) {
+    reroute(request, outcome, by);
+  } else if (!is_ours) {
+    defer_outcome(request, outcome);
+  } else if (is_locked_out) {
     // The waiter is woken at once; the rest needs locks.
-    request->is_stored = true;
-    core_->wait_slots.wake(request->waiter.load(std::memory_order_seq_cst));  // E-wait
+    request->direct.is_published = true;
+    core_->wait_slots.wake(request->waiters.slot.load(std::memory_order_seq_cst));  // E-wait
     defer(request, outcome.result);
   } else {
     notify_and_release(request, outcome.result, by, wakes);
@@ -505,10 +457,10 @@ int DirectLane::complete(const io_event& event, ReapBy by, bool is_locked_out, b
 // ---- After publishing ----
 
 void DirectLane::notify_and_release(Request* request, int64_t result, ReapBy by, WakeBatch* wakes) {
-  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before the request was queued
+  FileQueue* file = file_of(request);
   core_->counters.direct_completed.add();
   if (file == nullptr) {
-    request->context->remove_poll(request);
+    request->origin.context->remove_poll(request);
     completion_->notify_and_release(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
     return;
   }
@@ -516,8 +468,8 @@ void DirectLane::notify_and_release(Request* request, int64_t result, ReapBy by,
   completion_->notify_and_release(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);
 }
 
-void DirectLane::reroute(Request* request, const Outcome& outcome, ReapBy by) {
-  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: as above
+void DirectLane::reroute(Request* request, const LaneOutcome& outcome, ReapBy by) {
+  FileQueue* file = file_of(request);
   LaneMemory& memory = file->learnt().direct(request->io.opcode == Opcode::kRead);
   if (outcome.result == -EOPNOTSUPP) {
     memory.disable();
@@ -530,9 +482,16 @@ void DirectLane::reroute(Request* request, const Outcome& outcome, ReapBy by) {
   if (by != ReapBy::kReaper && request->io.priority == kernel::kNoIoPriority) {
     request->io.priority = kernel::io_priority();
   }
-  if (outcome.bytes > 0) request->has_begun = true;
+  if (outcome.bytes > 0) request->work.has_begun = true;
   backend::advance(&request->io, outcome.bytes);
   completion_->reroute_from_direct(request, by != ReapBy::kWaiter);
+}
+
+void DirectLane::defer_outcome(Request* request, const LaneOutcome& outcome) {
+  if (outcome.is_answer) return defer(request, outcome.result);
+  if (outcome.bytes > 0) request->work.has_begun = true;
+  backend::advance(&request->io, outcome.bytes);
+  defer(request, is_refusal(outcome.result) ? outcome.result : -EAGAIN);
 }
 
 void DirectLane::defer(Request* request, int64_t result) {
@@ -540,11 +499,11 @@ void DirectLane::defer(Request* request, int64_t result) {
   const bool is_rerouted = is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0;
   // relaxed: this thread's for now
   const bool is_reapers =
-      request->is_reaper_only.load(std::memory_order_relaxed) && !request->is_stored && !is_rerouted;
+      request->waiters.is_reaper_only.load(std::memory_order_relaxed) && !request->direct.is_published && !is_rerouted;
   std::atomic<Request*>& stack = is_reapers ? deferred_for_reaper_ : deferred_;
   Request* first = stack.load(std::memory_order_relaxed);  // relaxed: the exchange checks it
   do {
-    request->deferred_next = first;
+    request->direct.next = first;
   } while (!stack.compare_exchange_weak(first, request, std::memory_order_seq_cst));  // E-deferred
   core_->reaper_bell.wake(core_->wait_slots);
 }
@@ -567,10 +526,10 @@ void DirectLane::complete_deferred_held(ReapBy by) {
 void DirectLane::complete_all_deferred(ReapBy by, Request* request) {
   WakeBatch wakes;
   while (request != nullptr) {
-    Request* next = request->deferred_next;
+    Request* next = request->direct.next;
     int64_t result = request->io.result;
-    if (request->is_stored) {
-      request->is_stored = false;
+    if (request->direct.is_published) {
+      request->direct.is_published = false;
       notify_and_release(request, result, by, &wakes);
     } else if (is_refusal(result) && (request->io.rw_flags & kernel::kRwfNowait) == 0) {
       reroute(request, {false, result, 0}, by);

@@ -11,10 +11,10 @@
 // longjmp, fork or cancellation comes between, so that there is nothing a thread could leave behind, and nothing to be
 // done for the interrupted. Who leads is only who sleeps in the kernel until an event arrives, so that not all waiters
 // wake up for each; the others sleep on their wait slots and look from time to time whether events lie about
-// (kNeglectNs), since the leader may be in a handler, of low priority, or gone. Who finds some takes them, and the
-// lead.
+// (LaneLead::kNeglectNs), since the leader may be in a handler, of low priority, or gone. Who finds some takes them,
+// and the lead.
 //
-// EngineScope a handler that has interrupted the engine itself (engine_scope.h) no lock may be taken. Then a request is
+// Inside a handler that has interrupted the engine itself (engine_scope.h) no lock may be taken. Then a request is
 // published, which takes none, and the rest of its completion is kept (deferred) for the next thread that reaps.
 //
 // A request that no thread waits for, but that has a notification or another ordered behind it, needs a reaper thread:
@@ -27,6 +27,7 @@
 #include "core/submission.h"
 #include "core/wait_slots.h"
 #include "kernel/mutex.h"
+#include "lanes/lane_lead.h"
 #include "lanes/lane_rings.h"
 
 namespace aiox::engine {
@@ -35,6 +36,7 @@ class Completion;
 class DirectTrial;
 class RingKeeper;
 struct Core;
+struct LaneOutcome;
 struct SplitIo;
 
 // One child of a request that is larger than the device takes at once.
@@ -70,15 +72,28 @@ enum class ReapBy : uint8_t {
   kReaper,     // the reaper thread
 };
 
+// Whether threads take turns in submitting. Figures, all of them.
+class SubmitterTurns {
+ public:
+  // Thread: one that submits.
+  bool are_taken() {
+    const uintptr_t mark = this_thread_mark();
+    const uintptr_t last = last_.load(std::memory_order_relaxed);  // relaxed: figures
+    if (last == mark) [[likely]]
+      return is_any_.load(std::memory_order_relaxed);
+    last_.store(mark, std::memory_order_relaxed);
+    is_any_.store(last != 0, std::memory_order_relaxed);  // relaxed: a figure
+    return last != 0;
+  }
+
+ private:
+  std::atomic<uintptr_t> last_{0};   // (@) a figure: its this_thread_mark
+  std::atomic<bool> is_any_{false};  // (@) a figure
+};
+
 class DirectLane {
  public:
   static constexpr unsigned kBatchMax = DirectBatch::kRequestsMax;  // requests handed over by one call
-
-  enum class Lead : uint8_t {
-    kTaken,   // this thread leads now, and must pass_lead()
-    kNested,  // this thread led already: a signal handler has interrupted that wait; it does not leave
-    kBusy,    // another thread leads
-  };
 
   // False: no address space.
   bool open(Core* core, Completion* completion, DirectTrial* trial, RingKeeper* keeper);
@@ -89,15 +104,7 @@ class DirectLane {
   // Requests handed to the kernel and not yet taken from the ring.
   uint64_t in_flight() const { return rings_.in_flight(); }
 
-  // Whether threads take turns in submitting. Thread: one that submits.
-  bool is_shared() {
-    const uintptr_t mark = this_thread_mark();
-    const uintptr_t last = last_submitter_.load(std::memory_order_relaxed);  // relaxed: figures
-    if (last == mark) [[likely]] return is_shared_.load(std::memory_order_relaxed);
-    last_submitter_.store(mark, std::memory_order_relaxed);
-    is_shared_.store(last != 0, std::memory_order_relaxed);
-    return last != 0;
-  }
+  SubmitterTurns& submitters() { return submitters_; }
 
   // Hands requests in flight to the kernel, at most kBatchMax, and takes what has ended. Thread: any, in a submitting
   // call.
@@ -106,7 +113,7 @@ class DirectLane {
   // start_for: by that thread, with its own descriptors (-1: it has none); may block; ends nothing there.
   void count_in(Request* const* requests, unsigned count) {
     const auto ring = static_cast<uint8_t>(rings_.count_in(count));
-    for (unsigned i = 0; i < count; i++) requests[i]->lane_ring = ring;
+    for (unsigned i = 0; i < count; i++) requests[i]->direct.ring = ring;
   }
   void start_for(Request* const* requests, const int* descriptors, unsigned count);
 
@@ -116,16 +123,15 @@ class DirectLane {
     if ((in_flight() > 0 && rings_.has_events()) || has_deferred(by)) [[unlikely]] poll_events(by);
   }
 
-  Lead try_lead();
-  bool leads() const { return leader_.load(std::memory_order_seq_cst) == this_thread_mark(); }  // E-lead
-  // The same where another leads, if that does not see to what arrives: takes what lies about, and leads in its place.
-  // True: it did. For waiters that do not lead, from time to time (kNeglectNs). Signal-safe: yes, as kWaiter.
-  static constexpr int64_t kNeglectNs = 1'000'000;
+  LaneLead& lead() { return lead_; }
+  // Takes what lies about, and leads, where another thread leads and does not see to it. True: it did. For waiters that
+  // do not lead, from time to time (LaneLead::kNeglectNs). Signal-safe: yes, as kWaiter.
   bool replace_leader(ReapBy by);
   // Wakes a waiter that wants to lead, if there is one. Nothing, if another has taken the lead.
   void pass_lead();
   // Takes and ends everything in the ring. True: there was something. Signal-safe: yes, as kWaiter.
-  bool reap(ReapBy by) { return reap(by, false); }
+  // is_looking: what is there lay there for a while.
+  bool reap(ReapBy by, bool is_looking = false);
   // ---- Polls: they may stay for ever, so they get a part of the room. ----
   static constexpr uint32_t kPollsMax = 256;
   bool may_poll() const { return polls_.load(std::memory_order_relaxed) < kPollsMax; }  // relaxed: a figure
@@ -137,16 +143,11 @@ class DirectLane {
   // Sleeps until something is in the ring: 0, -EINTR, -ETIMEDOUT. Thread: the leader's.
   // signal_mask: the thread's for as long as it sleeps; nullptr: its own.
   int sleep(int64_t deadline_ns, const uint64_t* signal_mask = nullptr);
-  // The same, for so long at most (kNoTimeout: no limit), in the ring of that number: it does not look at the engine.
-  static int sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
-  long ring_to_sleep_in() { return rings_.to_sleep_in().id(); }
   // Wakes the leader from its sleep. fd: any that is open. False: the kernel did not take it. Thread: any. Signal-safe:
   // yes.
   bool wake_sleeper(int fd);
   // Takes events that lay there since the last look, since no other thread does. Thread: the reaper.
   void look();
-  // Events taken, ever. A figure.
-  uint64_t consumed() const { return rings_.consumed(); }
 
   // Whether requests that have ended, or could not be carried out, wait for such a thread.
   bool has_deferred(ReapBy by) const {
@@ -161,29 +162,19 @@ class DirectLane {
 
  private:
   void poll_events(ReapBy by);
-  bool is_neglected();
-  bool reap(ReapBy by, bool is_looking);
-  static bool take(LaneRings::One* one, io_event* event);
   void wake_others(ReapBy by, int fd);
   // Who hands over: the program's thread, with the program's descriptors, or the thread of BlockDevices.
   enum class From : uint8_t { kProgram, kBlockThread };
-  static int rw_flags(From from);
   void hand_over(Request* const* requests, const int* descriptors, unsigned count, From from);
   void start_split(Request* request, uint32_t chunk_bytes, int fd, From from);
   void submit(iocb** list, unsigned count, unsigned counted_in, From from);
   void take_back(uint64_t data, int64_t result, From from);
   void take_back_request(Request* request, int64_t bytes, int64_t result, From from);
   int complete(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes);
-  // What an ended request's bytes and error mean.
-  struct Outcome {
-    bool is_answer;   // of the request; otherwise the rest of it must be carried out elsewhere
-    int64_t result;   // the answer, or what the kernel said against going on: 0, it just stopped
-    int64_t bytes;    // done, if it is not an answer
-  };
-  static Outcome judge(const Request* request, int64_t bytes, int64_t error);
   void notify_and_release(Request* request, int64_t result, ReapBy by, WakeBatch* wakes);
-  void reroute(Request* request, const Outcome& outcome, ReapBy by);
+  void reroute(Request* request, const LaneOutcome& outcome, ReapBy by);
   void complete_all_deferred(ReapBy by, Request* first);
+  void defer_outcome(Request* request, const LaneOutcome& outcome);
   void defer(Request* request, int64_t result);
 
   Core* core_ = nullptr;
@@ -194,12 +185,8 @@ class DirectLane {
   Pool<SplitIo> splits_;
 
   std::atomic<uint32_t> polls_{0};                   // (@) a figure: of those in flight
-  std::atomic<uintptr_t> last_submitter_{0};         // (@) a figure: its mark
-  std::atomic<bool> is_shared_{false};               // (@) a figure
-  alignas(64) std::atomic<uintptr_t> leader_{
-      0};  // (@) E-lead: this_thread_mark() of who sleeps in the ring; may be stale
-  std::atomic<uint64_t> neglected_index_{UINT64_MAX};  // (@) figures: consumed() when an event was seen to lie about,
-  std::atomic<int64_t> neglected_since_ns_{0};       //           and since when
+  SubmitterTurns submitters_;
+  alignas(64) LaneLead lead_;
   uint64_t looked_at_ = 0;                           // the reaper's
   // (@) E-deferred: stacks, by Request::deferred_next; the second only the reaper takes.
   std::atomic<Request*> deferred_{nullptr};

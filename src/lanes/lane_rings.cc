@@ -16,6 +16,8 @@ using kernel::MutexLock;
 namespace {
 
 constexpr unsigned kEntriesFirst = 1;
+// Between two looks where the kernel does not let a thread wait for events.
+constexpr int64_t kLookNs = 500'000;
 constexpr int64_t kGrowAgainNs = 1'000'000'000;
 constexpr int64_t kPinLookNs = 100'000;
 constexpr unsigned kPinLooksMax = 100;
@@ -130,6 +132,22 @@ bool LaneRings::close_front() {
   }
   close(ring);
   return true;
+}
+
+int LaneRings::sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signal_mask) {
+  int error = kernel::AioRing::wait_in(ring_id, timeout_ns, signal_mask);
+  if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
+  // The kernel has begun to refuse the wait (a seccomp filter set since): events still come, and are looked for. Or the
+  // ring has been given back.
+  std::atomic<uint32_t> never{0};
+  const int64_t now_ns = kernel::monotonic_now_ns();
+  const int64_t look_ns = now_ns + kLookNs;
+  const int64_t deadline_ns = timeout_ns == kernel::kNoTimeout ? kernel::kNoTimeout : now_ns + timeout_ns;
+  bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= look_ns;
+  int64_t until_ns = is_last ? deadline_ns : look_ns;
+  error = signal_mask != nullptr ? kernel::sleep_with_mask(until_ns, *signal_mask)
+                                 : kernel::futex_wait_until(never, 0, until_ns);
+  return error == -ETIMEDOUT && !is_last ? 0 : error;
 }
 
 }  // namespace aiox::engine

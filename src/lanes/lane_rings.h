@@ -31,6 +31,22 @@ class LaneRings {
   struct alignas(64) One {
     kernel::AioRing ring;
     std::atomic<uint64_t> consumed{0};  // (@) E-event: events taken
+
+    // Takes one event. False: there is none. Thread: any, with signals held.
+    bool take(io_event* event) {
+      uint64_t index = consumed.load(std::memory_order_acquire);  // E-event
+      do {
+        // The copy is good if the exchange succeeds: then the head had not moved past it.
+        if (!ring.peek(index, event)) return false;
+      } while (!consumed.compare_exchange_weak(index, index + 1, std::memory_order_seq_cst));  // E-event
+      // The head goes where the last one has it: a thread that stores an older number finds that there is a newer one,
+      // and stores that.
+      do {  // E-event
+        index = consumed.load(std::memory_order_seq_cst);
+        ring.set_head(index);
+      } while (consumed.load(std::memory_order_seq_cst) != index);
+      return true;
+    }
   };
 
   // Makes the first, if there is none. 0, or -errno with *step naming what was refused.
@@ -76,6 +92,9 @@ class LaneRings {
     const unsigned ring = old_of(now_.load(std::memory_order_acquire));  // E-rings
     return ring < kCount ? &ones_[ring].ring : nullptr;
   }
+  // Sleeps until something is in the ring of that number, for so long at most (kNoTimeout: no limit): 0, -EINTR,
+  // -ETIMEDOUT. It does not look at the engine. signal_mask: the thread's for as long as it sleeps; nullptr: its own.
+  static int sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signal_mask = nullptr);
   // Where to sleep: it may be gone at any time.
   kernel::AioRing& to_sleep_in() {
     const unsigned ring = front_of(now_.load(std::memory_order_acquire));  // E-rings

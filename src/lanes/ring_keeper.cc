@@ -80,8 +80,8 @@ void RingKeeper::run() {
       continue;
     }
     const int64_t now_ns = kernel::monotonic_now_ns();
-    if (lane.in_flight() > 0 || lane.consumed() != consumed) used_ns = now_ns;
-    consumed = lane.consumed();
+    if (lane.in_flight() > 0 || lane.rings().consumed() != consumed) used_ns = now_ns;
+    consumed = lane.rings().consumed();
     if (now_ns - used_ns >= idle_ns) trial_->release_ring();
     if (!lane.rings().is_any() && try_exit()) break;
     kernel::futex_wait_until(news_, news, now_ns + idle_ns / kLooksPerIdle);

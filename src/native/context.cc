@@ -53,7 +53,8 @@ bool Context::cancel_polls(const void* control_block, bool (*cancel)(DirectLane&
   MutexLock lock(poll_mu_);  // none of them can be given back meanwhile
   bool is_any = false;
   for (Request* request = polls_.front(); request != nullptr; request = polls_.next(request)) {
-    if (control_block == nullptr || request->control_block == control_block) is_any = cancel(lane, request) || is_any;
+    if (control_block == nullptr || request->origin.control_block == control_block)
+      is_any = cancel(lane, request) || is_any;
     if (is_any && control_block != nullptr) break;
   }
   return is_any;

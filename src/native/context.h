@@ -150,7 +150,7 @@ class Context {
   uint32_t promised_ = 0;                 // events that the program asked for; set before it is in the table
   uint32_t generation_ = 0;               // Contexts::mu_
   kernel::Mutex poll_mu_;
-  base::IntrusiveList<Request, &Request::poll_link> polls_ AIOX_GUARDED_BY(poll_mu_);
+  base::IntrusiveList<Request, &Request::poll, &RequestPoll::link> polls_ AIOX_GUARDED_BY(poll_mu_);
 };
 
 class Contexts {

@@ -49,8 +49,8 @@ void post(Context* context, const void* control_block, uint64_t user_data, Opcod
 void begin(void*, engine::Token) {}
 
 bool publish(engine::Request* request, int64_t result) {
-  AIOX_ASSERT(request->context != nullptr);
-  post(request->context, request->control_block, request->user_data, request->io.opcode, result);
+  AIOX_ASSERT(request->origin.context != nullptr);
+  post(request->origin.context, request->origin.control_block, request->origin.user_data, request->io.opcode, result);
   return true;
 }
 
@@ -60,7 +60,18 @@ void publish_at_once(const Submission& submission, int64_t result) {
   Engine::running()->completion().notify_event(context, submission.event_target, submission.fd, nullptr);
 }
 
-constexpr engine::ControlBlockOps kRingOps = {begin, publish, publish_at_once};
+constexpr engine::Interface kNativeInterface = {
+    .begin = begin,
+    .publish = publish,
+    .publish_at_once = publish_at_once,
+    .does_buffered_in_call = true,
+    .does_quick_in_call = true,
+    .faults_in_call = true,
+    .is_read_from_memory = true,
+    .publishes_under_lock = true,
+    .raises_broken_pipe = true,
+    .refuses_socket_offset = true,
+};
 
 // A caller of a context, as long as the call lasts, or until its thread leaves for good (kernel/leaving.h).
 class Caller {
@@ -108,7 +119,7 @@ int submit_one(Engine* engine, Context* context, iocb* control_block, engine::Di
   Submission submission;
   submission.fd = static_cast<int>(block.aio_fildes);
   submission.control_block = control_block;
-  submission.ops = &kRingOps;
+  submission.interface = &kNativeInterface;
   submission.batch = batch;
   submission.context = context;
   submission.user_data = block.aio_data;

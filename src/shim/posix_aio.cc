@@ -91,8 +91,8 @@ void begin(void* block, Token token) {
 
 bool publish(engine::Request* request, int64_t result) {
   AIOX_ASSERT(result >= kErrorMin);  // below that it would read as in progress
-  int64_t expected = in_progress(request->token);
-  auto* control_block = static_cast<aiocb*>(request->control_block);
+  int64_t expected = in_progress(request->origin.token);
+  auto* control_block = static_cast<aiocb*>(request->origin.control_block);
   // E-status: the last access to the block. seq_cst, for E-wait (see Completion::publish). Only from this very
   // request's state: a signal handler may have published for the thread it interrupted, and the block be in other use
   // by now.
@@ -108,7 +108,12 @@ void publish_at_once(const engine::Submission& submission, int64_t result) {
   answer_block(static_cast<aiocb*>(submission.control_block), result);
 }
 
-constexpr engine::ControlBlockOps kPosixOps = {begin, publish, publish_at_once};
+constexpr engine::Interface kPosixInterface = {
+    .begin = begin,
+    .publish = publish,
+    .publish_at_once = publish_at_once,
+    .keeps_token = true,
+};
 
 // ---- Notifications ----
 
@@ -171,7 +176,7 @@ int submit(Opcode opcode, aiocb* control_block, ListGroup* group = nullptr, engi
   submission.length_bytes = length_bytes;
   submission.offset = control_block->aio_offset;
   submission.control_block = control_block;
-  submission.ops = &kPosixOps;
+  submission.interface = &kPosixInterface;
   submission.notification = &notification;
   submission.group = group;
   submission.batch = batch;

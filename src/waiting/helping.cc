@@ -32,17 +32,17 @@ void Helping::watch(Token token, uint32_t slot) {
   if (request == nullptr) return;
   // Should the request have been recycled since, a stranger's completion wakes this waiter once for nothing.
   uint32_t other = WaitSlots::kNone;
-  if (request->waiter.compare_exchange_strong(other, slot, std::memory_order_seq_cst) || other == slot)
+  if (request->waiters.slot.compare_exchange_strong(other, slot, std::memory_order_seq_cst) || other == slot)
     return;  // E-wait
-  request->waiter.store(WaitSlots::kEveryone, std::memory_order_seq_cst);  // E-wait
+  request->waiters.slot.store(WaitSlots::kEveryone, std::memory_order_seq_cst);  // E-wait
 }
 
 void Helping::unwatch(Token token, uint32_t slot) {
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
   if (request != nullptr) {
-    request->waiter.compare_exchange_strong(slot, WaitSlots::kNone,
-                                            std::memory_order_relaxed);  // relaxed: saves a wake
+    request->waiters.slot.compare_exchange_strong(slot, WaitSlots::kNone,
+                                                  std::memory_order_relaxed);  // relaxed: saves a wake
   }
 }
 
@@ -50,8 +50,8 @@ bool Helping::is_self_reaped(Token token) {
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
   // relaxed: a hint; read of a request that may be another by now.
-  return request != nullptr && request->is_direct.load(std::memory_order_relaxed) &&
-         !request->is_reaper_only.load(std::memory_order_relaxed);
+  return request != nullptr && request->direct.is_in_flight.load(std::memory_order_relaxed) &&
+         !request->waiters.is_reaper_only.load(std::memory_order_relaxed);
 }
 
 bool Helping::can_help(Token token) {
@@ -59,7 +59,7 @@ bool Helping::can_help(Token token) {
   Request* request = follow(core_, token, &generation);
   // relaxed: a hint
   return !is_in_scope() && !kernel::has_own_table() && request != nullptr &&
-         request->place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
+         request->queued.place.load(std::memory_order_relaxed) == QueuePlace::kRunnable;
 }
 
 Helping::Helped Helping::try_help(Token token, How how) {
@@ -67,7 +67,7 @@ Helping::Helped Helping::try_help(Token token, How how) {
   EngineScope scope;
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
-  FileQueue* file = request != nullptr ? request->file.load(std::memory_order_acquire) : nullptr;  // E-token
+  FileQueue* file = request != nullptr ? request->queued.file.load(std::memory_order_acquire) : nullptr;  // E-token
   if (file == nullptr) return Helped::kNot;
   if (!file->try_take(request, generation)) return Helped::kNot;
   return help(file, request, how);
@@ -77,8 +77,8 @@ Helping::Place Helping::place_of(Token token) {
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
   if (request == nullptr) return {nullptr, ServiceId::kThreads};
-  return {request->file.load(std::memory_order_acquire),                                   // E-token
-          static_cast<ServiceId>(request->service_hint.load(std::memory_order_relaxed))};  // relaxed: a hint
+  return {request->queued.file.load(std::memory_order_acquire),                                    // E-token
+          static_cast<ServiceId>(request->waiters.service_hint.load(std::memory_order_relaxed))};  // relaxed: a hint
 }
 
 Helping::Helped Helping::try_help_oldest(Place place, How how) {
@@ -110,7 +110,7 @@ Helping::Helped Helping::help(FileQueue* file, Request* request, How how) {
     const backend::NumberUse use(io);
     if (can_try && use.is_allowed()) answer = backend::read_inline(io.fd, transfer, &result);
     if (answer == backend::InlineAnswer::kPartly) {
-      request->has_begun = true;
+      request->work.has_begun = true;
       backend::advance(&io, result);
     }
     if (answer != backend::InlineAnswer::kDone) {
@@ -131,10 +131,10 @@ void Helping::wake_workers(Token token) {
   if (is_in_scope()) return;
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
-  if (request == nullptr || !request->is_parked.load(std::memory_order_relaxed)) return;  // relaxed: a hint
+  if (request == nullptr || !request->waiters.is_parked.load(std::memory_order_relaxed)) return;  // relaxed: a hint
   kernel::SignalHold hold;
   EngineScope scope;
-  FileQueue* file = request->file.load(std::memory_order_acquire);  // E-token
+  FileQueue* file = request->queued.file.load(std::memory_order_acquire);  // E-token
   if (file != nullptr) pool_.schedule(file, file->unpark(), false);
 }
 
@@ -150,9 +150,9 @@ void Helping::poll_parked(Token token) {
   uint32_t generation;
   Request* request = follow(core_, token, &generation);
   // relaxed: hints and figures all of them
-  if (request == nullptr || !request->is_parked.load(std::memory_order_relaxed)) return;
-  uint32_t polls = request->polls.load(std::memory_order_relaxed) + 1;
-  request->polls.store(polls, std::memory_order_relaxed);
+  if (request == nullptr || !request->waiters.is_parked.load(std::memory_order_relaxed)) return;
+  uint32_t polls = request->waiters.polls.load(std::memory_order_relaxed) + 1;
+  request->waiters.polls.store(polls, std::memory_order_relaxed);
   if (polls % kPollsPerTry != 0) return;
   Helped served;
   {

@@ -110,7 +110,7 @@ bool Reaper::try_exit() {
 
 // Whether the lane has requests in flight, or had some since the last look.
 bool Reaper::is_lane_active() {
-  const uint64_t consumed = direct_.consumed();
+  const uint64_t consumed = direct_.rings().consumed();
   const bool is_active = direct_.in_flight() > 0 || consumed != lane_seen_;
   // What stays in flight for long (a poll) is looked after ever less often.
   look_ns_ = consumed != lane_seen_ ? kLookNs : look_ns_ < kLookMaxNs ? 2 * look_ns_ : kLookMaxNs;
@@ -118,61 +118,74 @@ bool Reaper::is_lane_active() {
   return is_active;
 }
 
+// Takes the lead if it is to be had, and reaps while something is due. False: another thread leads, and this one has
+// said that it wants to.
+bool Reaper::try_lead() {
+  if (direct_.lead().try_take() == LaneLead::Taken::kNo) {
+    core_.wait_slots.want_lead(bell_.slot_, this_thread_mark());
+    if (direct_.lead().try_take() != LaneLead::Taken::kYes) return false;  // E-lead
+    core_.wait_slots.unwant_lead(bell_.slot_);
+  }
+  lead();
+  return true;
+}
+
+// Whether there is something to do that was not there when the round began. E-reaper: a thread that has work says so
+// first; this one looks for it after it has said that it sleeps.
+bool Reaper::has_news(const Round& round) const {
+  const bool is_lane_in_use = direct_.in_flight() > 0;
+  const bool is_worker_wanted = bell_.wanted_workers_.load(std::memory_order_seq_cst) != 0;  // E-reaper
+  return (!round.is_led_by_other && core_.wait_slots.wanting() > 0 && is_lane_in_use) ||
+         (!round.is_watching && is_lane_in_use) || is_worker_wanted || direct_.has_deferred(ReapBy::kReaper) ||
+         (!round.is_stranded && notifier_.is_stranded()) || (!round.is_due && bell_.is_due()) ||
+         (!round.is_ticking && !ticking_->empty());
+}
+
+// Sleeps on its slot as long as the round allows.
+int Reaper::sleep(const Round& round, uint32_t seen) {
+  bell_.is_asleep_.store(true, std::memory_order_seq_cst);  // E-reaper, these three
+  if (!round.is_ticking && !round.is_led_by_other) bell_.is_away_.store(true, std::memory_order_seq_cst);
+  if (!round.is_watching) bell_.is_lane_unwatched_.store(true, std::memory_order_seq_cst);
+  const int64_t sleep_ns = round.is_ticking || round.is_led_by_other ? kTickNs
+                           : round.is_stranded                       ? kLookNs
+                           : round.is_watching                       ? look_ns_
+                                                                     : idle_sleep_ns();
+  const int error =
+      has_news(round) ? 0 : core_.wait_slots.sleep(bell_.slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
+  bell_.is_asleep_.store(false, std::memory_order_seq_cst);  // E-reaper, these three
+  bell_.is_away_.store(false, std::memory_order_seq_cst);
+  bell_.is_lane_unwatched_.store(false, std::memory_order_seq_cst);
+  core_.wait_slots.unwant_lead(bell_.slot_);
+  return error;
+}
+
 void Reaper::run() {
-  DirectLane& lane = direct_;
   WaitSlots& slots = core_.wait_slots;
-  const int64_t idle_ns = idle_sleep_ns();
   uint64_t lane_seen = 0;
   for (;;) {
-    uint32_t seen = slots.value(bell_.slot_);
+    const uint32_t seen = slots.value(bell_.slot_);
     start_wanted_workers();
-    lane.complete_deferred_held(ReapBy::kReaper);
-    const bool is_stranded = notifier_.is_stranded();
-    if (is_stranded) notifier_.retry_stranded();
-    bool is_ticking = tick();
-    bool is_watching = is_lane_active();
+    direct_.complete_deferred_held(ReapBy::kReaper);
+    Round round;
+    round.is_stranded = notifier_.is_stranded();
+    if (round.is_stranded) notifier_.retry_stranded();
+    round.is_ticking = tick();
+    round.is_watching = is_lane_active();
     lane_seen = lane_seen_;  // the next thread's, once this one has retired
-    if (is_watching) lane.look();
-    bool is_due = bell_.is_due();  // E-reaper
-    if (is_due) {
-      if (lane.try_lead() != DirectLane::Lead::kBusy) {
-        lead();
-        continue;
-      }
-      slots.want_lead(bell_.slot_, this_thread_mark());
-      if (lane.try_lead() == DirectLane::Lead::kTaken) {  // E-lead
-        slots.unwant_lead(bell_.slot_);
-        lead();
-        continue;
-      }
-    }
+    if (round.is_watching) direct_.look();
+    round.is_due = bell_.is_due();  // E-reaper
+    if (round.is_due && try_lead()) continue;
     // Where others sleep until the leader wakes them, it looks whether the leader does its part.
-    const bool is_led_by_other = (is_due || slots.wanting() > 0) && lane.in_flight() > 0;
-    bell_.is_asleep_.store(true, std::memory_order_seq_cst);           // E-reaper
-    if (!is_ticking && !is_led_by_other) bell_.is_away_.store(true, std::memory_order_seq_cst);
-    if (!is_watching) bell_.is_lane_unwatched_.store(true, std::memory_order_seq_cst);  // E-reaper
-    // E-reaper: who has work says so first; here it is looked for after this thread has said that it sleeps.
-    bool has_news =
-        (!is_led_by_other && slots.wanting() > 0 && lane.in_flight() > 0) || (!is_watching && lane.in_flight() > 0) ||
-        bell_.wanted_workers_.load(std::memory_order_seq_cst) != 0 || lane.has_deferred(ReapBy::kReaper) ||
-        (!is_stranded && notifier_.is_stranded()) || (!is_due && bell_.is_due()) || (!is_ticking && !ticking_->empty());
-    int64_t sleep_ns = is_ticking || is_led_by_other ? kTickNs
-                       : is_stranded                 ? kLookNs
-                       : is_watching                 ? look_ns_
-                                                     : idle_ns;
-    int error = has_news ? 0 : slots.sleep(bell_.slot_, seen, kernel::monotonic_now_ns() + sleep_ns);
-    bell_.is_asleep_.store(false, std::memory_order_seq_cst);  // E-reaper, these three
-    bell_.is_away_.store(false, std::memory_order_seq_cst);
-    bell_.is_lane_unwatched_.store(false, std::memory_order_seq_cst);
-    slots.unwant_lead(bell_.slot_);
-    if (is_led_by_other && lane.replace_leader(ReapBy::kReaper) && !is_due) lane.pass_lead();
+    round.is_led_by_other = (round.is_due || slots.wanting() > 0) && direct_.in_flight() > 0;
+    const int error = sleep(round, seen);
+    if (round.is_led_by_other && direct_.replace_leader(ReapBy::kReaper) && !round.is_due) direct_.pass_lead();
     // It may have been chosen to lead, and have nothing to lead for any more. E-reaper
-    if (is_due && !bell_.is_due()) slots.pass_lead();
-    if (error == -ETIMEDOUT && !is_ticking && !is_stranded && !is_watching && !has_work() && !is_mixed() && try_exit())
-      break;
+    if (round.is_due && !bell_.is_due()) slots.pass_lead();
+    const bool is_idle = error == -ETIMEDOUT && !round.is_ticking && !round.is_stranded && !round.is_watching;
+    if (is_idle && !has_work() && !is_mixed() && try_exit()) break;
   }
   core_.release_memory();
-  if (lane.consumed() == lane_seen) trial_.release_ring();
+  if (direct_.rings().consumed() == lane_seen) trial_.release_ring();
   core_.counters.thread_ends();
 }
 
@@ -201,7 +214,7 @@ void Reaper::lead() {
     start_wanted_workers();
     if (is_ticking || is_looking || is_lane_in_use) error = 0;
     lane.reap(ReapBy::kReaper);
-    if (!lane.leads()) return;  // another does
+    if (!lane.lead().is_mine()) return;  // another does
   }
   lane.pass_lead();
 }

@@ -55,6 +55,17 @@ class Reaper {
   int64_t idle_sleep_ns() const;
   bool try_exit();
   void start_wanted_workers();
+  // What one round has found.
+  struct Round {
+    bool is_stranded = false;      // notifications wait for a thread
+    bool is_ticking = false;       // requests are parked
+    bool is_watching = false;      // the direct lane has requests in flight, or had some
+    bool is_due = false;           // something depends on its reaping
+    bool is_led_by_other = false;  // other threads sleep until the leader wakes them
+  };
+  bool has_news(const Round& round) const;
+  int sleep(const Round& round, uint32_t seen);
+  bool try_lead();
   void lead();
   bool tick();
   bool is_lane_active();

@@ -17,7 +17,7 @@
 
 namespace aiox::engine {
 
-using Lead = DirectLane::Lead;
+using Lead = LaneLead::Taken;
 
 namespace {
 
@@ -28,7 +28,7 @@ constexpr int64_t kPollIntervalNs = 1'000'000;
 // A request that is still on its way into the kernel when its waiter begins to lead may yet be refused, and end without
 // an event. That is looked for from time to time.
 constexpr int64_t kLeaderLookNs = 20'000'000;
-// Of that many waits one looks each DirectLane::kNeglectNs whether the leader does its part: all of them would cost
+// Of that many waits one looks each LaneLead::kNeglectNs whether the leader does its part: all of them would cost
 // more.
 constexpr uint32_t kWaitsPerLook = 4;
 // A wait is a long one from here on. Longer than a tick at 250 Hz: a timer that is due before the tick has the
@@ -77,14 +77,14 @@ int Waiter::wait(int64_t deadline_ns) {
   }
   kernel::Leaving leaving(left, this);
   while (error == kGoOn) {
-    Lead lead = Lead::kBusy;
-    if (parts_.direct.in_flight() > 0 && is_self_reaped()) lead = parts_.direct.try_lead();
-    if (lead == Lead::kBusy && help(deadline_ns == kernel::kNoTimeout)) {
+    Lead lead = Lead::kNo;
+    if (parts_.direct.in_flight() > 0 && is_self_reaped()) lead = parts_.direct.lead().try_take();
+    if (lead == Lead::kNo && help(deadline_ns == kernel::kNoTimeout)) {
       error = 0;
       break;
     }
-    if (lead == Lead::kBusy) error = follow(deadline_ns, &lead);
-    if (lead != Lead::kBusy) error = this->lead(lead, deadline_ns);
+    if (lead == Lead::kNo) error = follow(deadline_ns, &lead);
+    if (lead != Lead::kNo) error = this->lead(lead, deadline_ns);
   }
   if (!is_in_child()) clean_up();
   return error;
@@ -92,7 +92,7 @@ int Waiter::wait(int64_t deadline_ns) {
 
 int Waiter::lead(Lead lead, int64_t deadline_ns) {
   DirectLane& lane = parts_.direct;
-  is_leading_ = lead == Lead::kTaken;
+  is_leading_ = lead == Lead::kYes;
   bool is_replaced = false;
   int error = kGoOn;
   for (;;) {
@@ -108,7 +108,7 @@ int Waiter::lead(Lead lead, int64_t deadline_ns) {
       error = is_done() ? 0 : sleep_in_lane(deadline_ns);  // E-wait
       if (is_in_child()) return -EINTR;
       note_in_lane(false);
-      is_replaced = !lane.leads();
+      is_replaced = !lane.lead().is_mine();
       if (error == -EINTR && deadline_ns == kernel::kNoTimeout && may_restart()) error = 0;
       continue;
     } else {
@@ -142,15 +142,15 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
       t_wanting++;
       is_wanting_ = was_follower_ = true;
       slots.want_lead(slot_, this_thread_mark());
-      *lead = lane.try_lead();  // E-lead
-      if (*lead != Lead::kBusy) {
+      *lead = lane.lead().try_take();  // E-lead
+      if (*lead != Lead::kNo) {
         exit_follow();
         return kGoOn;
       }
     } else {
       lane.poll(ReapBy::kWaiter);
       // The wait that this handler interrupted leads, and no other can: this one looks for itself.
-      if (lane.leads()) until_ns = sooner(deadline_ns, kPollIntervalNs);
+      if (lane.lead().is_mine()) until_ns = sooner(deadline_ns, kPollIntervalNs);
     }
     if (!is_wanting_) {
       is_due_ = true;
@@ -172,12 +172,12 @@ int Waiter::sleep_and_look(uint32_t seen, int64_t until_ns, bool is_unlimited, L
   if (is_wanting_) parts_.core.reaper_bell.look_after_leader(parts_.core.wait_slots);
   if (!is_wanting_ || parts_.core.reaper_bell.is_alive()) return sleep(kOnSlot, seen, until_ns);
   for (;;) {
-    const int64_t look_ns = DirectLane::kNeglectNs * (1 + parts_.core.wait_slots.wanting() / kWaitsPerLook);
+    const int64_t look_ns = LaneLead::kNeglectNs * (1 + parts_.core.wait_slots.wanting() / kWaitsPerLook);
     const int64_t limit_ns = sooner(until_ns, look_ns);
     int error = sleep(is_unlimited && signal_mask_ == nullptr ? kOnSlotRestarting : kOnSlot, seen, limit_ns);
     if (error != -ETIMEDOUT || is_in_child()) return error;
     if (parts_.direct.replace_leader(ReapBy::kWaiter)) {
-      *lead = Lead::kTaken;
+      *lead = Lead::kYes;
       return 0;
     }
     if (limit_ns == until_ns) return error;
@@ -203,7 +203,7 @@ int Waiter::sleep_long(int64_t deadline_ns) {
   Hold hold;
   const bool is_telling = deadline_ns == kernel::kNoTimeout && restarts() && !kernel::are_handlers_alike();
   for (;;) {
-    if (is_done() || !parts_.direct.leads()) return 0;
+    if (is_done() || !parts_.direct.lead().is_mine()) return 0;
     const int64_t limit_ns = lead_ns(deadline_ns);
     const bool is_part = is_telling && limit_ns > kSignalLookNs;
     int error = sleep(kInRing, 0, is_part ? kSignalLookNs : limit_ns, is_telling ? nullptr : &hold.previous());
@@ -233,13 +233,13 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* 
   int previous = PTHREAD_CANCEL_DEFERRED;
   int error = 0;
   std::atomic<uint32_t> never{0};
-  const long ring_id = parts_.direct.ring_to_sleep_in();  // by now: see Outside
+  const long ring_id = parts_.direct.rings().to_sleep_in().id();  // by now: see Outside
   Outside outside(outer_);
   // Signals that came on the way here end the sleep as those that come in it.
   if (outside.let_in() != 0) return interrupted_by(outside.let_in(), where, limit_ns);
   if (is_cancellable_) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
   if (where == kInRing) {
-    error = DirectLane::sleep_in(ring_id, limit_ns, mask != nullptr ? mask : signal_mask_);
+    error = LaneRings::sleep_in(ring_id, limit_ns, mask != nullptr ? mask : signal_mask_);
   } else if (signal_mask_ != nullptr) {
     error = sleep_masked(seen, limit_ns);
   } else if (where == kOnSlotRestarting) {

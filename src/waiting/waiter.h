@@ -64,11 +64,11 @@ class Waiter {
  private:
   // kOnSlotRestarting: a handler with SA_RESTART lets it go on though it has a limit.
   enum Sleep : uint8_t { kInRing, kOnSlot, kOnSlotRestarting };
-  int lead(DirectLane::Lead lead, int64_t deadline_ns);
-  int follow(int64_t deadline_ns, DirectLane::Lead* lead);
+  int lead(LaneLead::Taken lead, int64_t deadline_ns);
+  int follow(int64_t deadline_ns, LaneLead::Taken* lead);
   int sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* mask = nullptr);
   int sleep_masked(uint32_t seen, int64_t deadline_ns);
-  int sleep_and_look(uint32_t seen, int64_t until_ns, bool is_unlimited, DirectLane::Lead* lead);
+  int sleep_and_look(uint32_t seen, int64_t until_ns, bool is_unlimited, LaneLead::Taken* lead);
   int sleep_in_lane(int64_t deadline_ns);
   int sleep_long(int64_t deadline_ns);
   int let_in(const uint64_t& mask);

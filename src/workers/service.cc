@@ -194,6 +194,18 @@ void Worker::begin() {
   is_counted_ = true;
 }
 
+// Listed as idle: sleeps until it is woken. True: it has been idle for so long that it exits. An idle worker is also
+// the one that tries again for a notifier thread, when none could be had.
+bool Worker::sleep_idle(int64_t idle_ns) {
+  const bool is_stranded = pool().notifier().is_stranded();
+  if (is_stranded) pool().notifier().retry_stranded();
+  const int64_t sleep_ns = is_stranded ? kStrandedRetryNs : idle_ns;
+  const int error = kernel::futex_wait_until(wake_word_, 0, kernel::monotonic_now_ns() + sleep_ns);
+  if (!is_stranded && error == -ETIMEDOUT && service_->try_exit(this)) return true;
+  service_->exit_idle(this);
+  return false;
+}
+
 void Worker::run() {
   const int64_t idle_ns = static_cast<int64_t>(pool().core().config.idle_timeout_ms) * 1'000'000;
   Io* done[kBatchMax];
@@ -203,17 +215,7 @@ void Worker::run() {
     bool has_more = fill();
     if (backend_->in_flight() == 0) {
       if (has_more || !service_->enter_idle(this)) continue;
-      // An idle worker is also who tries again for a notifier thread, when none could be had.
-      bool is_stranded = pool().notifier().is_stranded();
-      if (is_stranded) pool().notifier().retry_stranded();
-      int64_t sleep_ns = is_stranded ? kStrandedRetryNs : idle_ns;
-      int error = kernel::futex_wait_until(wake_word_, 0, kernel::monotonic_now_ns() + sleep_ns);
-      if (is_stranded) {
-        service_->exit_idle(this);
-        continue;
-      }
-      if (error == -ETIMEDOUT && service_->try_exit(this)) break;
-      service_->exit_idle(this);
+      if (sleep_idle(idle_ns)) break;
       continue;
     }
     // A full ring waits for its own completions only; with room it lists itself, to be woken for new work too.
@@ -273,20 +275,25 @@ void Worker::adopt_priority(int priority) {
   priority_.adopt(priority);
 }
 
+// What a ring would do by other rules, or keep all its units waiting for, goes to threads.
+void Worker::start_in_ring(Io* io) {
+  if (backend::is_stream(*io) && backend::waits_by_own_rules(*io)) {
+    pool().completion().reroute(request_of(io), ServiceId::kStreams, true);
+    return;
+  }
+  // The ring's thread copies for all that are in the ring: what may have to wait for its memory goes to one of its
+  // own.
+  if (!io->is_shared && kernel::is_seekable(io->file_kind) && backend::may_fault(*io)) {
+    pool().completion().reroute(request_of(io), ServiceId::kThreads, true);
+    return;
+  }
+  backend_->start(io);
+}
+
 void Worker::start(Io* io) {
   adopt_priority(io->priority);
   if (has_ring()) {
-    if (backend::is_stream(*io) && backend::waits_by_own_rules(*io)) {
-      pool().completion().reroute(request_of(io), ServiceId::kStreams, true);
-      return;
-    }
-    // The ring's thread copies for all that are in the ring: what may have to wait for its memory goes to one of its
-    // own.
-    if (!io->is_shared && kernel::is_seekable(io->file_kind) && backend::may_fault(*io)) {
-      pool().completion().reroute(request_of(io), ServiceId::kThreads, true);
-      return;
-    }
-    backend_->start(io);
+    start_in_ring(io);
     return;
   }
   if (!is_counted_ && backend::is_stream(*io)) {
@@ -295,13 +302,13 @@ void Worker::start(Io* io) {
     return;
   }
   // relaxed: ours
-  if (io->try_nowait && request_of(io)->file.load(std::memory_order_relaxed)->learnt().may_read_inline()) {
+  if (io->try_nowait && request_of(io)->queued.file.load(std::memory_order_relaxed)->learnt().may_read_inline()) {
     const bool is_blocked = is_counted_ && backend::may_fault(*io);
     if (is_blocked) service_->enter_blocked();
     const bool is_done = threads_.start_without_blocking(io);
     if (is_blocked) service_->exit_blocked();
     if (is_done) return;
-    request_of(io)->file.load(std::memory_order_relaxed)->note_missed_read();  // relaxed: ours
+    request_of(io)->queued.file.load(std::memory_order_relaxed)->note_missed_read();  // relaxed: ours
   }
   if (io->try_nowait && pool().core().config.backend == BackendChoice::kAuto && pool().ring_trial().is_usable()) {
     // Not in the page cache after all: a ring waits for the device better than a thread does.
@@ -316,7 +323,7 @@ void Worker::start(Io* io) {
   }
   if (is_counted_) service_->enter_blocked();
   const bool is_timed = !io->is_shared && backend::is_transfer(io->opcode) && kernel::is_seekable(io->file_kind);
-  FileQueue* file = is_timed ? request_of(io)->file.load(std::memory_order_relaxed) : nullptr;  // relaxed: ours
+  FileQueue* file = is_timed ? request_of(io)->queued.file.load(std::memory_order_relaxed) : nullptr;  // relaxed: ours
   int64_t begin_ns = is_timed ? kernel::monotonic_now_ns() : 0;
   backend_->start(io);
   if (is_timed) file->learnt().note_duration(kernel::monotonic_now_ns() - begin_ns);
@@ -339,7 +346,7 @@ void Worker::complete(Io* io) {
     complete_merged(merged_of(io));
     return;
   }
-  if (has_ring()) request_of(io)->lane = stats::Lane::kIoUring;
+  if (has_ring()) request_of(io)->work.lane = stats::Lane::kIoUring;
   if (pool().completion().complete_or_reroute(request_of(io), io->result, true, this)) {
     (has_ring() ? pool().core().counters.ring_completed : pool().core().counters.threads_completed).add();
   }
@@ -359,7 +366,7 @@ void Worker::complete_merged(MergedIo* shared) {
       again_.push_back(request);  // not carried out (IoUring::take_over)
       continue;
     }
-    if (has_ring()) request->lane = stats::Lane::kIoUring;
+    if (has_ring()) request->work.lane = stats::Lane::kIoUring;
     if (!is_write) {
       pool().completion().complete(request, left, true, this);
     } else if (!is_used_up && left >= length) {
@@ -380,7 +387,7 @@ void Worker::complete_merged(MergedIo* shared) {
 }
 
 void Worker::run_batch(MergedIo* shared) {
-  FileQueue* file = shared->members[0]->file.load(std::memory_order_relaxed);  // relaxed: ours
+  FileQueue* file = shared->members[0]->queued.file.load(std::memory_order_relaxed);  // relaxed: ours
   Request* ended[MergedIo::kBatchMax];
   unsigned ended_count = 0;
   if (is_counted_) service_->enter_blocked();
@@ -470,7 +477,7 @@ void Worker::take_cancellations() {
 // The request of the ticket, which has not ended, goes on.
 void Worker::resume(CancelTicket* ticket) {
   // relaxed: this worker's own request
-  ticket->request->file.load(std::memory_order_relaxed)->cancel_refused(ticket->request, ticket);
+  ticket->request->queued.file.load(std::memory_order_relaxed)->cancel_refused(ticket->request, ticket);
   complete_ticket(ticket);
 }
 

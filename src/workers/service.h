@@ -67,6 +67,8 @@ class Worker {
   void open_backend();
   bool fill();
   void start(backend::Io* io);
+  void start_in_ring(backend::Io* io);
+  bool sleep_idle(int64_t idle_ns);
   bool try_parking(backend::Io* io);
   void adopt_priority(int priority);
   bool prepare_to_sleep();

@@ -54,12 +54,12 @@ bool StreamPoller::start(Group* group) {
 }
 
 bool StreamPoller::park(Request* request, short events, Worker* by) {
-  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: ours
+  FileQueue* file = request->queued.file.load(std::memory_order_relaxed);  // relaxed: ours
   Taken taken = Taken::kFull;
   for (unsigned i = 0; i < kGroups && taken == Taken::kFull; i++) {
     Group* group = &groups_[i];
     if (!start(group)) break;
-    request->poll_group = static_cast<uint8_t>(i);
+    request->poll.group = static_cast<uint8_t>(i);
     // From here on a cancellation is asked of the stand-in. False: it has been asked for.
     if (!file->hand_to(request, &stand_in_)) return false;
     taken = submit(group, request, events);
@@ -70,7 +70,7 @@ bool StreamPoller::park(Request* request, short events, Worker* by) {
 
 // Once it is in the kernel it may end, and be another's, at any moment.
 StreamPoller::Taken StreamPoller::submit(Group* group, Request* request, short events) {
-  iocb* block = &request->poll_block;
+  iocb* block = &request->poll.block;
   memset(block, 0, sizeof *block);
   block->aio_data = reinterpret_cast<uintptr_t>(request);
   block->aio_lio_opcode = IOCB_CMD_POLL;
@@ -90,16 +90,16 @@ StreamPoller::Taken StreamPoller::submit(Group* group, Request* request, short e
 
 void StreamPoller::cancel(backend::Io* io) {
   auto* request = base::owner_of(io, &Request::io);
-  Group* group = &groups_[request->poll_group];
+  Group* group = &groups_[request->poll.group];
   MutexLock lock(group->mu);
   backend::want_cancel(*io);
   // On its way out of the group, or into it: the wish is seen there.
-  if (!request->poll_link.is_linked || group->context == 0) return;
+  if (!request->poll.link.is_linked || group->context == 0) return;
   // An event comes or, -EINVAL, has come. Else the call has begun to be refused: with its context, then, and the thread
   // begins the others anew.
   io_event unused = {};
   const long context = static_cast<long>(group->context);
-  const long error = kernel::raw_syscall(SYS_io_cancel, context, kernel::as_argument(&request->poll_block),
+  const long error = kernel::raw_syscall(SYS_io_cancel, context, kernel::as_argument(&request->poll.block),
                                          kernel::as_argument(&unused));
   if (error != -EINPROGRESS && error != -EINVAL && error != 0) kernel::raw_syscall(SYS_io_destroy, context);
 }
@@ -146,7 +146,7 @@ void StreamPoller::resume(Group* group, Request* request) {
 
 // It is parked no more: a worker takes it, or its cancellation is answered.
 void StreamPoller::go_on(Request* request) {
-  FileQueue* file = request->file.load(std::memory_order_relaxed);  // relaxed: set before it was queued
+  FileQueue* file = request->queued.file.load(std::memory_order_relaxed);  // relaxed: set before it was queued
   ServiceMask wake = 0;
   if (file->resume(request, &wake)) {
     pool_->schedule(file, wake);
@@ -172,7 +172,7 @@ bool StreamPoller::try_exit(Group* group) {
 // with it: streams that are parked from then on are another thread's, in a context of its own.
 void StreamPoller::close_group(Group* group) {
   aio_context_t context;
-  base::IntrusiveList<Request, &Request::poll_link> orphans;
+  base::IntrusiveList<Request, &Request::poll, &RequestPoll::link> orphans;
   {
     MutexLock lock(group->mu);
     context = group->context;

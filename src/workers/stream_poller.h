@@ -39,7 +39,7 @@ class StreamPoller {
     StreamPoller* poller = nullptr;
     uint32_t requests_max = 0;
     aio_context_t context AIOX_GUARDED_BY(mu) = 0;  // 0: no thread
-    base::IntrusiveList<Request, &Request::poll_link> parked AIOX_GUARDED_BY(mu);
+    base::IntrusiveList<Request, &Request::poll, &RequestPoll::link> parked AIOX_GUARDED_BY(mu);
     uint32_t count AIOX_GUARDED_BY(mu) = 0;
   };
   enum class Taken : uint8_t { kYes, kFull, kNo };

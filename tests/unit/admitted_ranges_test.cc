@@ -15,14 +15,14 @@ using aiox::backend::Opcode;
 namespace {
 
 bool overlap(const Request& a, const Request& b) {
-  return a.range_begin < b.range_begin + b.range_bytes && b.range_begin < a.range_begin + a.range_bytes;
+  return a.range.begin < b.range.begin + b.range.bytes && b.range.begin < a.range.begin + a.range.bytes;
 }
 
 void fill(Request* request, Opcode opcode, uint64_t begin, uint64_t bytes) {
   request->io.opcode = opcode;
-  request->has_range = true;
-  request->range_begin = begin;
-  request->range_bytes = bytes;
+  request->range.is_tracked = true;
+  request->range.begin = begin;
+  request->range.bytes = bytes;
 }
 
 }  // namespace
@@ -69,15 +69,15 @@ namespace {
 // An append where `file_end` is 0 or more and `bytes` is 0; else a write that may make the file longer.
 void fill_extending(Request* request, uint64_t begin, uint64_t bytes, uint64_t file_end, SerialId serial) {
   fill(request, Opcode::kWrite, begin, bytes);
-  request->has_range = bytes > 0;
-  request->extends_from = file_end;
-  request->serial = serial;
+  request->range.is_tracked = bytes > 0;
+  request->range.extends_from = file_end;
+  request->queued.serial = serial;
 }
 
 // Whether both are in the serial that keeps their order anyway.
 bool is_ordered_elsewhere(const Request& a, const Request& b) {
-  return a.serial == SerialId::kWrites && b.serial == SerialId::kWrites &&
-         !(a.has_range && b.has_range && overlap(a, b));
+  return a.queued.serial == SerialId::kWrites && b.queued.serial == SerialId::kWrites &&
+         !(a.range.is_tracked && b.range.is_tracked && overlap(a, b));
 }
 
 }  // namespace
@@ -104,7 +104,7 @@ TEST_CASE("a request waits for what moves the end of the file as a look at all p
         fill_extending(&request, begin, 0, file_end, SerialId::kWrites);
       } else {
         const bool is_beyond = begin + bytes > file_end;
-        fill_extending(&request, begin, bytes, is_beyond ? file_end : Request::kNoExtension, serial);
+        fill_extending(&request, begin, bytes, is_beyond ? file_end : RequestRange::kNoExtension, serial);
       }
       bool must_wait = false, may_wait = false;
       for (const Request* other : admitted) {
@@ -115,7 +115,7 @@ TEST_CASE("a request waits for what moves the end of the file as a look at all p
       const bool waits = ranges.conflicts(&request);
       if (must_wait) REQUIRE(waits);
       // It may be told to wait for an append's sake where it reaches beyond the oldest end that any of them began with.
-      const auto is_append = [](const Request* other) { return !other->has_range; };
+      const auto is_append = [](const Request* other) { return !other->range.is_tracked; };
       const bool is_near_append = is_append(&request) || std::any_of(admitted.begin(), admitted.end(), is_append);
       if (!may_wait && !is_near_append) REQUIRE_FALSE(waits);
       if (!waits) {

@@ -38,7 +38,7 @@ TEST_CASE("a file's request that is in flight, or of which a part is done, goes 
   CHECK(bench.ordering.add(begun));
   CHECK(bench.ordering.add(running));
   bench.ordering.make_runnable(begun);
-  begun->has_begun = true;
+  begun->work.has_begun = true;
   change_state(running, RequestState::kQueued, RequestState::kInFlight);
   CHECK_FALSE(bench.sweep.add(begun, bench.ordering));
   CHECK_FALSE(bench.sweep.add(running, bench.ordering));
@@ -61,7 +61,7 @@ TEST_CASE("a match is by context, control block and stream reads") {
   Maker make;
   Request* read = make.read(0, 1);
   int block = 0;
-  read->control_block = &block;
+  read->origin.control_block = &block;
   CancelMatch match;
   CHECK(match.fits(read));
   match.control_block = &match;

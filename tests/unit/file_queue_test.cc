@@ -76,7 +76,7 @@ class Bench {
 
  private:
   Request* submit(Opcode opcode, int64_t offset, size_t length, SerialId serial, ServiceId service, bool has_range,
-                  uint64_t file_end = Request::kNoExtension) {
+                  uint64_t file_end = RequestRange::kNoExtension) {
     Request& request = requests_.emplace_back();
     request.io.opcode = opcode;
     request.io.file_kind = kind_;
@@ -87,14 +87,14 @@ class Bench {
     request.io.vector_count = 1;
     request.io.vectors = &request.io.single;
     request.io.vector_count = 1;
-    request.service = service;
-    request.serial = serial;
-    request.has_range = has_range;
-    request.extends_from = file_end;
-    request.range_begin = static_cast<uint64_t>(offset);
-    request.range_bytes = length;
-    request.control_block = &request;
-    request.file.store(&queue_);
+    request.work.service = service;
+    request.queued.serial = serial;
+    request.range.is_tracked = has_range;
+    request.range.extends_from = file_end;
+    request.range.begin = static_cast<uint64_t>(offset);
+    request.range.bytes = length;
+    request.origin.control_block = &request;
+    request.queued.file.store(&queue_);
     request.generation.store(1);
     change_state(&request, RequestState::kFree, RequestState::kPrepared);
     ServiceMask wake = 0;
@@ -496,7 +496,7 @@ TEST_CASE("what was partly carried out and stands in the queue again is not canc
   Bench bench;
   Request* write = bench.add_direct_write(0, 100);
   Request* untouched = bench.add_direct_write(4096, 100);
-  for (Request* request : {write, untouched}) request->has_begun = request == write;
+  for (Request* request : {write, untouched}) request->work.has_begun = request == write;
   CancelSweep sweep;
   ServiceMask wake = 0;
   bench.queue().cancel(CancelMatch{true, nullptr, nullptr}, &sweep, &wake);
@@ -560,7 +560,7 @@ TEST_CASE("the queue asks for a worker once, until somebody has looked") {
   extra.io.fd = kFd;
   extra.io.single = {nullptr, 1};
   extra.io.left_bytes = 1;
-  extra.has_range = true;
+  extra.range.is_tracked = true;
   change_state(&extra, RequestState::kFree, RequestState::kPrepared);
   ServiceMask wake = 0xff;
   REQUIRE(bench.queue().enqueue(&extra, FileQueue::Start::kWorker, &wake) == FileQueue::Enqueued::kQueued);

@@ -57,7 +57,7 @@ int64_t answer_to(File& file, const Submission& submission, bool is_lane_usable 
   const Config config;
   int64_t result = kNone;
   if (!may_be_answered_at_once(&file.queue, submission)) return kNone;
-  return is_answered_at_once(config, is_lane_usable, &file.queue, submission, &result) ? result : kNone;
+  return try_at_once(config, is_lane_usable, &file.queue, submission, &result) ? result : kNone;
 }
 
 }  // namespace

@@ -12,10 +12,10 @@ class Maker {
  public:
   Request* transfer(backend::Opcode opcode, int64_t offset, size_t length, SerialId serial = SerialId::kNone) {
     Request* request = make(opcode, offset, length);
-    request->serial = serial;
-    request->has_range = true;
-    request->range_begin = static_cast<uint64_t>(offset);
-    request->range_bytes = length;
+    request->queued.serial = serial;
+    request->range.is_tracked = true;
+    request->range.begin = static_cast<uint64_t>(offset);
+    request->range.bytes = length;
     return request;
   }
   Request* read(int64_t offset, size_t length) { return transfer(backend::Opcode::kRead, offset, length); }
@@ -36,7 +36,7 @@ class Maker {
     request.io.vectors = &request.io.single;
     request.io.vector_count = 1;
     request.io.left_bytes = length;
-    request.service = ServiceId::kThreads;
+    request.work.service = ServiceId::kThreads;
     change_state(&request, RequestState::kFree, RequestState::kPrepared);
     change_state(&request, RequestState::kPrepared, RequestState::kQueued);
     return &request;

@@ -119,13 +119,14 @@ struct Told {
   }
 };
 
-constexpr aiox::engine::ControlBlockOps kTelling = {
+constexpr aiox::engine::Interface kTelling = {
     [](void* told, aiox::engine::Token token) { static_cast<Told*>(told)->token = token; },
     [](Request* request, int64_t result) {
-      static_cast<Told*>(request->control_block)->end(result);
+      static_cast<Told*>(request->origin.control_block)->end(result);
       return true;
     },
-    [](const Submission& submission, int64_t result) { static_cast<Told*>(submission.control_block)->end(result); }};
+    [](const Submission& submission, int64_t result) { static_cast<Told*>(submission.control_block)->end(result); },
+    true};
 
 // Past both interfaces.
 void submit_read(Told* told, int fd, void* buffer, uint64_t length_bytes) {
@@ -135,7 +136,7 @@ void submit_read(Told* told, int fd, void* buffer, uint64_t length_bytes) {
   submission.buffer = {buffer, length_bytes};
   submission.length_bytes = length_bytes;
   submission.control_block = told;
-  submission.ops = &kTelling;
+  submission.interface = &kTelling;
   aiox::engine::EngineScope scope;
   REQUIRE(Engine::get()->submitting().submit(submission) == 0);
 }
@@ -147,12 +148,12 @@ aiox::engine::ServiceMask queue_read(Request* request, FileQueue* file, int fd, 
   io.single = {buffer, 4096};
   io.vectors = &io.single;
   io.vector_count = 1;
-  io.left_bytes = request->range_bytes = 4096;
-  request->has_range = true;
-  request->control_block = told;
-  request->ops = &kTelling;
+  io.left_bytes = request->range.bytes = 4096;
+  request->range.is_tracked = true;
+  request->origin.control_block = told;
+  request->origin.interface = &kTelling;
   request->holds.store(2);  // it is no pool's
-  request->file.store(file);
+  request->queued.file.store(file);
   change_state(request, RequestState::kFree, RequestState::kPrepared);
   aiox::engine::ServiceMask wake = 0;
   REQUIRE(file->enqueue(request, FileQueue::Start::kWorker, &wake) != FileQueue::Enqueued::kStale);
@@ -411,7 +412,7 @@ TEST_CASE("a leader that sleeps in the direct lane is woken through a file of an
     std::atomic<bool> leads{false};
     std::atomic<int64_t> slept_ms{-1};
     std::thread leader([&] {
-      while (engine->direct().try_lead() != aiox::engine::DirectLane::Lead::kTaken) std::this_thread::yield();
+      while (engine->direct().lead().try_take() != aiox::engine::LaneLead::Taken::kYes) std::this_thread::yield();
       engine->direct().reap(aiox::engine::ReapBy::kWaiter);
       leads.store(true);
       const int64_t since = now_ms();
@@ -647,7 +648,7 @@ struct EndsMeanwhile {
 };
 
 bool end_first_then_answer(Request* request, int64_t) {
-  auto* meanwhile = static_cast<EndsMeanwhile*>(request->control_block);
+  auto* meanwhile = static_cast<EndsMeanwhile*>(request->origin.control_block);
   meanwhile->answer_count++;
   meanwhile->queue->hold();
   meanwhile->engine->files().remove(meanwhile->queue);
@@ -660,7 +661,7 @@ bool end_first_then_answer(Request* request, int64_t) {
   return true;
 }
 
-constexpr ControlBlockOps kEndsMeanwhile = {nullptr, end_first_then_answer, nullptr};
+constexpr Interface kEndsMeanwhile = {nullptr, end_first_then_answer, nullptr};
 
 Request* queue_write(EndsMeanwhile* meanwhile, int fd, FileQueue::Start start, FileQueue::Enqueued expected) {
   static char byte;
@@ -673,15 +674,15 @@ Request* queue_write(EndsMeanwhile* meanwhile, int fd, FileQueue::Start start, F
   request->io.vectors = &request->io.single;
   request->io.vector_count = 1;
   request->io.left_bytes = 1;
-  request->serial = SerialId::kNone;
-  request->has_range = true;
-  request->range_begin = 0;
-  request->range_bytes = 1;
-  request->extends_from = Request::kNoExtension;
-  request->waiter.store(WaitSlots::kNone);
-  request->control_block = meanwhile;
-  request->ops = &kEndsMeanwhile;
-  request->file.store(meanwhile->queue);
+  request->queued.serial = SerialId::kNone;
+  request->range.is_tracked = true;
+  request->range.begin = 0;
+  request->range.bytes = 1;
+  request->range.extends_from = RequestRange::kNoExtension;
+  request->waiters.slot.store(WaitSlots::kNone);
+  request->origin.control_block = meanwhile;
+  request->origin.interface = &kEndsMeanwhile;
+  request->queued.file.store(meanwhile->queue);
   request->holds.store(1);
   change_state(request, RequestState::kFree, RequestState::kPrepared);
   ServiceMask wake = 0;

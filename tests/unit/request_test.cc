@@ -22,15 +22,16 @@ struct Block {
   int64_t result = -EINPROGRESS;
 };
 
-constexpr ControlBlockOps kBlockOps = {
+constexpr Interface kBlockOps = {
     [](void* block, Token token) { static_cast<Block*>(block)->token = token; },
     [](Request* request, int64_t result) {
-      static_cast<Block*>(request->control_block)->result = result;
+      static_cast<Block*>(request->origin.control_block)->result = result;
       return true;
     },
     [](const Submission& submission, int64_t result) {
       static_cast<Block*>(submission.control_block)->result = result;
     },
+    true,
 };
 
 }  // namespace
@@ -67,7 +68,7 @@ TEST_CASE("a token names no request but its own, also where that one's place was
     submission.buffer = {&byte, 1};
     submission.length_bytes = 1;
     submission.control_block = &block;
-    submission.ops = &kBlockOps;
+    submission.interface = &kBlockOps;
     REQUIRE(engine->submitting().submit(submission) == 0);
     for (Token earlier : tokens) REQUIRE(engine->cancelling().cancel(ends[0], earlier) == CancelOutcome::kAllDone);
     REQUIRE(block.result == -EINPROGRESS);

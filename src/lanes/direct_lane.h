@@ -130,7 +130,7 @@ class DirectLane {
   // Wakes a waiter that wants to lead, if there is one. Nothing, if another has taken the lead.
   void pass_lead();
   // Takes and ends everything in the ring. True: there was something. Signal-safe: yes, as kWaiter.
-  // is_looking: what is there lay there for a while.
+  // is_looking: the events there lay about for a while.
   bool reap(ReapBy by, bool is_looking = false);
   // ---- Polls: they may stay for ever, so they get a part of the room. ----
   static constexpr uint32_t kPollsMax = 256;

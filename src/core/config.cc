@@ -33,23 +33,17 @@ uint32_t read_number(const char* name, uint32_t lowest, uint32_t highest, uint32
   return static_cast<uint32_t>(value);
 }
 
-BackendChoice read_backend() {
-  const char* text = getenv("AIOX_BACKEND");
-  if (text == nullptr || *text == '\0') return BackendChoice::kAuto;
-  static constexpr BackendChoice kChoices[] = {BackendChoice::kAuto, BackendChoice::kIoUring, BackendChoice::kThreads};
-  for (BackendChoice choice : kChoices) {
-    if (strcmp(text, name_of(choice)) == 0) return choice;
+uint32_t read_word(const char* name, const base::Words& words, uint32_t fallback) {
+  const char* text = getenv(name);
+  if (text == nullptr || *text == '\0') return fallback;
+  char all[sizeof words.names + 2 * sizeof words.names / sizeof *words.names] = "";
+  for (uint32_t i = 0; i < words.count; i++) {
+    if (strcmp(text, words.names[i]) == 0) return i;
+    if (i > 0) strcat(all, ", ");
+    strcat(all, words.names[i]);
   }
-  say("AIOX_BACKEND=%.64s is not one of auto, io_uring, threads; using auto", text);
-  return BackendChoice::kAuto;
-}
-
-bool read_direct_block() {
-  const char* text = getenv("AIOX_DIRECT_BLOCK");
-  if (text == nullptr || *text == '\0' || strcmp(text, "off") == 0) return false;
-  if (strcmp(text, "always") == 0) return true;
-  say("AIOX_DIRECT_BLOCK=%.64s is not one of off, always; using off", text);
-  return false;
+  say("%s=%.64s is not one of %s; using %s", name, text, all, words.names[fallback]);
+  return fallback;
 }
 
 // What `aiox run --summary` has made is for programs to pass on, not for people to set: what cannot be read is not
@@ -69,31 +63,22 @@ void read_stats_segment(Config* config) {
 
 }  // namespace
 
-const char* name_of(BackendChoice choice) {
-  switch (choice) {
-    case BackendChoice::kAuto: return "auto";
-    case BackendChoice::kIoUring: return "io_uring";
-    case BackendChoice::kThreads: return "threads";
-  }
-  return "?";
-}
+const char* name_of(BackendChoice choice) { return base::kBackendWords.names[static_cast<unsigned>(choice)]; }
 
 Config read_config() {
   Config config;
   if (getauxval(AT_SECURE) != 0) return config;
-  config.backend = read_backend();
-  config.workers_max = read_number("AIOX_WORKERS_MAX", 1, 1024, config.workers_max);
-  config.notifiers_max = read_number("AIOX_NOTIFIERS_MAX", 1, 4096, config.notifiers_max);
-  config.queue_max = read_number("AIOX_QUEUE_MAX", 1, 1u << 24, config.queue_max);
-  config.events_max = read_number("AIOX_EVENTS_MAX", 1, 1u << 24, config.events_max);
-  config.idle_timeout_ms = read_number("AIOX_IDLE_MS", 0, 3'600'000, config.idle_timeout_ms);
-  config.is_inline_enabled = read_number("AIOX_INLINE", 0, 1, 1) != 0;
-  config.is_direct_enabled = read_number("AIOX_DIRECT", 0, 1, 1) != 0;
-  config.is_cache_bypassed = read_direct_block();
-  config.is_native_sync = read_number("AIOX_NATIVE_SYNC", 0, 1, 0) != 0;
-  config.native_copy_bytes = read_number("AIOX_NATIVE_COPY", 0, 1u << 30, config.native_copy_bytes);
-  config.is_verbose = read_number("AIOX_VERBOSE", 0, 1, 0) != 0;
-  config.is_stats_on = read_number("AIOX_STATS", 0, 1, 0) != 0;
+  base::for_each_setting([&config](auto place) {
+    constexpr base::Setting kSetting = base::kSettings[place];
+    constexpr uint32_t kDefault = base::default_of(kSetting);
+    uint32_t value;
+    if constexpr (kSetting.words != nullptr) {
+      value = read_word(kSetting.variable, *kSetting.words, kDefault);
+    } else {
+      value = read_number(kSetting.variable, kSetting.min, kSetting.max, kDefault);
+    }
+    base::set_value(kSetting, value, &config);
+  });
   if (config.is_stats_on) read_stats_segment(&config);
   return config;
 }

@@ -5,11 +5,11 @@
 
 #include <cstdint>
 
+#include "core/config.h"
 #include "lanes/lane_reasons.h"
 
 namespace aiox::engine {
 
-struct Config;
 struct Core;
 class DirectTrial;
 class RingTrial;

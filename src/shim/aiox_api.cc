@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "base/settings.h"
 #include "engine/engine.h"
 
 using aiox::engine::Engine;
@@ -72,14 +73,12 @@ AIOX_EXPORT int aiox_get_config(struct aiox_config* config) {
   Engine* engine = Engine::get();
   if (engine == nullptr) return -EAGAIN;
   struct aiox_config answer = {};
-  answer.backend = aiox::engine::name_of(engine->core().config.backend);
-  answer.workers_max = engine->core().config.workers_max;
-  answer.queue_max = engine->core().config.queue_max;
-  answer.idle_timeout_ms = engine->core().config.idle_timeout_ms;
-  answer.verbose = engine->core().config.is_verbose;
-  answer.direct = engine->core().config.is_direct_enabled;
-  answer.direct_block = engine->core().config.is_cache_bypassed;
-  answer.events_max = engine->core().config.events_max;
+  aiox::base::for_each_setting([&answer, &settings = engine->core().config](auto place) {
+    constexpr aiox::base::Setting kSetting = aiox::base::kSettings[place];
+    const uint32_t value = value_of(kSetting, settings);
+    if constexpr (kSetting.asked_word != nullptr) answer.*kSetting.asked_word = kSetting.words->names[value];
+    if constexpr (kSetting.asked != nullptr) answer.*kSetting.asked = value;
+  });
   return give(answer, config);
 }
 

@@ -3,9 +3,12 @@
 #include "core/config.h"
 
 #include <cstdlib>
+#include <string>
 
 #include "catch.h"
 
+using aiox::base::kSettings;
+using aiox::base::Setting;
 using aiox::engine::BackendChoice;
 using aiox::engine::Config;
 using aiox::engine::read_config;
@@ -57,6 +60,27 @@ TEST_CASE("good values are taken") {
   CHECK(config.is_stats_on);
   CHECK(config.stats_segment_id == 77);
   CHECK(config.stats_segment_key == 0xf00d);
+}
+
+TEST_CASE("every setting takes what its row accepts, and nothing else") {
+  for (const Setting& setting : kSettings) {
+    INFO(setting.variable);
+    const uint32_t fallback = default_of(setting);
+    CHECK(value_of(setting, read_config()) == fallback);
+    const auto value_for = [&setting](const std::string& text) {
+      Variable variable(setting.variable, text.c_str());
+      return value_of(setting, read_config());
+    };
+    if (setting.words != nullptr) {
+      for (uint32_t i = 0; i < setting.words->count; i++) CHECK(value_for(setting.words->names[i]) == i);
+      CHECK(value_for("0") == fallback);
+      continue;
+    }
+    CHECK(value_for(std::to_string(setting.min)) == setting.min);
+    CHECK(value_for(std::to_string(setting.max)) == setting.max);
+    CHECK(value_for(std::to_string(uint64_t{setting.max} + 1)) == fallback);
+    CHECK(value_for(std::to_string(int64_t{setting.min} - 1)) == fallback);
+  }
 }
 
 TEST_CASE("bad values leave the default") {

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/settings.h"
 #include "cli/exit.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
@@ -35,6 +37,12 @@ using Config = ::aiox_config;
     say("aiox doctor: the library does not answer: {}\n", std::strerror(-error));
   }
   throw Exit{kExitFailed};
+}
+
+// A library newer than this command may know other words.
+std::string word_of(const base::Setting& setting, const Config& config) {
+  if (setting.asked_word != nullptr) return config.*setting.asked_word;
+  return setting.words->names[std::min(config.*setting.asked, setting.words->count - 1)];
 }
 
 }  // namespace
@@ -94,22 +102,27 @@ nlohmann::ordered_json to_json(const std::vector<LaneInfo>& lanes) {
 }
 
 nlohmann::ordered_json to_json(const Config& config) {
-  return {{"backend", config.backend},
-          {"workers_max", config.workers_max},
-          {"queue_max", config.queue_max},
-          {"events_max", config.events_max},
-          {"idle_timeout_ms", config.idle_timeout_ms},
-          {"verbose", config.verbose},
-          {"direct", config.direct},
-          {"direct_block", config.direct_block != 0 ? "always" : "off"}};
+  nlohmann::ordered_json out;
+  for (const base::Setting& setting : base::kSettings) {
+    if (setting.asked_as == nullptr) continue;
+    if (setting.words == nullptr) {
+      out[setting.asked_as] = config.*setting.asked;
+    } else {
+      out[setting.asked_as] = word_of(setting, config);
+    }
+  }
+  return out;
 }
 
 std::string to_text(const Config& config) {
-  return fmt::format(
-      "AIOX_BACKEND={} AIOX_WORKERS_MAX={} AIOX_QUEUE_MAX={} AIOX_EVENTS_MAX={} AIOX_IDLE_MS={} AIOX_DIRECT={} "
-      "AIOX_DIRECT_BLOCK={}",
-      config.backend, config.workers_max, config.queue_max, config.events_max, config.idle_timeout_ms, config.direct,
-      config.direct_block != 0 ? "always" : "off");
+  std::string text;
+  for (const base::Setting& setting : base::kSettings) {
+    // What is said decides nothing.
+    if (setting.asked_as == nullptr || setting.is_switch) continue;
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", setting.variable,
+                        setting.words != nullptr ? word_of(setting, config) : std::to_string(config.*setting.asked));
+  }
+  return text;
 }
 
 }  // namespace aiox::cli::doctor

@@ -1,9 +1,11 @@
 #!/bin/bash
-# pages.sh AIOX SOURCE-DIR - the manual pages say what is so: they are well-formed, each command has one, with just the
-# options that its --help has, and the library's has each variable with its range and default.
+# pages.sh AIOX SOURCE-DIR LIST-SETTINGS - the manual pages say what is so: they are well-formed, each command has one,
+# with just the options that its --help has, and each setting of src/base/settings.h is told of, with what it accepts
+# and its default.
 set -u
 aiox=$1
 source=$2
+list_settings=$3
 man=$source/docs/man
 failures=0
 complain() {
@@ -70,25 +72,19 @@ for command in $(commands_of "$aiox"); do
   render "$man/aiox.1" | grep -qE "^ +$command( |\$)" || complain "aiox.1 does not name $command"
 done
 
-# Each variable that is read, with range and default as config.h has them.
+# Each variable that is read, with range and default, as an option, and where people look first.
 library=$(render "$man/aiox.7")
-variables=$(grep -ohE '"AIOX_[A-Z_]+"' "$source"/src/core/config.cc | tr -d '"' | sort -u)
-[ -n "$variables" ] || complain "no variable is found in src/core/config.cc"
-for variable in $variables; do
-  grep -q "^ *$variable=" <<<"$library" || complain "aiox.7 does not have $variable"
-done
-# Those that are for people, also where they look first.
-for variable in $("$aiox" run --help | grep -oE '\(AIOX_[A-Z_]+\)' | tr -d '()'); do
+run=$(render "$man/aiox-run.1")
+settings=$("$list_settings")
+[ -n "$settings" ] || complain "there are no settings"
+while read -r variable accepted default option takes; do
+  grep -qF -- "$variable=$accepted ($default)" <<<"$library" ||
+    complain "aiox.7 does not have \"$variable=$accepted ($default)\""
+  [ "$takes" = switch ] || option="$option $accepted"
+  grep -qE -- "^ +${option//|/\\|}\$" <<<"$run" || complain "aiox-run.1 does not have \"$option\""
+  grep -q "($variable)" <<<"$run" || complain "aiox-run.1 does not name $variable"
   grep -q "$variable" "$source/README.md" "$source"/docs/*.md "$source"/docs/architecture/*.md ||
     complain "neither README nor docs/ have $variable"
-done
-while read -r default range; do
-  case $default in
-  true) default=1 ;;
-  false) [[ $range == *off* ]] && default=off || default=0 ;;
-  BackendChoice::k*) default=$(tr '[:upper:]' '[:lower:]' <<<"${default#BackendChoice::k}") ;;
-  -*) continue ;;
-  esac
-  grep -qF -- "$range ($default)" <<<"$library" || complain "aiox.7 does not have \"$range ($default)\""
-done < <(sed -nE 's/^.* = ([^;]+); *\/\/ (AIOX_[A-Z_]+=[^ ,]+).*/\1 \2/p' "$source/src/core/config.h")
+done <<<"$settings"
+grep -q "^ *AIOX_STATS_SEGMENT=" <<<"$library" || complain "aiox.7 does not have AIOX_STATS_SEGMENT"
 [ "$failures" -eq 0 ]

@@ -16,19 +16,13 @@
 #include "kernel/descriptor.h"
 #include "kernel/io_priority.h"
 #include "kernel/memory.h"
+#include "kernel/operations.h"
 
 namespace aiox::backend {
 
-enum class Opcode : uint8_t {
-  kRead,
-  kWrite,
-  kSync,
-  kDataSync,
-  kPoll,  // once; the answer is the mask of the events that are ready
-};
-
-inline bool is_sync(Opcode opcode) { return opcode == Opcode::kSync || opcode == Opcode::kDataSync; }
-inline bool is_transfer(Opcode opcode) { return opcode == Opcode::kRead || opcode == Opcode::kWrite; }
+using kernel::is_sync;
+using kernel::is_transfer;
+using kernel::Opcode;
 
 struct Io {
   Opcode opcode = Opcode::kRead;

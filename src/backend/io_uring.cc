@@ -102,12 +102,12 @@ void IoUring::start(Io* io) {
   uint64_t offset = io->file_kind == kernel::FileKind::kSocket ? 0 : static_cast<uint64_t>(io->offset);
   // One thread copies for all units in the ring, so a copy that may have to wait for its memory is not left to it.
   io->is_poll_first = !io->is_shared && io->opcode != Opcode::kPoll && is_stream(*io) && may_fault(*io);
-  if (io->opcode == Opcode::kPoll) {
-    io_uring_prep_poll_add(entry, io->fd, io->poll_events);
-  } else if (io->is_poll_first) {
+  if (io->is_poll_first) {
     io_uring_prep_poll_add(entry, io->fd, io->opcode == Opcode::kRead ? POLLIN : POLLOUT);
-  } else if (is_sync(io->opcode)) {
-    io_uring_prep_fsync(entry, io->fd, io->opcode == Opcode::kDataSync ? IORING_FSYNC_DATASYNC : 0);
+  } else if (!is_transfer(io->opcode)) {
+    const kernel::Operation& operation = kernel::operation_of(io->opcode);
+    io_uring_prep_rw(operation.ring_opcode, entry, io->fd, nullptr, 0, 0);
+    entry->poll32_events = operation.ring_flags | io->poll_events;  // one word: the flags of all that move no bytes
   } else if (io->file_kind == kernel::FileKind::kSocket && io->vector_count == 1 && io->left_bytes > 0) {
     // Not READ and WRITE: those answer -ESPIPE on a socket for any offset but 0, and would do I/O at an offset if the
     // number stood for a file by now; these say -ENOTSOCK. Without a length, though, read(2) answers at once.

@@ -36,9 +36,7 @@ int64_t perform(const Io& io) {
                      ? kernel::write_at(io.fd, io.vectors, io.vector_count, io.offset)
                      : kernel::write_as_asked(io.fd, io.vectors, io.vector_count, io.offset, io.rw_flags);
         break;
-      case Opcode::kSync: result = kernel::sync_file(io.fd, false); break;
-      case Opcode::kDataSync: result = kernel::sync_file(io.fd, true); break;
-      case Opcode::kPoll: result = kernel::poll_now(io.fd, io.poll_events); break;
+      default: result = kernel::carry_out(io.opcode, io.fd, io.poll_events);
     }
     // A handler on this very thread may have closed it.
     if (result == -EINTR && io.gate != nullptr && io.gate->is_shut()) result = -ECANCELED;

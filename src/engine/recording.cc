@@ -11,16 +11,7 @@ namespace aiox::engine {
 
 namespace {
 
-stats::Kind kind_of(backend::Opcode opcode) {
-  switch (opcode) {
-    case backend::Opcode::kRead: return stats::Kind::kRead;
-    case backend::Opcode::kWrite: return stats::Kind::kWrite;
-    case backend::Opcode::kSync:
-    case backend::Opcode::kDataSync: return stats::Kind::kSync;
-    case backend::Opcode::kPoll: return stats::Kind::kPoll;
-  }
-  return stats::Kind::kPoll;
-}
+stats::Kind kind_of(backend::Opcode opcode) { return kernel::operation_of(opcode).kind; }
 
 uint64_t bytes_of(const Submission& submission) {
   return backend::is_transfer(submission.opcode) ? submission.length_bytes : 0;

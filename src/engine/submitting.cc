@@ -132,8 +132,8 @@ int Submitting::submit_from_own_table(const Submission& submission) {
     result = -EINVAL;
   } else if (is_transfer && is_beyond_addresses(submission)) {
     result = -EFAULT;
-  } else if (is_sync(submission.opcode)) {
-    result = kernel::sync_file(submission.fd, submission.opcode == Opcode::kDataSync);
+  } else if (!is_transfer && submission.opcode != Opcode::kPoll) {
+    result = kernel::carry_out(submission.opcode, submission.fd, 0);
   } else {
     const unsigned side = submission.opcode == Opcode::kRead ? POLLIN : POLLOUT;
     result = kernel::poll_now(submission.fd, is_transfer ? side : submission.poll_events);

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "kernel/memory.h"
+#include "kernel/operations.h"
 #include "kernel/raw_syscall.h"
 
 namespace aiox::kernel {
@@ -112,15 +113,17 @@ int Ring::check_opcodes(const char** step) {
     *step = "io_uring_register";
     return static_cast<int>(error);
   }
-  static constexpr uint8_t kNeeded[] = {IORING_OP_READV, IORING_OP_WRITEV,       IORING_OP_READ, IORING_OP_WRITE,
-                                        IORING_OP_FSYNC, IORING_OP_ASYNC_CANCEL, IORING_OP_RECV, IORING_OP_SEND,
-                                        kOpFutexWait};
-  for (uint8_t opcode : kNeeded) {
-    if (opcode < probe->ops_len && (probe->ops[opcode].flags & IO_URING_OP_SUPPORTED) != 0) continue;
-    *step = opcode == kOpFutexWait ? "IORING_OP_FUTEX_WAIT" : "an io_uring operation";
-    return -EOPNOTSUPP;
-  }
-  return 0;
+  const auto has = [probe](uint8_t opcode) {
+    return opcode < probe->ops_len && (probe->ops[opcode].flags & IO_URING_OP_SUPPORTED) != 0;
+  };
+  static constexpr uint8_t kNeeded[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_ASYNC_CANCEL, IORING_OP_RECV,
+                                        IORING_OP_SEND};
+  bool has_all = true;
+  for (uint8_t opcode : kNeeded) has_all = has_all && has(opcode);
+  for (const Operation& operation : kOperations) has_all = has_all && has(operation.ring_opcode);
+  if (has_all && has(kOpFutexWait)) return 0;
+  *step = has_all ? "IORING_OP_FUTEX_WAIT" : "an io_uring operation";
+  return -EOPNOTSUPP;
 }
 
 void Ring::close() {

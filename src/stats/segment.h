@@ -18,10 +18,11 @@
 #include <cstdint>
 
 #include "base/histogram_cells.h"
+#include "base/kind.h"
 
 namespace aiox::stats {
 
-enum class Kind : uint8_t { kRead, kWrite, kSync, kPoll };
+using base::Kind;
 inline constexpr unsigned kKinds = 4;
 inline constexpr unsigned kTransferKinds = 2;  // kRead and kWrite: those with bytes
 inline constexpr unsigned kTimedKinds = 3;     // all but kPoll, which waits for another program

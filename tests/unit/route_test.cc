@@ -98,7 +98,7 @@ const Row kRows[] = {
 
 std::vector<RouteQuestion> all_questions() {
   std::vector<RouteQuestion> questions;
-  for (Opcode opcode : {Opcode::kRead, Opcode::kWrite, Opcode::kSync, Opcode::kDataSync, Opcode::kPoll})
+  for (const aiox::kernel::Operation& operation : aiox::kernel::kOperations)
     for (FileKind kind : {FileKind::kRegular, FileKind::kBlockDevice, FileKind::kSocket, FileKind::kPipe,
                           FileKind::kTerminal, FileKind::kOther})
       for (uint64_t bytes : {0, 4096})
@@ -106,8 +106,8 @@ std::vector<RouteQuestion> all_questions() {
           for (int status_flags : {0, O_APPEND, O_DIRECT, O_NONBLOCK, O_APPEND | O_DIRECT})
             for (unsigned bits = 0; bits < 8; bits++)
               for (BackendChoice backend : {kAuto, kRing, kThreads})
-                questions.push_back({opcode, kind, bytes, rw_flags, status_flags, (bits & 1) != 0, (bits & 2) != 0,
-                                     (bits & 4) != 0, backend});
+                questions.push_back({operation.opcode, kind, bytes, rw_flags, status_flags, (bits & 1) != 0,
+                                     (bits & 2) != 0, (bits & 4) != 0, backend});
   return questions;
 }
 

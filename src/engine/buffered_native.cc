@@ -81,7 +81,7 @@ bool BufferedNative::try_complete(Request* request, FileQueue* file) {
   change_state(request, RequestState::kPrepared, RequestState::kDone);
   completion_.publish_and_notify(request, result, false);
   completion_.release_hold(request);
-  core_.counters.inline_completed.add();
+  core_.counters.completed_by(stats::Lane::kInline).add();
   return true;
 }
 

@@ -67,7 +67,7 @@ class Engine {
   // Whether poll_direct is worth calling. A hint.
   bool has_direct_work() const { return direct_.in_flight() > 0 || direct_.has_deferred(ReapBy::kWaiter); }
 
-  LaneStatus lane_status(LaneId lane) {
+  LaneStatus lane_status(stats::Lane lane) {
     return engine::lane_status(lane, core_.config, direct_trial_, pool_.ring_trial());
   }
 

@@ -3,6 +3,7 @@
 // Owns nothing. Thread: any. Blocks: bounded, where a lane has to be tried first.
 #include "engine/lane_status.h"
 
+#include <cstdarg>
 #include <cstdio>
 
 #include "aiox/aiox.h"
@@ -66,28 +67,45 @@ LaneStatus ring_status(const Config& config, RingTrial& trial) {
   return status;
 }
 
+// What there is no room for is left out.
+__attribute__((format(printf, 4, 5))) void append(char* text, size_t size, size_t* end, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = vsnprintf(text + *end, size - *end, format, arguments);
+  va_end(arguments);
+  if (length > 0) *end = *end + static_cast<size_t>(length) < size ? *end + static_cast<size_t>(length) : size - 1;
+}
+
 }  // namespace
 
-LaneStatus lane_status(LaneId lane, const Config& config, DirectTrial& direct, RingTrial& ring) {
+LaneStatus lane_status(stats::Lane lane, const Config& config, DirectTrial& direct, RingTrial& ring) {
   switch (lane) {
-    case LaneId::kInline: return inline_status(config);
-    case LaneId::kDirect: return direct_status(config, direct);
-    case LaneId::kIoUring: return ring_status(config, ring);
-    case LaneId::kThreads: break;
+    case stats::Lane::kInline: return inline_status(config);
+    case stats::Lane::kDirect: return direct_status(config, direct);
+    case stats::Lane::kIoUring: return ring_status(config, ring);
+    case stats::Lane::kThreads:
+    case stats::Lane::kWaiter: break;
   }
   return {true, true, ""};
 }
 
 void say_lanes(Core& core, DirectTrial& direct, RingTrial& ring) {
-  const LaneStatus inline_lane = inline_status(core.config);
-  const LaneStatus direct_lane = direct_status(core.config, direct);
-  const LaneStatus ring_lane = ring_status(core.config, ring);
-  auto word = [](const LaneStatus& lane) { return lane.is_enabled ? "yes" : lane.is_available ? "off" : "no"; };
+  char words[32 * stats::kLanes] = "";
+  char reasons[2 * kReasonBytes] = "";
+  size_t words_end = 0;
+  size_t reasons_end = 0;
+  for (const stats::LaneRow& row : stats::kLaneTable) {
+    if (row.id == stats::kNoId) continue;
+    const LaneStatus status = lane_status(row.lane, core.config, direct, ring);
+    const char* word = status.is_enabled ? "yes" : status.is_available ? "off" : "no";
+    append(words, sizeof words, &words_end, " %s=%s", row.name, word);
+    // The inline lane's word says enough.
+    if (row.lane == stats::Lane::kInline || status.reason[0] == '\0') continue;
+    append(reasons, sizeof reasons, &reasons_end, "; %s: %s", row.name, status.reason);
+  }
   const bool has_no_stats = core.config.is_stats_on && !core.recorder.is_on();
-  say("%s in process %ld: lanes inline=%s direct=%s io_uring=%s threads=yes; backend %s%s%s%s%s%s%s",
-      AIOX_VERSION_STRING, kernel::raw_syscall(SYS_getpid), word(inline_lane), word(direct_lane), word(ring_lane),
-      name_of(core.config.backend), direct_lane.reason[0] != '\0' ? "; direct: " : "", direct_lane.reason,
-      ring_lane.reason[0] != '\0' ? "; io_uring: " : "", ring_lane.reason, has_no_stats ? "; no statistics: " : "",
+  say("%s in process %ld: lanes%s; backend %s%s%s%s", AIOX_VERSION_STRING, kernel::raw_syscall(SYS_getpid), words,
+      name_of(core.config.backend), reasons, has_no_stats ? "; no statistics: " : "",
       has_no_stats ? core.recorder.reason() : "");
 }
 

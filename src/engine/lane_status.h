@@ -7,6 +7,7 @@
 
 #include "core/config.h"
 #include "lanes/lane_reasons.h"
+#include "stats/lanes.h"
 
 namespace aiox::engine {
 
@@ -14,15 +15,13 @@ struct Core;
 class DirectTrial;
 class RingTrial;
 
-enum class LaneId : uint8_t { kInline, kDirect, kIoUring, kThreads };
-
 struct LaneStatus {
   bool is_available;
   bool is_enabled;
   char reason[kReasonBytes];
 };
 
-LaneStatus lane_status(LaneId lane, const Config& config, DirectTrial& direct, RingTrial& ring);
+LaneStatus lane_status(stats::Lane lane, const Config& config, DirectTrial& direct, RingTrial& ring);
 
 // One line of AIOX_VERBOSE for all of them.
 void say_lanes(Core& core, DirectTrial& direct, RingTrial& ring);

@@ -382,7 +382,7 @@ int Submitting::submit(const Submission& submission) {
   const InlineOutcome inline_outcome = try_inline(file, submission, &result);
   if (inline_outcome == InlineOutcome::kDone) {
     const int accepted = complete_at_once(submission, result);
-    if (accepted == 0) core_.counters.inline_completed.add();
+    if (accepted == 0) core_.counters.completed_by(stats::Lane::kInline).add();
     return accepted;
   }
   return submit_to_queue(file, submission, inline_outcome, result);

@@ -458,7 +458,7 @@ int DirectLane::complete(const io_event& event, ReapBy by, bool is_locked_out, b
 
 void DirectLane::notify_and_release(Request* request, int64_t result, ReapBy by, WakeBatch* wakes) {
   FileQueue* file = file_of(request);
-  core_->counters.direct_completed.add();
+  core_->counters.completed_by(stats::Lane::kDirect).add();
   if (file == nullptr) {
     request->origin.context->remove_poll(request);
     completion_->notify_and_release(request, result, by == ReapBy::kReaper, by != ReapBy::kWaiter, nullptr, wakes);

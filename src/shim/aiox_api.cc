@@ -13,9 +13,9 @@
 
 #include "base/settings.h"
 #include "engine/engine.h"
+#include "stats/lanes.h"
 
 using aiox::engine::Engine;
-using aiox::engine::LaneId;
 
 namespace {
 
@@ -29,16 +29,6 @@ int give(const T& from, T* to) {
   to->size = size;
   return 0;
 }
-
-// By enum aiox_lane_id, whose numbers stay as they were given; the engine's are in the order of trying.
-constexpr struct {
-  const char* name;
-  LaneId id;
-} kLanes[] = {{"inline", LaneId::kInline},
-              {"io_uring", LaneId::kIoUring},
-              {"threads", LaneId::kThreads},
-              {"direct", LaneId::kDirect}};
-static_assert(sizeof kLanes / sizeof *kLanes == AIOX_LANE_COUNT);
 
 // For `aiox doctor`, which finds the library in a file or in another process: which one it is, without running it.
 constexpr struct {
@@ -56,12 +46,13 @@ static_assert(offsetof(decltype(kVersionNote), text) == 20);
 AIOX_EXPORT const char* aiox_version(void) { return AIOX_VERSION_STRING; }
 
 AIOX_EXPORT int aiox_get_lane(unsigned lane, struct aiox_lane_info* info) {
-  if (lane >= AIOX_LANE_COUNT) return -EINVAL;
+  const aiox::stats::LaneRow* row = aiox::stats::find_lane_id(lane);
+  if (row == nullptr) return -EINVAL;
   Engine* engine = Engine::get();
   if (engine == nullptr) return -EAGAIN;
-  aiox::engine::LaneStatus status = engine->lane_status(kLanes[lane].id);
+  aiox::engine::LaneStatus status = engine->lane_status(row->lane);
   struct aiox_lane_info answer = {};
-  answer.name = kLanes[lane].name;
+  answer.name = row->name;
   answer.available = status.is_available;
   answer.enabled = status.is_enabled;
   static_assert(sizeof answer.reason == sizeof status.reason);
@@ -85,22 +76,7 @@ AIOX_EXPORT int aiox_get_config(struct aiox_config* config) {
 AIOX_EXPORT int aiox_get_counters(struct aiox_counters* counters) {
   struct aiox_counters answer = {};
   if (Engine* engine = Engine::running()) {
-    const aiox::engine::Counters& from = engine->core().counters;
-    answer.completed = from.completed.read();  // before submitted, so that the difference is never negative
-    answer.cancelled = from.cancelled.read();
-    answer.submitted = from.submitted.read();
-    answer.refused = from.refused.read();
-    answer.inline_completed = from.inline_completed.read();
-    answer.waiter_completed = from.waiter_completed.read();
-    answer.io_uring_completed = from.ring_completed.read();
-    answer.threads_completed = from.threads_completed.read();
-    answer.direct_completed = from.direct_completed.read();
-    answer.direct_refused = from.direct_refused.read();
-    answer.direct_split = from.direct_split.read();
-    answer.writes_merged = from.writes_merged.read();
-    answer.threads_started = from.threads_started.read();
-    answer.threads_now = static_cast<uint32_t>(from.threads_now.read());
-    answer.outstanding = static_cast<uint32_t>(answer.submitted - answer.completed - answer.cancelled);
+    read_counters(engine->core().counters, &answer);
   }
   return give(answer, counters);
 }

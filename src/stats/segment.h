@@ -9,7 +9,7 @@
 //
 // All is zero where nothing has been counted. Every cell is a relaxed atomic: it orders nothing, is a figure of its
 // own, and a sum over several need not be from one instant. Statistics only: the engine decides nothing by them. A
-// change of anything here is a new kVersion: command and library may be of different installations.
+// change of anything here is a new kLayout: command and library may be of different installations.
 #pragma once
 
 #include <atomic>
@@ -19,6 +19,7 @@
 
 #include "base/histogram_cells.h"
 #include "base/kind.h"
+#include "stats/lanes.h"
 
 namespace aiox::stats {
 
@@ -26,10 +27,6 @@ using base::Kind;
 inline constexpr unsigned kKinds = 4;
 inline constexpr unsigned kTransferKinds = 2;  // kRead and kWrite: those with bytes
 inline constexpr unsigned kTimedKinds = 3;     // all but kPoll, which waits for another program
-
-// By whom an operation was carried out. kInline: in the submitting call. kWaiter: by the thread that waited for it.
-enum class Lane : uint8_t { kInline, kDirect, kIoUring, kThreads, kWaiter };
-inline constexpr unsigned kLanes = 5;
 
 using Cell = std::atomic<uint64_t>;
 static_assert(Cell::is_always_lock_free && sizeof(Cell) == 8);
@@ -129,7 +126,8 @@ inline constexpr uint32_t kProcessesMax = 4096;  // of one segment
 
 struct alignas(4096) SegmentHeader {
   static constexpr uint64_t kMagic = 0x3153544154534958;  // "XISTATS1"
-  static constexpr uint32_t kVersion = 2;
+  static constexpr uint32_t kLayout = 2;
+  static constexpr uint32_t kVersion = kLayout << 8 | kLanes;  // one more lane is another layout
   uint64_t magic;
   uint32_t version;
   uint32_t process_count;            // places for processes

@@ -123,7 +123,7 @@ Helping::Helped Helping::help(FileQueue* file, Request* request, How how) {
   }
   // Threads are not started from here: this may be a signal handler, and pthread_create is not for those.
   if (!completion_.complete_or_reroute(request, backend::total_result(io, result), false)) return Helped::kNot;
-  core_.counters.waiter_completed.add();
+  core_.counters.completed_by(stats::Lane::kWaiter).add();
   return Helped::kDone;
 }
 

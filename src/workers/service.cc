@@ -348,7 +348,7 @@ void Worker::complete(Io* io) {
   }
   if (has_ring()) request_of(io)->work.lane = stats::Lane::kIoUring;
   if (pool().completion().complete_or_reroute(request_of(io), io->result, true, this)) {
-    (has_ring() ? pool().core().counters.ring_completed : pool().core().counters.threads_completed).add();
+    pool().core().counters.completed_by(lane()).add();
   }
 }
 
@@ -381,7 +381,7 @@ void Worker::complete_merged(MergedIo* shared) {
     }
     ended++;
   }
-  (has_ring() ? pool().core().counters.ring_completed : pool().core().counters.threads_completed).add(ended);
+  pool().core().counters.completed_by(lane()).add(ended);
   if (is_write && ended > 1) pool().core().counters.writes_merged.add(ended - 1);
   pool().merged_ios().free(shared);
 }
@@ -404,7 +404,7 @@ void Worker::run_batch(MergedIo* shared) {
     if (i % 4 == 3) wakes_.flush(pool().core().wait_slots);
   }
   if (is_counted_) service_->exit_blocked();
-  pool().core().counters.threads_completed.add(ended_count);
+  pool().core().counters.completed_by(stats::Lane::kThreads).add(ended_count);
   pool().merged_ios().free(shared);
   pool().completion().release_all(file, ended, ended_count, this);
   wakes_.flush(pool().core().wait_slots);

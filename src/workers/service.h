@@ -82,6 +82,7 @@ class Worker {
   static void* takeover_entry(void* worker);
   void take_over();
   bool has_ring() const { return backend_ == &ring_; }
+  stats::Lane lane() const { return has_ring() ? stats::Lane::kIoUring : stats::Lane::kThreads; }
   ServicePool& pool() const;
 
   Service* service_ = nullptr;

@@ -45,6 +45,18 @@ TEST_CASE("an end that is counted before its beginning is no negative number") {
   CHECK(core.in_flight() == 0);
 }
 
+TEST_CASE("each counter is answered in a field of its own") {
+  aiox::engine::Counters counters;
+  uint64_t next = 1;
+  for (const auto& counter : aiox::engine::kPublicCounters) (counters.*counter.counted).add(next++);
+  for (auto& counter : counters.completed_by_lane) counter.add(next++);
+  aiox_counters answer = {};
+  read_counters(counters, &answer);
+  next = 1;
+  for (const auto& counter : aiox::engine::kPublicCounters) CHECK(answer.*counter.field == next++);
+  for (const auto& row : aiox::stats::kLaneTable) CHECK(answer.*row.completed == next++);
+}
+
 TEST_CASE("a token names its request until that one's place is another's") {
   const auto made = std::make_unique<Core>();  // too large for a stack
   Core& core = *made;

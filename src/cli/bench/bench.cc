@@ -36,7 +36,7 @@ constexpr const char* kFooter = R"(Engines:
   io_uring     a ring of the program's own
   psync        pread and pwrite: one request at a time, whatever the depth
   threads      pread and pwrite on as many threads as the depth
-A suffix to aiox or aiox-libaio leaves it one lane: aiox:inline, aiox:direct, aiox:io_uring, aiox:threads. The I/O is
+A suffix to aiox or aiox-libaio leaves it one lane: LANES. The I/O is
 done by a program of its own that is not linked with aiox; it says who answered its calls, and a wrong one is an error.
 As fio does by default, it begins requests one by one and collects them one by one.
 
@@ -55,6 +55,17 @@ Examples:
   aiox bench --engine aiox,aiox:threads,aiox:io_uring --cold --iodepth 32 --size 1g
   aiox bench --engine libaio,aiox-libaio --direct 1 --iodepth 64 --rate_iops 5000 --full
   aiox bench diff before.json after.json)";
+
+// With the engines of one lane for LANES there.
+std::string footer() {
+  std::string engines;
+  for (const EngineChoice& engine : all_engines()) {
+    if (engine.name.rfind("aiox:", 0) == 0) engines += (engines.empty() ? "" : ", ") + engine.name;
+  }
+  const std::string text = kFooter;
+  const std::size_t at = text.find("LANES");
+  return text.substr(0, at) + engines + text.substr(at + 5);
+}
 
 constexpr const char* kDiffFooter =
     R"(Compares requests per second, p50, p99 and CPU per request of the rows that both reports have. A difference is
@@ -203,7 +214,7 @@ std::string quoted(const std::vector<std::string>& arguments) {
 
 void add_bench(CLI::App& app, const std::vector<std::string>& arguments) {
   CLI::App* command = app.add_subcommand("bench", "Measure I/O by glibc, libaio, io_uring, threads and aiox in turn");
-  command->footer(kFooter);
+  command->footer(footer());
   command->require_subcommand(0, 1);
   auto options = std::make_shared<Options>();
   add_options(*command, options.get());

@@ -1,32 +1,29 @@
 #include "cli/bench/engines.h"
 
+#include <sstream>
 #include <tuple>
+
+#include <fmt/format.h>
+
+#include "stats/lanes.h"
 
 namespace aiox::cli::bench {
 namespace {
 
-struct Road {
-  const char* suffix;
-  const char* wanted_lane;
-  std::vector<std::pair<std::string, std::string>> environment;
-  const char* explanation;
-};
+using Environment = std::vector<std::pair<std::string, std::string>>;
 
-// A road that is named is the only one, as far as requests can take it: a request that cannot goes to the service pool.
-const Road kRoads[] = {
-    {"", "", {}, "on aiox, as it decides by itself"},
-    {":inline", "inline", {{"AIOX_INLINE", "1"}, {"AIOX_DIRECT", "0"}}, "without the direct lane"},
-    {":direct", "direct", {{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "1"}}, "without the inline lane"},
-    {":io_uring",
-     "io_uring",
-     {{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "0"}, {"AIOX_BACKEND", "io_uring"}},
-     "by service threads with io_uring only"},
-    {":threads",
-     "threads",
-     {{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "0"}, {"AIOX_BACKEND", "threads"}},
-     "by service threads with pread and pwrite only"},
-};
+// "NAME=VALUE NAME=VALUE"
+Environment environment_of(const char* settings) {
+  Environment environment;
+  std::istringstream words(settings);
+  for (std::string word; words >> word;) {
+    const std::size_t equals = word.find('=');
+    environment.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+  }
+  return environment;
+}
 
+// A lane that is named is the only one, as far as requests can take it: a request that cannot goes to the service pool.
 std::vector<EngineChoice> make_engines() {
   std::vector<EngineChoice> engines = {
       {"glibc", "posix_aio", false, "", {}, "aio_read and aio_write, by glibc"},
@@ -37,9 +34,11 @@ std::vector<EngineChoice> make_engines() {
   };
   for (const auto& [name, interface, calls] : {std::tuple{"aiox", "posix_aio", "aio_read and aio_write "},
                                                std::tuple{"aiox-libaio", "libaio", "io_submit "}}) {
-    for (const Road& road : kRoads) {
-      engines.push_back({std::string(name) + road.suffix, interface, true, road.wanted_lane, road.environment,
-                         std::string(calls) + (road.suffix[0] != '\0' ? "on aiox, " : "") + road.explanation});
+    engines.push_back({name, interface, true, "", {}, fmt::format("{}on aiox, as it decides by itself", calls)});
+    for (const stats::LaneRow& lane : stats::kLaneTable) {
+      if (lane.alone[0] == '\0') continue;
+      engines.push_back({fmt::format("{}:{}", name, lane.name), interface, true, lane.name, environment_of(lane.alone),
+                         fmt::format("{}on aiox, {}", calls, lane.alone_text)});
     }
   }
   return engines;

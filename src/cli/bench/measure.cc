@@ -138,15 +138,11 @@ void add_figures(const Outcome& outcome, const Options& options, Row* row) {
 // What a row keeps over its rounds, beside the figures of each.
 struct Sums {
   Latencies requests;
-  LaneCounts lanes;
+  LaneCounts lanes{};
 };
 
 void add_lanes(const LaneCounts& lanes, LaneCounts* sum) {
-  sum->in_call += lanes.in_call;
-  sum->direct += lanes.direct;
-  sum->waiter += lanes.waiter;
-  sum->io_uring += lanes.io_uring;
-  sum->threads += lanes.threads;
+  for (unsigned lane = 0; lane < stats::kLanes; ++lane) (*sum)[lane] += lanes[lane];
 }
 
 void finish_row(const Sums& sums, Row* row) {
@@ -157,14 +153,12 @@ void finish_row(const Sums& sums, Row* row) {
   // What some of the rounds were too short for is no figure of the row: its spread would be that of fewer rounds.
   const std::size_t rounds = row->samples_of("iops").size();
   std::erase_if(row->samples, [rounds](const auto& entry) { return entry.second.size() != rounds; });
-  const LaneCounts& lanes = sums.lanes;
-  const double all = static_cast<double>(lanes.in_call + lanes.direct + lanes.waiter + lanes.io_uring + lanes.threads);
+  double all = 0;
+  for (const std::uint64_t count : sums.lanes) all += static_cast<double>(count);
   if (all == 0) return;
-  row->lanes = {{"inline", static_cast<double>(lanes.in_call) / all},
-                {"direct", static_cast<double>(lanes.direct) / all},
-                {"waiter", static_cast<double>(lanes.waiter) / all},
-                {"io_uring", static_cast<double>(lanes.io_uring) / all},
-                {"threads", static_cast<double>(lanes.threads) / all}};
+  for (const stats::LaneRow& lane : stats::kLaneTable) {
+    row->lanes[lane.name] = static_cast<double>(sums.lanes[static_cast<unsigned>(lane.lane)]) / all;
+  }
 }
 
 Facts work_facts(const Options& options, const Target& target) {

@@ -24,6 +24,9 @@ _aiox_commands() {
     is_on && /^  [a-z]/ { print $1 }'
 }
 
+# _aiox_lanes PROGRAM - the lanes that an engine of aiox bench can be left alone.
+_aiox_lanes() { "$1" bench --help 2>/dev/null </dev/null | grep -oE 'aiox:[a-z_]+' | cut -d : -f 2 | sort -u; }
+
 _aiox_processes() { (cd /proc && echo [0-9]*); }
 
 _aiox_files() {
@@ -31,7 +34,7 @@ _aiox_files() {
   mapfile -t COMPREPLY < <(compgen -f -- "$1")
 }
 
-# _aiox_values COMMAND OPTION KIND WORD - what may stand behind the option, KIND being what --help calls its value.
+# _aiox_values COMMAND OPTION KIND WORD PROGRAM - what may stand behind the option, KIND being what --help calls its value.
 _aiox_values() {
   local word=$4 list=''
   case $2 in
@@ -41,8 +44,9 @@ _aiox_values() {
     ;;
   --pid) list=$(_aiox_processes) ;;
   --engine | --ioengine)
-    list='glibc libaio io_uring psync threads aiox aiox:inline aiox:direct aiox:io_uring aiox:threads aiox-libaio
-      aiox-libaio:inline aiox-libaio:direct aiox-libaio:io_uring aiox-libaio:threads'
+    local lane
+    list='glibc libaio io_uring psync threads aiox aiox-libaio'
+    for lane in $(_aiox_lanes "$5"); do list+=" aiox:$lane aiox-libaio:$lane"; done
     ;;
   --rw | --readwrite) list='read write randread randwrite rw randrw' ;;
   --sort) list='ops bytes flight p99 errors pid' ;;
@@ -133,7 +137,7 @@ _aiox() {
   if [[ -n $option ]]; then
     while IFS=$'\t' read -r name kind; do
       [[ $name == "$option" && -n $kind ]] || continue
-      _aiox_values "${command[*]:1}" "$option" "$kind" "$value"
+      _aiox_values "${command[*]:1}" "$option" "$kind" "$value" "$program"
       # bash replaces what is behind the last "=" or ":" only.
       if [[ $value == *:* && $COMP_WORDBREAKS == *:* ]]; then
         COMPREPLY=("${COMPREPLY[@]#"${value%:*}":}")

@@ -20,6 +20,7 @@
 #include "cli/text/table.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
+#include "stats/lanes.h"
 
 namespace aiox::cli::doctor {
 namespace {
@@ -62,14 +63,10 @@ bool works(const Findings& findings) {
 // By name, as the table and the text below it have them.
 Served served(const Outcome& outcome) {
   Served found;
-  const auto add = [&found](const char* name, std::uint64_t count) {
-    if (count != 0) found.emplace_back(name, count);
-  };
-  add("inline", outcome.inline_lane);
-  add("direct", outcome.direct);
-  add("io_uring", outcome.io_uring);
-  add("threads", outcome.threads);
-  add("waiter", outcome.waiter);
+  for (const stats::LaneRow& row : stats::kLaneTable) {
+    const std::uint64_t count = outcome.by_lane[static_cast<unsigned>(row.lane)];
+    if (count != 0) found.emplace_back(row.name, count);
+  }
   return found;
 }
 
@@ -104,17 +101,9 @@ const Row* find_row(const Findings& findings, const char* id) {
 
 // The words of the table that occur in it.
 void print_words(Report& report, const Findings& findings) {
-  static constexpr std::pair<const char*, const char*> kWords[] = {
-      {"inline", "done inside the submitting call, by the page cache; no thread, no queue"},
-      {"direct", "handed to the device by the submitting call, which does not wait; its end is read from memory"},
-      {"io_uring", "done by a service thread's ring"},
-      {"threads", "done by a plain read or write on a service thread"},
-      {"waiter", "done by the thread that waits for it; a service thread does it where nobody comes to wait"}};
-  for (const auto& [name, meaning] : kWords) {
-    const char* word = name;
-    if (std::any_of(findings.rows.begin(), findings.rows.end(), [word](const Row& row) { return took(row, word); })) {
-      report.entry(word, meaning);
-    }
+  for (const stats::LaneRow& lane : stats::kLaneTable) {
+    const auto takes_it = [&lane](const Row& row) { return took(row, lane.name); };
+    if (std::any_of(findings.rows.begin(), findings.rows.end(), takes_it)) report.entry(lane.name, lane.meaning);
   }
   const auto is_handed_on = [](const std::optional<Outcome>& outcome) {
     return outcome && outcome->error == 0 && outcome->handed_on != 0;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <iterator>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -14,12 +13,10 @@
 #include "cli/exit.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
+#include "stats/lanes.h"
 
 namespace aiox::cli::doctor {
 namespace {
-
-constexpr unsigned kInOrderOfTrying[] = {AIOX_LANE_INLINE, AIOX_LANE_DIRECT, AIOX_LANE_IO_URING, AIOX_LANE_THREADS};
-static_assert(std::size(kInOrderOfTrying) == AIOX_LANE_COUNT);
 
 using LaneInfo = ::aiox_lane_info;
 using Config = ::aiox_config;
@@ -59,7 +56,9 @@ std::vector<LaneInfo> all_lanes() {
     lanes.push_back(info);
     return true;
   };
-  for (const unsigned lane : kInOrderOfTrying) add(lane);
+  for (const stats::LaneRow& row : stats::kLaneTable) {
+    if (row.id != stats::kNoId) add(static_cast<unsigned>(row.id));
+  }
   // A library newer than this command may know more lanes.
   for (unsigned lane = AIOX_LANE_COUNT; add(lane);) ++lane;
   return lanes;
@@ -67,10 +66,11 @@ std::vector<LaneInfo> all_lanes() {
 
 std::vector<LaneInfo> no_lanes(const std::string& reason) {
   std::vector<LaneInfo> lanes;
-  for (const char* name : {"inline", "direct", "io_uring", "threads"}) {
+  for (const stats::LaneRow& row : stats::kLaneTable) {
+    if (row.id == stats::kNoId) continue;
     LaneInfo info{};
     info.size = sizeof info;
-    info.name = name;
+    info.name = row.name;
     info.enabled = 1;
     reason.copy(info.reason, sizeof info.reason - 1);
     lanes.push_back(info);

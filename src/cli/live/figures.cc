@@ -361,16 +361,7 @@ std::uint64_t operations_ended(const stats::ProcessFigures& from) {
   return total;
 }
 
-const char* name_of(Lane lane) {
-  switch (lane) {
-    case Lane::kInline: return "inline";
-    case Lane::kDirect: return "direct";
-    case Lane::kIoUring: return "io_uring";
-    case Lane::kThreads: return "threads";
-    case Lane::kWaiter: return "waiter";
-  }
-  return "?";
-}
+const char* name_of(Lane lane) { return stats::row_of(lane).name; }
 
 const char* name_of(Kind kind) {
   switch (kind) {

@@ -35,21 +35,19 @@ std::string rate(const Observation& seen, std::uint64_t count) {
 }  // namespace
 
 const std::vector<Column>& rate_columns() {
-  static const std::vector<Column> columns = {
-      {"op/s", 6},
-      {"B/s", 6},
-      {"inline", 6, false, 1},
-      {"direct", 6, false, 2},
-      {"uring", 6, false, 4},
-      {"thread", 6, false, 3},
-      {"waiter", 6, false, 6},
-      {"flight", 6},
-      {"queued", 6, false, 5},
-      {"p50", 6},
-      {"p99", 6},
-      {"calls", 6, false, 8},
-      {"errors", 6},
-  };
+  static const std::vector<Column> columns = [] {
+    std::vector<Column> all = {{"op/s", 6}, {"B/s", 6}};
+    for (const stats::LaneRow& row : stats::kLaneTable) all.push_back({row.column, 6, false, row.gives_way});
+    for (const Column& column : {Column{"flight", 6},
+                                 {"queued", 6, false, 5},
+                                 {"p50", 6},
+                                 {"p99", 6},
+                                 {"calls", 6, false, 8},
+                                 {"errors", 6}}) {
+      all.push_back(column);
+    }
+    return all;
+  }();
   return columns;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,7 @@
 #include "cli/live/standing.h"
 #include "cli/live/watch.h"
 #include "cli/text/terminal.h"
+#include "stats/lanes.h"
 #include "stats/ticks.h"
 
 namespace aiox::cli {
@@ -29,8 +31,7 @@ constexpr const char* kFooter =
 the mean since it began, each further one an interval. Without COUNT it goes on until the process ends or Ctrl-C.
 
   op/s B/s             operations that ended, and their bytes, per second
-  inline ... waiter    of them, per second, by lane: in the submitting call; handed to the device by it; by io_uring;
-                       by a thread of aiox; by the thread that waited
+LANES
   flight queued        operations asked for and not ended; of them in file queues, waiting for their turn or a thread
   p50 p99              from the call to its result
   calls                system calls that aiox made per operation
@@ -42,6 +43,30 @@ Examples:
   aiox stat 4711
   aiox stat 4711 5 12 --files
   aiox stat 4711 1 --json | jq .lanes.direct.operations_per_second)";
+
+// What stands for LANES there: a line for the columns of the lanes, and as many more as it takes.
+std::string lanes_help() {
+  constexpr std::size_t kWidth = 120;
+  std::string text;
+  std::string line =
+      fmt::format("  {:<21}of them, per second, by lane:",
+                  fmt::format("{} ... {}", stats::kLaneTable[0].column, stats::kLaneTable[stats::kLanes - 1].column));
+  for (const stats::LaneRow& row : stats::kLaneTable) {
+    const std::string one = fmt::format(" {}{}", row.brief, &row == std::end(stats::kLaneTable) - 1 ? "" : ";");
+    if (line.size() + one.size() > kWidth) {
+      text += line + "\n";
+      line = std::string(22, ' ');
+    }
+    line += one;
+  }
+  return text + line;
+}
+
+std::string footer() {
+  const std::string text = kFooter;
+  const std::size_t at = text.find("LANES");
+  return text.substr(0, at) + lanes_help() + text.substr(at + 5);
+}
 
 constexpr unsigned kLinesPerHeading = 20;
 constexpr std::size_t kFilesShown = 10;
@@ -122,7 +147,7 @@ void stat(const Options& options) {
 
 void add_stat(CLI::App& app) {
   CLI::App* command = app.add_subcommand("stat", "Watch one process, a line at a time");
-  command->footer(kFooter);
+  command->footer(footer());
   auto options = std::make_shared<Options>();
   command->add_option("PID", options->pid, "The process")->required()->check([](const std::string& text) {
     const bool is_number =

@@ -1,11 +1,11 @@
 #!/bin/bash
-# pages.sh AIOX SOURCE-DIR LIST-SETTINGS - the manual pages say what is so: they are well-formed, each command has one,
-# with just the options that its --help has, and each setting of src/base/settings.h is told of, with what it accepts
-# and its default.
+# pages.sh AIOX SOURCE-DIR LIST-TABLES - the manual pages say what is so: they are well-formed, each command has one, with
+# just the options that its --help has, each setting of src/base/settings.h is told of, with what it accepts and its
+# default, and so is each lane of src/stats/lanes.h.
 set -u
 aiox=$1
 source=$2
-list_settings=$3
+list_tables=$3
 man=$source/docs/man
 failures=0
 complain() {
@@ -75,7 +75,7 @@ done
 # Each variable that is read, with range and default, as an option, and where people look first.
 library=$(render "$man/aiox.7")
 run=$(render "$man/aiox-run.1")
-settings=$("$list_settings")
+settings=$("$list_tables" settings)
 [ -n "$settings" ] || complain "there are no settings"
 while read -r variable accepted default option takes; do
   grep -qF -- "$variable=$accepted ($default)" <<<"$library" ||
@@ -86,5 +86,11 @@ while read -r variable accepted default option takes; do
   grep -q "$variable" "$source/README.md" "$source"/docs/*.md "$source"/docs/architecture/*.md ||
     complain "neither README nor docs/ have $variable"
 done <<<"$settings"
+# Each lane that a program can ask about.
+lanes=$("$list_tables" lanes)
+[ -n "$lanes" ] || complain "there are no lanes"
+for lane in $lanes; do
+  sed -n '/^ *Lanes *$/,/^[A-Z]/p' <<<"$library" | grep -qE "^ +$lane( |\$)" || complain "aiox.7 does not have the lane $lane"
+done
 grep -q "^ *AIOX_STATS_SEGMENT=" <<<"$library" || complain "aiox.7 does not have AIOX_STATS_SEGMENT"
 [ "$failures" -eq 0 ]

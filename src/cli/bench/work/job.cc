@@ -28,7 +28,6 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Work, is_random, read_percent, block_bytes, i
                                    runtime_ns, ramp_ns, fsync_every, rate_per_second, verifies, seed)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(JobFile, fd, name)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Job, interface, is_on_aiox, wanted_lane, work, files, blocks_per_file)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LaneCounts, in_call, direct, waiter, io_uring, threads)
 
 namespace {
 

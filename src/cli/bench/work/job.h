@@ -2,11 +2,13 @@
 // built from one tree, so there is no version to agree on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/histogram.h"
+#include "stats/lanes.h"
 
 namespace aiox::cli::bench {
 
@@ -54,13 +56,7 @@ struct Latencies {
 };
 
 // How many requests each lane of aiox completed; zero elsewhere.
-struct LaneCounts {
-  std::uint64_t in_call = 0;
-  std::uint64_t direct = 0;
-  std::uint64_t waiter = 0;
-  std::uint64_t io_uring = 0;
-  std::uint64_t threads = 0;
-};
+using LaneCounts = std::array<std::uint64_t, stats::kLanes>;
 
 struct Outcome {
   std::string answered_by;  // the library, or the kernel, whose functions were called
@@ -72,7 +68,7 @@ struct Outcome {
   std::uint64_t cpu_user_ns = 0;  // of all threads of the worker
   std::uint64_t cpu_system_ns = 0;
   std::uint64_t switches = 0;
-  LaneCounts lanes;
+  LaneCounts lanes{};
   std::uint64_t verified_blocks = 0;
 };
 

@@ -56,8 +56,9 @@ LaneCounts lane_counts() {
   aiox_counters counters{};
   counters.size = sizeof counters;
   if (get_counters == nullptr || get_counters(&counters) != 0) return {};
-  return {counters.inline_completed, counters.direct_completed, counters.waiter_completed, counters.io_uring_completed,
-          counters.threads_completed};
+  LaneCounts counts{};
+  for (const stats::LaneRow& row : stats::kLaneTable) counts[static_cast<unsigned>(row.lane)] = counters.*row.completed;
+  return counts;
 }
 
 }  // namespace aiox::cli::bench

@@ -63,7 +63,7 @@ void sleep_until(std::uint64_t ns) {
 
 struct JobRun::Usage {
   rusage process{};
-  LaneCounts lanes;
+  LaneCounts lanes{};
 
   static Usage now() {
     Usage usage;
@@ -261,9 +261,7 @@ Outcome JobRun::run() {
   outcome_.cpu_system_ns = nanoseconds(usage.process.ru_stime) - nanoseconds(before.ru_stime);
   outcome_.switches =
       static_cast<std::uint64_t>(usage.process.ru_nvcsw - before.ru_nvcsw + usage.process.ru_nivcsw - before.ru_nivcsw);
-  outcome_.lanes = {usage.lanes.in_call - usage_->lanes.in_call, usage.lanes.direct - usage_->lanes.direct,
-                    usage.lanes.waiter - usage_->lanes.waiter, usage.lanes.io_uring - usage_->lanes.io_uring,
-                    usage.lanes.threads - usage_->lanes.threads};
+  for (unsigned lane = 0; lane < stats::kLanes; ++lane) outcome_.lanes[lane] = usage.lanes[lane] - usage_->lanes[lane];
   if (work_.verifies) read_back();
   return outcome_;
 }

@@ -27,9 +27,9 @@ Counters counters() {
 }
 
 std::uint64_t by_any_lane(const Counters& from, const Counters& to) {
-  return to.inline_completed - from.inline_completed + to.direct_completed - from.direct_completed +
-         to.io_uring_completed - from.io_uring_completed + to.threads_completed - from.threads_completed +
-         to.waiter_completed - from.waiter_completed;
+  std::uint64_t total = 0;
+  for (const stats::LaneRow& row : stats::kLaneTable) total += to.*row.completed - from.*row.completed;
+  return total;
 }
 
 // A request is announced before it is counted.
@@ -102,11 +102,9 @@ Outcome carry_out(const std::vector<Request>& requests, const std::function<void
     ::aio_return(&block);
   }
   const Counters after = settled_counters(before, outcome.count, outcome.error != 0);
-  outcome.inline_lane = after.inline_completed - before.inline_completed;
-  outcome.direct = after.direct_completed - before.direct_completed;
-  outcome.io_uring = after.io_uring_completed - before.io_uring_completed;
-  outcome.threads = after.threads_completed - before.threads_completed;
-  outcome.waiter = after.waiter_completed - before.waiter_completed;
+  for (const stats::LaneRow& row : stats::kLaneTable) {
+    outcome.by_lane[static_cast<unsigned>(row.lane)] = after.*row.completed - before.*row.completed;
+  }
   outcome.handed_on = after.direct_refused - before.direct_refused;
   return outcome;
 }

@@ -2,12 +2,15 @@
 // that trial.cc starts: a request that never ends holds up nobody else.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <vector>
 
 #include <sys/types.h>
+
+#include "stats/lanes.h"
 
 namespace aiox::cli::doctor {
 
@@ -25,11 +28,7 @@ struct Outcome {
   unsigned count = 0;
   int error = 0;  // of the first that failed
   // How many were completed by which lane; what is missing of `count` was answered without one.
-  std::uint64_t inline_lane = 0;
-  std::uint64_t direct = 0;
-  std::uint64_t io_uring = 0;
-  std::uint64_t threads = 0;
-  std::uint64_t waiter = 0;
+  std::array<std::uint64_t, stats::kLanes> by_lane{};
   std::uint64_t handed_on = 0;    // that the direct lane refused, for another to do
   std::uint64_t call_ns_max = 0;  // the longest of the submitting calls
 };

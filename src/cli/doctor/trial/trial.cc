@@ -26,13 +26,14 @@ constexpr int kRowTimeoutMs = 8'000;
 Json to_json(const std::optional<Outcome>& outcome) {
   if (!outcome) return nullptr;
   const Outcome& o = *outcome;
-  return Json::array(
-      {o.count, o.error, o.inline_lane, o.direct, o.io_uring, o.threads, o.waiter, o.handed_on, o.call_ns_max});
+  return Json::array({o.count, o.error, o.by_lane, o.handed_on, o.call_ns_max});
 }
 
 std::optional<Outcome> outcome_of(const Json& json) {
   if (json.is_null()) return std::nullopt;
-  return Outcome{json[0], json[1], json[2], json[3], json[4], json[5], json[6], json[7], json[8]};
+  Outcome outcome{json[0], json[1], {}, json[3], json[4]};
+  json[2].get_to(outcome.by_lane);
+  return outcome;
 }
 
 Json to_json(const std::optional<Alignment>& alignment) {

@@ -1,9 +1,16 @@
-// made_request.h - requests made by hand, for the parts of a file that are tested without a file.
+// made_request.h - requests made by hand: of a file that is none, for the parts of a file that are tested by
+// themselves, and of real files, for those that carry requests out and end them. And a control block that remembers its
+// end.
 #pragma once
 
+#include <atomic>
+#include <cerrno>
 #include <deque>
+#include <string>
 
 #include "core/request.h"
+#include "core/submission.h"
+#include "files/file_queue.h"
 
 namespace aiox::engine {
 
@@ -44,5 +51,120 @@ class Maker {
 
   std::deque<Request> requests_;
 };
+
+// A control block: what the engine says of one operation.
+struct Told {
+  Token token = 0;
+  std::atomic<int64_t> result{-EINPROGRESS};
+  std::atomic<int> ends{0};              // how often its end was made known
+  void (*at_end)(Told* told) = nullptr;  // called as the result is made known
+  void* argument = nullptr;              // at_end's
+
+  bool has_ended() const { return ends.load() != 0; }
+  // Sleeps until it has ended; returns the result.
+  int64_t wait() const {
+    ends.wait(0);
+    return result.load();
+  }
+  void end(int64_t with) {
+    result.store(with);
+    if (at_end != nullptr) at_end(this);
+    ends.fetch_add(1);
+    ends.notify_all();
+  }
+};
+
+// The interface whose control blocks are Told.
+inline constexpr ControlBlockOps kTelling = {
+    [](void* told, Token token) { static_cast<Told*>(told)->token = token; },
+    [](Request* request, int64_t result) {
+      static_cast<Told*>(request->control_block)->end(result);
+      return true;
+    },
+    [](const Submission& submission, int64_t result) { static_cast<Told*>(submission.control_block)->end(result); },
+};
+
+// An operation as that interface submits it.
+inline Submission submission_of(Told* told, int fd, backend::Opcode opcode, void* buffer, size_t length,
+                                int64_t offset = 0, Context* context = nullptr) {
+  Submission submission;
+  submission.opcode = opcode;
+  submission.fd = fd;
+  submission.buffer = {buffer, length};
+  submission.length_bytes = length;
+  submission.offset = offset;
+  submission.control_block = told;
+  submission.ops = &kTelling;
+  submission.context = context;
+  return submission;
+}
+
+// Makes of a free request, of the pool of requests, one of that file, as a submission would: ready to enter its queue.
+inline void prepare_request(Request* request, Token token, Told* told, FileQueue* file, backend::Opcode opcode,
+                            void* buffer, size_t length, int64_t offset = 0, Context* context = nullptr) {
+  const bool is_seekable = file->opened().is_seekable();
+  change_state(request, RequestState::kFree, RequestState::kPrepared);
+  request->io = {};
+  request->io.opcode = opcode;
+  request->io.fd = file->opened().fd();
+  request->io.file_kind = file->opened().kind();
+  request->io.gate = &file->gate;
+  request->io.offset = offset;
+  request->io.single = {buffer, length};
+  request->io.vectors = &request->io.single;
+  request->io.vector_count = 1;
+  request->io.left_bytes = length;
+  request->control_block = told;
+  request->token = token;
+  request->ops = &kTelling;
+  request->context = context;
+  request->group = nullptr;
+  request->vectors = nullptr;
+  request->ticket = nullptr;
+  request->worker = nullptr;
+  request->event_target = {};
+  request->notification.kind = NotificationKind::kNone;
+  request->is_overcommitted = request->is_due = request->is_not_self_reaped = request->is_quick = false;
+  request->has_begun = request->is_stored = false;
+  request->has_range = is_seekable && backend::is_transfer(opcode);
+  request->range_begin = static_cast<uint64_t>(offset);
+  request->range_bytes = length;
+  request->extends_from = Request::kNoExtension;
+  request->serial = is_seekable                        ? SerialId::kNone
+                    : opcode == backend::Opcode::kRead ? SerialId::kStreamRead
+                                                       : SerialId::kStreamWrite;
+  request->service = is_seekable ? ServiceId::kThreads : ServiceId::kStreams;
+  request->service_hint.store(static_cast<uint8_t>(request->service));
+  request->lane = stats::Lane::kInline;
+  request->polls.store(0);
+  request->waiter.store(0);
+  request->is_published.store(0);
+  request->is_reaper_only.store(false);
+  request->holds.store(1);
+  request->file.store(file);
+  request->generation.store(static_cast<uint32_t>(token >> 32));
+  told->token = token;
+}
+
+inline void set_service(Request* request, ServiceId service) {
+  request->service = service;
+  request->service_hint.store(static_cast<uint8_t>(service));
+}
+
+inline void set_rw_flags(Request* request, int rw_flags) { request->io.rw_flags = rw_flags; }
+inline void set_group(Request* request, ListGroup* group) { request->group = group; }
+inline void set_parked_tick(Request* request, uint32_t tick) { request->parked_tick = tick; }
+inline void set_lane(Request* request, stats::Lane lane) { request->lane = lane; }
+// Whether what it writes has been copied, and what stands in its vectors now.
+inline bool has_copy(const Request* request) { return request->vectors != nullptr; }
+inline std::string content_of(const Request* request) {
+  return {static_cast<const char*>(request->io.vectors[0].iov_base), request->io.vectors[0].iov_len};
+}
+inline void hold(Request* request) { request->holds.fetch_add(1); }
+// Some of it has been done.
+inline void advance_by(Request* request, int64_t bytes) { backend::advance(&request->io, bytes); }
+
+// As a canceller does, under the lock of the request's file.
+inline void want_cancel_of(Request* request) { backend::want_cancel(request->io); }
 
 }  // namespace aiox::engine

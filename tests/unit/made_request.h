@@ -136,6 +136,7 @@ inline void prepare_request(Request* request, Token token, Told* told, FileQueue
   request->service = is_seekable ? ServiceId::kThreads : ServiceId::kStreams;
   request->service_hint.store(static_cast<uint8_t>(request->service));
   request->lane = stats::Lane::kInline;
+  request->parked_tick = 0;
   request->polls.store(0);
   request->waiter.store(0);
   request->is_published.store(0);

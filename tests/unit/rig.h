@@ -104,7 +104,16 @@ class Rig {
                  Context* context = nullptr) {
     Request* request = queue(told, file, opcode, buffer, length, offset, context);
     REQUIRE(file->try_take(request, request->generation.load()));
+    end_ticking(file);
     return request;
+  }
+  // What the reaper does for a file in which requests were parked, once none is any more: until then it is kept.
+  void end_ticking(FileQueue* file) {
+    ServiceMask wake = 0;
+    for (int ticks = 0; ticks < 2; ticks++) {
+      if (!file->tick(0, &wake)) break;
+    }
+    pool.schedule(file, wake);
   }
   // A context for so many requests, of which the caller is a user.
   Context* make_context(uint32_t events) {

@@ -27,6 +27,7 @@
 #include "catch.h"
 #include "core/engine_scope.h"
 #include "engine/engine.h"
+#include "made_request.h"
 
 using namespace aiox::shim;
 using aiox::engine::Engine;
@@ -35,6 +36,7 @@ using aiox::engine::Request;
 using aiox::engine::RequestState;
 using aiox::engine::ServiceId;
 using aiox::engine::Submission;
+using aiox::engine::Told;
 
 namespace {
 
@@ -104,57 +106,22 @@ struct Pipe {
   int ends[2];
 };
 
-// A control block that remembers what the engine says of it.
-struct Told {
-  aiox::engine::Token token = 0;
-  int64_t result = 0;
-  std::atomic<bool> has_ended{false};
-  void end(int64_t with) {
-    result = with;
-    has_ended.store(true);
-  }
-  bool ends_within_ms(int64_t limit_ms) const {
-    for (const int64_t since = now_ms(); !has_ended.load() && now_ms() - since < limit_ms;) usleep(1000);
-    return has_ended.load();
-  }
-};
-
-constexpr aiox::engine::Interface kTelling = {
-    [](void* told, aiox::engine::Token token) { static_cast<Told*>(told)->token = token; },
-    [](Request* request, int64_t result) {
-      static_cast<Told*>(request->origin.control_block)->end(result);
-      return true;
-    },
-    [](const Submission& submission, int64_t result) { static_cast<Told*>(submission.control_block)->end(result); },
-    true};
+bool ends_within_ms(const Told& told, int64_t limit_ms) {
+  for (const int64_t since = now_ms(); !told.has_ended() && now_ms() - since < limit_ms;) usleep(1000);
+  return told.has_ended();
+}
 
 // Past both interfaces.
 void submit_read(Told* told, int fd, void* buffer, uint64_t length_bytes) {
-  Submission submission;
-  submission.opcode = aiox::backend::Opcode::kRead;
-  submission.fd = fd;
-  submission.buffer = {buffer, length_bytes};
-  submission.length_bytes = length_bytes;
-  submission.control_block = told;
-  submission.interface = &kTelling;
   aiox::engine::EngineScope scope;
+  const Submission submission = submission_of(told, fd, aiox::backend::Opcode::kRead, buffer, length_bytes);
   REQUIRE(Engine::get()->submitting().submit(submission) == 0);
 }
 
 // A read for a worker of kThreads, made by hand and queued, with nobody told of it.
-aiox::engine::ServiceMask queue_read(Request* request, FileQueue* file, int fd, void* buffer, Told* told) {
-  aiox::backend::Io& io = request->io;
-  io.fd = fd;
-  io.single = {buffer, 4096};
-  io.vectors = &io.single;
-  io.vector_count = 1;
-  io.left_bytes = request->range.bytes = 4096;
-  request->range.is_tracked = true;
-  request->origin.control_block = told;
-  request->origin.interface = &kTelling;
-  request->holds.store(2);  // it is no pool's
-  request->queued.file.store(file);
-  change_state(request, RequestState::kFree, RequestState::kPrepared);
+aiox::engine::ServiceMask queue_read(Request* request, FileQueue* file, void* buffer, Told* told) {
+  prepare_request(request, 0, told, file, aiox::backend::Opcode::kRead, buffer, 4096);
+  hold(request);  // it is no pool's
   aiox::engine::ServiceMask wake = 0;
   REQUIRE(file->enqueue(request, FileQueue::Start::kWorker, &wake) != FileQueue::Enqueued::kStale);
   return wake;
@@ -723,7 +690,7 @@ TEST_CASE("a request is for no more than one call moves") {
   CHECK(request->io.left_bytes == aiox::kernel::kTransferBytesMax);
   CHECK(request->io.vectors->iov_len == aiox::kernel::kTransferBytesMax);
   CHECK(engine->cancelling().cancel(pipe.ends[0], told.token) == aiox::engine::CancelOutcome::kCanceled);
-  CHECK(told.ends_within_ms(20000));
+  CHECK(ends_within_ms(told, 20000));
   munmap(memory, kBytes);
 }
 
@@ -740,7 +707,7 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   FileQueue* file = engine->files().find(scratch.fd());
   if (file == nullptr || !file->opened().can_go_direct() || !engine->direct_trial().is_usable())
     AIOX_SKIP("it does not go direct");
-  while (!attaching.has_ended.load()) engine->poll_direct();
+  while (!attaching.has_ended()) engine->poll_direct();
 
   constexpr unsigned kThreads = static_cast<unsigned>(ServiceId::kThreads);
   static aiox::engine::WorkerShare share;  // all that a failure leaves behind
@@ -749,18 +716,18 @@ TEST_CASE("a direct request that finds others of its file free to go sends them 
   aiox::engine::WorkerShare* before = file->bind_share(ServiceId::kThreads, &share);
   share.open(aiox::engine::WorkerShare::kUnlimited, 0);
   // One is in hand, so that the file has had its share; another finds none, and nobody is told of it.
-  CHECK(queue_read(&held, file, scratch.fd(), at(0), &told_of_held) == 1u << kThreads);
+  CHECK(queue_read(&held, file, at(0), &told_of_held) == 1u << kThreads);
   aiox::backend::Io* taken[1];
   bool has_more = false;
   REQUIRE(file->take(ServiceId::kThreads, nullptr, engine->pool().merged_ios(), taken, 1, &has_more) == 1);
-  CHECK(queue_read(&waiting, file, scratch.fd(), at(1), &told_of_waiting) == 0);
+  CHECK(queue_read(&waiting, file, at(1), &told_of_waiting) == 0);
   // Another file gives back its own; who comes by next is a direct request.
   share.open(aiox::engine::WorkerShare::kUnlimited, 4);
   Told told;
   submit_read(&told, scratch.fd(), at(2), 4096);
-  REQUIRE(told_of_waiting.ends_within_ms(20000));
+  REQUIRE(ends_within_ms(told_of_waiting, 20000));
   CHECK(told_of_waiting.result == 4096);
-  while (!told.has_ended.load()) engine->poll_direct();
+  while (!told.has_ended()) engine->poll_direct();
 
   change_state(&held, RequestState::kInFlight, RequestState::kDone);
   held.is_published.store(1);
@@ -781,17 +748,17 @@ TEST_CASE("of a service there are no more workers than its limit, and a stream t
     if (terminal.program < 0) AIOX_SKIP("no terminals here");
   }
   auto ended_count = [&] {
-    auto has_ended = [](const Told& one) { return one.has_ended.load(); };
+    auto has_ended = [](const Told& one) { return one.has_ended(); };
     return static_cast<size_t>(std::count_if(std::begin(told), std::end(told), has_ended));
   };
   service.become_threads(kLimit);
   for (size_t i = 0; i < kCount; i++) submit_read(&told[i], terminals[i].program, bytes[i], sizeof bytes[i]);
   for (const int64_t since = now_ms(); ended_count() < kCount - kLimit && now_ms() - since < 10000;) usleep(1000);
   CHECK(ended_count() == kCount - kLimit);
-  for (const Told& one : told) CHECK((!one.has_ended.load() || one.result == -EAGAIN));
+  for (const Told& one : told) CHECK((!one.has_ended() || one.result == -EAGAIN));
   for (const Terminal& terminal : terminals) CHECK(write(terminal.main, "x\n", 2) == 2);
   for (const Told& one : told) {
-    REQUIRE(one.ends_within_ms(20000));
+    REQUIRE(ends_within_ms(one, 20000));
     CHECK((one.result == 2 || one.result == -EAGAIN));
   }
   service.become_threads(Engine::get()->core().config.queue_max);

@@ -11,30 +11,10 @@
 
 #include "catch.h"
 #include "engine/engine.h"
+#include "made_request.h"
 
 using namespace aiox::engine;
 using State = RequestState;
-
-namespace {
-
-struct Block {
-  Token token = 0;
-  int64_t result = -EINPROGRESS;
-};
-
-constexpr Interface kBlockOps = {
-    [](void* block, Token token) { static_cast<Block*>(block)->token = token; },
-    [](Request* request, int64_t result) {
-      static_cast<Block*>(request->origin.control_block)->result = result;
-      return true;
-    },
-    [](const Submission& submission, int64_t result) {
-      static_cast<Block*>(submission.control_block)->result = result;
-    },
-    true,
-};
-
-}  // namespace
 
 TEST_CASE("a request takes only the steps of the diagram") {
   const std::set<std::pair<State, State>> drawn = {
@@ -62,20 +42,15 @@ TEST_CASE("a token names no request but its own, also where that one's place was
   std::set<Token> tokens;
   std::set<uint32_t> places;
   for (int i = 0; i < 200; i++) {
-    Block block;
-    Submission submission;
-    submission.fd = ends[0];
-    submission.buffer = {&byte, 1};
-    submission.length_bytes = 1;
-    submission.control_block = &block;
-    submission.interface = &kBlockOps;
+    Told told;
+    const Submission submission = submission_of(&told, ends[0], aiox::backend::Opcode::kRead, &byte, 1);
     REQUIRE(engine->submitting().submit(submission) == 0);
     for (Token earlier : tokens) REQUIRE(engine->cancelling().cancel(ends[0], earlier) == CancelOutcome::kAllDone);
-    REQUIRE(block.result == -EINPROGRESS);
-    REQUIRE(tokens.insert(block.token).second);
-    places.insert(static_cast<uint32_t>(block.token));
-    REQUIRE(engine->cancelling().cancel(ends[0], block.token) == CancelOutcome::kCanceled);
-    REQUIRE(block.result == -ECANCELED);
+    REQUIRE(told.result.load() == -EINPROGRESS);
+    REQUIRE(tokens.insert(told.token).second);
+    places.insert(static_cast<uint32_t>(told.token));
+    REQUIRE(engine->cancelling().cancel(ends[0], told.token) == CancelOutcome::kCanceled);
+    REQUIRE(told.result.load() == -ECANCELED);
   }
   CHECK(places.size() < tokens.size());
   close(ends[0]);

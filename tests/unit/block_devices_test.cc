@@ -106,7 +106,7 @@ TEST_CASE("what cannot be opened past the cache goes to a worker") {
   CHECK(told.result.load() > 0);
   CHECK(other->handle.load() == FileQueue::kHandleNone);
   CHECK(file->handle.load() == FileQueue::kHandleNone);
-  CHECK(bench.rig.core.counters.threads_completed.read() == 1);
+  CHECK(bench.rig.core.counters.completed_by(aiox::stats::Lane::kThreads).read() == 1);
   close(fd);
 }
 

@@ -46,7 +46,7 @@ TEST_CASE("a parked read is carried out by the thread that waits, once") {
   CHECK(told.ends.load() == 1);
   CHECK(bench.rig.is_free(request));
   CHECK(bench.rig.threads_started() == 0);
-  CHECK(bench.rig.core.counters.waiter_completed.read() == 1);
+  CHECK(bench.rig.core.counters.completed_by(aiox::stats::Lane::kWaiter).read() == 1);
 }
 
 TEST_CASE("of several threads that would help one does") {

@@ -15,7 +15,7 @@ using namespace aiox::engine;
 
 namespace {
 
-LaneStatus status_of(Rig& rig, LaneId lane) {
+LaneStatus status_of(Rig& rig, aiox::stats::Lane lane) {
   return lane_status(lane, rig.core.config, rig.direct_trial, rig.pool.ring_trial());
 }
 
@@ -41,7 +41,7 @@ TEST_CASE("blocking calls are always there, whatever is refused or turned off") 
   Rig& rig = Rig::make({{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "0"}});
   rig.direct_trial.note_refusal(-EPERM, "io_submit");
   rig.pool.ring_trial().note_refusal(-EPERM, "io_uring_enter");
-  const LaneStatus status = status_of(rig, LaneId::kThreads);
+  const LaneStatus status = status_of(rig, aiox::stats::Lane::kThreads);
   CHECK(status.is_available);
   CHECK(status.is_enabled);
   CHECK(status.reason[0] == '\0');
@@ -50,11 +50,11 @@ TEST_CASE("blocking calls are always there, whatever is refused or turned off") 
 TEST_CASE("a lane that a setting turns off is there, is off, and names the setting") {
   Rig& rig = Rig::make({{"AIOX_INLINE", "0"}, {"AIOX_DIRECT", "0"}, {"AIOX_BACKEND", "threads"}});
   const struct {
-    LaneId lane;
+    aiox::stats::Lane lane;
     const char* setting;
-  } kLanes[] = {{LaneId::kInline, "AIOX_INLINE=0"},
-                {LaneId::kDirect, "AIOX_DIRECT=0"},
-                {LaneId::kIoUring, "AIOX_BACKEND=threads"}};
+  } kLanes[] = {{aiox::stats::Lane::kInline, "AIOX_INLINE=0"},
+                {aiox::stats::Lane::kDirect, "AIOX_DIRECT=0"},
+                {aiox::stats::Lane::kIoUring, "AIOX_BACKEND=threads"}};
   for (const auto& [lane, setting] : kLanes) {
     INFO(setting);
     const LaneStatus status = status_of(rig, lane);
@@ -67,10 +67,10 @@ TEST_CASE("a lane that a setting turns off is there, is off, and names the setti
 
 TEST_CASE("a lane that is off takes no context of the kernel's AIO to be asked for; one that is on does") {
   Rig& off = Rig::make({{"AIOX_DIRECT", "0"}});
-  status_of(off, LaneId::kDirect);
+  status_of(off, aiox::stats::Lane::kDirect);
   CHECK_FALSE(off.direct.rings().is_any());
   Rig& on = Rig::make();
-  const LaneStatus status = status_of(on, LaneId::kDirect);
+  const LaneStatus status = status_of(on, aiox::stats::Lane::kDirect);
   CHECK(on.direct.rings().is_any() == status.is_available);
   CHECK(status.is_enabled == status.is_available);
   CHECK((status.reason[0] == '\0') == status.is_available);
@@ -80,11 +80,11 @@ TEST_CASE("a lane that the kernel refuses is not there, and the reason names the
   Rig& rig = Rig::make();
   rig.direct_trial.note_refusal(-EPERM, "io_submit");
   rig.pool.ring_trial().note_refusal(-EOPNOTSUPP, "io_uring_setup");
-  const LaneStatus direct = status_of(rig, LaneId::kDirect);
+  const LaneStatus direct = status_of(rig, aiox::stats::Lane::kDirect);
   CHECK_FALSE(direct.is_available);
   CHECK_FALSE(direct.is_enabled);
   CHECK(has(direct.reason, "io_submit is forbidden"));
-  const LaneStatus ring = status_of(rig, LaneId::kIoUring);
+  const LaneStatus ring = status_of(rig, aiox::stats::Lane::kIoUring);
   CHECK_FALSE(ring.is_available);
   CHECK_FALSE(ring.is_enabled);
   CHECK(has(ring.reason, "io_uring_setup is missing"));

@@ -75,14 +75,32 @@ struct Told {
 };
 
 // The interface whose control blocks are Told.
-inline constexpr ControlBlockOps kTelling = {
-    [](void* told, Token token) { static_cast<Told*>(told)->token = token; },
-    [](Request* request, int64_t result) {
-      static_cast<Told*>(request->control_block)->end(result);
-      return true;
-    },
-    [](const Submission& submission, int64_t result) { static_cast<Told*>(submission.control_block)->end(result); },
+inline constexpr Interface kTelling = {
+    .begin = [](void* told, Token token) { static_cast<Told*>(told)->token = token; },
+    .publish =
+        [](Request* request, int64_t result) {
+          static_cast<Told*>(request->origin.control_block)->end(result);
+          return true;
+        },
+    .publish_at_once = [](const Submission& submission,
+                          int64_t result) { static_cast<Told*>(submission.control_block)->end(result); },
+    .keeps_token = true,
 };
+
+// The same for a context's, with what programs of native AIO rely on.
+inline constexpr Interface kTellingNative = {
+    .begin = kTelling.begin,
+    .publish = kTelling.publish,
+    .publish_at_once = kTelling.publish_at_once,
+    .does_buffered_in_call = true,
+    .does_quick_in_call = true,
+    .faults_in_call = true,
+    .is_read_from_memory = true,
+    .publishes_under_lock = true,
+    .raises_broken_pipe = true,
+    .refuses_socket_offset = true,
+};
+inline const Interface* telling_for(const Context* context) { return context == nullptr ? &kTelling : &kTellingNative; }
 
 // An operation as that interface submits it.
 inline Submission submission_of(Told* told, int fd, backend::Opcode opcode, void* buffer, size_t length,
@@ -94,7 +112,7 @@ inline Submission submission_of(Told* told, int fd, backend::Opcode opcode, void
   submission.length_bytes = length;
   submission.offset = offset;
   submission.control_block = told;
-  submission.ops = &kTelling;
+  submission.interface = telling_for(context);
   submission.context = context;
   return submission;
 }
@@ -114,50 +132,51 @@ inline void prepare_request(Request* request, Token token, Told* told, FileQueue
   request->io.vectors = &request->io.single;
   request->io.vector_count = 1;
   request->io.left_bytes = length;
-  request->control_block = told;
-  request->token = token;
-  request->ops = &kTelling;
-  request->context = context;
-  request->group = nullptr;
-  request->vectors = nullptr;
-  request->ticket = nullptr;
-  request->worker = nullptr;
-  request->event_target = {};
+  request->origin.control_block = told;
+  request->origin.token = token;
+  request->origin.interface = telling_for(context);
+  request->origin.context = context;
+  request->origin.group = nullptr;
+  request->origin.vectors = nullptr;
+  request->work.ticket = nullptr;
+  request->work.worker = nullptr;
+  request->origin.event_target = {};
   request->notification.kind = NotificationKind::kNone;
-  request->is_overcommitted = request->is_due = request->is_not_self_reaped = request->is_quick = false;
-  request->has_begun = request->is_stored = false;
-  request->has_range = is_seekable && backend::is_transfer(opcode);
-  request->range_begin = static_cast<uint64_t>(offset);
-  request->range_bytes = length;
-  request->extends_from = Request::kNoExtension;
-  request->serial = is_seekable                        ? SerialId::kNone
-                    : opcode == backend::Opcode::kRead ? SerialId::kStreamRead
-                                                       : SerialId::kStreamWrite;
-  request->service = is_seekable ? ServiceId::kThreads : ServiceId::kStreams;
-  request->service_hint.store(static_cast<uint8_t>(request->service));
-  request->lane = stats::Lane::kInline;
-  request->parked_tick = 0;
-  request->polls.store(0);
-  request->waiter.store(0);
+  request->counted.is_overcommitted = request->counted.is_due = request->counted.is_not_self_reaped =
+      request->counted.is_quick = false;
+  request->work.has_begun = request->direct.is_published = false;
+  request->range.is_tracked = is_seekable && backend::is_transfer(opcode);
+  request->range.begin = static_cast<uint64_t>(offset);
+  request->range.bytes = length;
+  request->range.extends_from = RequestRange::kNoExtension;
+  request->queued.serial = is_seekable                        ? SerialId::kNone
+                           : opcode == backend::Opcode::kRead ? SerialId::kStreamRead
+                                                              : SerialId::kStreamWrite;
+  request->work.service = is_seekable ? ServiceId::kThreads : ServiceId::kStreams;
+  request->waiters.service_hint.store(static_cast<uint8_t>(request->work.service));
+  request->work.lane = stats::Lane::kInline;
+  request->waiters.parked_tick = 0;
+  request->waiters.polls.store(0);
+  request->waiters.slot.store(0);
   request->is_published.store(0);
-  request->is_reaper_only.store(false);
+  request->waiters.is_reaper_only.store(false);
   request->holds.store(1);
-  request->file.store(file);
+  request->queued.file.store(file);
   request->generation.store(static_cast<uint32_t>(token >> 32));
   told->token = token;
 }
 
 inline void set_service(Request* request, ServiceId service) {
-  request->service = service;
-  request->service_hint.store(static_cast<uint8_t>(service));
+  request->work.service = service;
+  request->waiters.service_hint.store(static_cast<uint8_t>(service));
 }
 
 inline void set_rw_flags(Request* request, int rw_flags) { request->io.rw_flags = rw_flags; }
-inline void set_group(Request* request, ListGroup* group) { request->group = group; }
-inline void set_parked_tick(Request* request, uint32_t tick) { request->parked_tick = tick; }
-inline void set_lane(Request* request, stats::Lane lane) { request->lane = lane; }
+inline void set_group(Request* request, ListGroup* group) { request->origin.group = group; }
+inline void set_parked_tick(Request* request, uint32_t tick) { request->waiters.parked_tick = tick; }
+inline void set_lane(Request* request, stats::Lane lane) { request->work.lane = lane; }
 // Whether what it writes has been copied, and what stands in its vectors now.
-inline bool has_copy(const Request* request) { return request->vectors != nullptr; }
+inline bool has_copy(const Request* request) { return request->origin.vectors != nullptr; }
 inline std::string content_of(const Request* request) {
   return {static_cast<const char*>(request->io.vectors[0].iov_base), request->io.vectors[0].iov_len};
 }

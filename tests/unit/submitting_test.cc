@@ -38,7 +38,7 @@ TEST_CASE("a cached read is answered in the call, without a request and without 
   CHECK(told.result.load() == 64);
   CHECK(told.token == 0);
   CHECK(buffer[0] == Scratch::byte_at(100));
-  CHECK(rig.core.counters.inline_completed.read() == 1);
+  CHECK(rig.core.counters.completed_by(aiox::stats::Lane::kInline).read() == 1);
   CHECK(rig.threads_started() == 0);
   Told end;
   CHECK(rig.submit(&end, scratch.fd(), Opcode::kRead, buffer, sizeof buffer, 8192) == 0);

@@ -207,6 +207,6 @@ TEST_CASE("who waits for the direct lane alone reaps there, and no other thread 
     REQUIRE(waiter.wait(aiox::kernel::kNoTimeout) == 0);
     REQUIRE(told.result.load() == 4096);
   }
-  CHECK_FALSE(bench.rig.direct.leads());
+  CHECK_FALSE(bench.rig.direct.lead().is_mine());
   CHECK(bench.rig.direct.in_flight() == 0);
 }

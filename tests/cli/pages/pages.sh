@@ -1,7 +1,7 @@
 #!/bin/bash
-# pages.sh AIOX SOURCE-DIR LIST-TABLES - the manual pages say what is so: they are well-formed, each command has one, with
-# just the options that its --help has, each setting of src/base/settings.h is told of, with what it accepts and its
-# default, and so is each lane of src/stats/lanes.h.
+# pages.sh AIOX SOURCE-DIR LIST-TABLES - the manual pages say what is so: they are well-formed, each command has one,
+# with just the options that its --help has, each setting of src/base/settings.h is told of, with what it accepts and
+# its default, and so is each lane of src/stats/lanes.h.
 set -u
 aiox=$1
 source=$2
@@ -89,8 +89,9 @@ done <<<"$settings"
 # Each lane that a program can ask about.
 lanes=$("$list_tables" lanes)
 [ -n "$lanes" ] || complain "there are no lanes"
+lanes_section=$(sed -n '/^ *Lanes *$/,/^[A-Z]/p' <<<"$library")
 for lane in $lanes; do
-  sed -n '/^ *Lanes *$/,/^[A-Z]/p' <<<"$library" | grep -qE "^ +$lane( |\$)" || complain "aiox.7 does not have the lane $lane"
+  grep -qE "^ +$lane( |\$)" <<<"$lanes_section" || complain "aiox.7 does not have the lane $lane"
 done
 grep -q "^ *AIOX_STATS_SEGMENT=" <<<"$library" || complain "aiox.7 does not have AIOX_STATS_SEGMENT"
 [ "$failures" -eq 0 ]

@@ -7,6 +7,7 @@
 #include <pty.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <termios.h>
@@ -47,7 +48,14 @@ struct Ends {
   int reading() const { return fds[0]; }
   int writing() const { return fds[1]; }
   void put(const std::string& text) const {
+    const int before = queued();
     REQUIRE(write(fds[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    // A terminal's bytes are handed on by a thread of the kernel's.
+    while (has_terminal && queued() < before + static_cast<int>(text.size())) usleep(500);
+  }
+  int queued() const {
+    int count = 0;
+    return ioctl(fds[0], FIONREAD, &count) == 0 ? count : 0;
   }
   void shut(int end) {
     if (fds[end] >= 0) close(fds[end]);

@@ -201,3 +201,34 @@ GUEST_PROPERTY(native_eventfd_is_told_by_its_other_descriptor) {
     close(kept);
   }
 }
+
+// The kernel has done a buffered write when io_submit returns, so the next one by whatever number comes behind it.
+GUEST_PROPERTY(native_writes_by_several_numbers_of_a_file_happen_in_the_order_of_their_calls) {
+  constexpr unsigned kWrites = 32;
+  constexpr size_t kBytes = 64 * 1024;
+  const std::string path = scratch_path("numbers");
+  for (unsigned round = 0; round < trials(20); ++round) {
+    const int first = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const int second = round % 2 == 0 ? dup(first) : open(path.c_str(), O_RDWR | O_CLOEXEC);
+    CHECK(first >= 0 && second >= 0);
+    NativeContext context(2 * kWrites);
+    NativeRequests writes = native_requests(kWrites, kBytes);
+    NativeRequest last(kBytes);
+    for (unsigned i = 0; i < kWrites; ++i) {
+      writes[i]->fill(1);
+      writes[i]->write(first, i * 2 * kBytes);  // they do not continue one another
+    }
+    last.fill(2);
+    last.write(second, (kWrites - 1) * 2 * kBytes);
+    context.submit(writes);
+    context.submit(last);
+    context.finish();
+    last.expect_all();
+    unsigned char there = 0;
+    CHECK(pread(first, &there, 1, (kWrites - 1) * 2 * kBytes) == 1);
+    if (there != 2) FAIL("round %u: the write of the first number came behind that of the second", round);
+    close(first);
+    close(second);
+  }
+  unlink(path.c_str());
+}

@@ -108,6 +108,96 @@ GUEST_PROPERTY(a_number_that_changed_hands_unseen_refuses_nothing) {
   unlink(path.c_str());
 }
 
+// What a number cannot do is asked again: of a file that was opened for reading alone, of the other end of a pipe.
+GUEST_PROPERTY(native_requests_are_not_refused_for_what_an_unseen_number_was) {
+  const std::string path = scratch_path("unseen");
+  close(pattern_file_at(path, 64 * 4096, 0));
+  NativeContext context(8);
+  const auto run = [&](NativeRequest& request) {
+    context.submit(request);
+    context.finish();
+    request.expect_all();
+  };
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  CHECK(fd >= 0);
+  for (unsigned round = 0; round < 4; ++round) {
+    NativeRequest read, write, again, from_pipe(1), behind_pipe;
+    run(read.read(fd, 0));
+    close_unseen(fd);
+    open_as(fd, path, O_WRONLY);
+    write.fill(9);
+    run(write.write(fd, 63 * 4096));
+    close_unseen(fd);
+    open_as(fd, path, O_RDONLY);
+    run(again.read(fd, 4096));
+    close_unseen(fd);
+
+    int ends[2];
+    CHECK(pipe(ends) == 0 && ends[0] == fd && ::write(ends[1], "x", 1) == 1);
+    run(from_pipe.read(fd, 0));
+    close_unseen(fd);
+    open_as(fd, path, round % 2 == 0 ? O_WRONLY : O_RDWR);
+    if (round % 2 == 0) {
+      behind_pipe.fill(9);
+      run(behind_pipe.write(fd, 63 * 4096));
+    } else {
+      behind_pipe.read(fd, 0);
+      behind_pipe.block.aio_lio_opcode = IOCB_CMD_FSYNC;
+      behind_pipe.block.aio_buf = behind_pipe.block.aio_nbytes = 0;
+      context.submit(behind_pipe);
+      context.finish();
+      CHECK(behind_pipe.result == 0);
+    }
+    close(ends[1]);
+    close_unseen(fd);
+    open_as(fd, path, O_RDONLY);
+  }
+  close(fd);
+  unlink(path.c_str());
+}
+
+// Only where the direct lane is in use may it end with ECANCELED, if the kernel would have to wait (L-03).
+GUEST_PROPERTY(a_read_of_an_unseen_number_that_was_a_direct_files_reaches_the_next_file) {
+  if (!supports_direct()) skip("no O_DIRECT");
+  const char* lane = getenv("AIOX_DIRECT");
+  const bool may_be_cancelled = is_answered_by_aiox() && (lane == nullptr || strcmp(lane, "0") != 0);
+  const std::string first = scratch_path("unseen-direct"), second = scratch_path("unseen-cached");
+  close(pattern_file_at(first, 64 * 4096, 0));
+  close(pattern_file_at(second, 64 * 4096, 0, 1));
+  NativeContext context(8);
+  const int fd = open(first.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
+  CHECK(fd >= 0);
+  for (unsigned round = 0; round < 8; ++round) {
+    Request direct, cached;
+    direct.read(fd, 4096 * round);
+    direct.wait_for_all();
+    direct.check_pattern();
+    close_unseen(fd);
+    open_as(fd, second, O_RDWR);
+    if (round % 2 == 0) {
+      cached.read(fd, 4096 * round);
+      const int error = cached.wait();
+      if (error == ECANCELED && may_be_cancelled) goto next;
+      if (error != 0) FAIL("a read of the next file ended with %s", strerror(error));
+      cached.check_pattern(1);
+    } else {
+      NativeRequest native;
+      native.read(fd, 4096 * round);
+      context.submit(native);
+      context.finish();
+      if (native.result == -ECANCELED && may_be_cancelled) goto next;
+      native.expect_all();
+      native.check_pattern(1);
+    }
+  next:
+    close_unseen(fd);
+    open_as(fd, first, O_RDWR | O_DIRECT);
+  }
+  close(fd);
+  unlink(first.c_str());
+  unlink(second.c_str());
+}
+
 GUEST_PROPERTY(what_is_queued_when_a_number_changes_hands_unseen_never_reaches_the_next_file) {
   constexpr unsigned kWrites = 64;
   constexpr size_t kBytes = 128 * 1024;

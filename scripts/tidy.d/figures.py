@@ -337,6 +337,18 @@ def long_script_lines(tree):
                     for number, line in enumerate(lines, 1) if len(line) > COLUMNS_MAX])
 
 
+@figure("unmapped-files", "files of the library that their room's README.md does not name",
+        "the map of a room is where a reader begins", "add a row to the README.md beside the file")
+def unmapped_files(tree):
+    places = []
+    for source in tree.library:
+        room, _, name = source.path.rpartition("/")
+        stem = name.rpartition(".")[0]
+        if not re.search(rf"`{re.escape(stem)}\.", tree.read(f"{room}/README.md")):
+            places.append(Place(source.path, 0, f"not in {room}/README.md"))
+    return counted(places)
+
+
 HEAD_MIN, HEAD_MAX = 3, 10
 
 

@@ -88,6 +88,7 @@ def breaches(tree):
         "parts-without-unit-test": ({NEW: head}, 1, NEW),
         "long-lines": ({"tests/unit/planted_test.cc": "//" + " x" * 60 + "\n"}, 1, "tests/unit/planted_test.cc:1"),
         "long-script-lines": ({"scripts/planted": "#" + " x" * 60 + "\n"}, 1, "scripts/planted:1"),
+        "unmapped-files": ({NEW: head}, 1, NEW),
         "heads-missing": ({NEW: "#include <cstdint>\n"}, 1, NEW),
         "banned-words": ({NEW: "// a road\nint foreign_count;\n"}, 2, f"{NEW}:1"),
         "riddles": ({NEW: "// Whoever comes by takes it.\n"}, 1, f"{NEW}:1"),

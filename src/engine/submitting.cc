@@ -390,8 +390,8 @@ int Submitting::submit(const Submission& submission) {
 
 namespace {
 
-StartQuestion start_question(const Config& config, const Request* request, FileQueue* file,
-                             InlineOutcome inline_outcome) {
+AIOX_INLINE_ONCE StartQuestion start_question(const Config& config, const Request* request, FileQueue* file,
+                                              InlineOutcome inline_outcome) {
   const OpenFile& opened = file->opened();
   return {
       .opcode = request->io.opcode,
@@ -412,18 +412,20 @@ StartQuestion start_question(const Config& config, const Request* request, FileQ
   };
 }
 
-InlineQuestion inline_question(const Config& config, FileQueue* file, const Submission& submission) {
+// What is_inline_work does not ask of a read, or of a write, is not looked at.
+AIOX_INLINE_ONCE InlineQuestion inline_question(const Config& config, FileQueue* file, const Submission& submission) {
   const OpenFile& opened = file->opened();
+  const bool is_read = submission.opcode == Opcode::kRead;
   return {
       .opcode = submission.opcode,
       .bytes = submission.length_bytes,
-      .may_read_inline = file->learnt().may_read_inline(),
-      .knows_nowait = opened.knows_nowait(),
-      .is_direct = opened.is_direct(),
+      .may_read_inline = is_read && file->learnt().may_read_inline(),
+      .knows_nowait = is_read || opened.knows_nowait(),
+      .is_direct = !is_read && opened.is_direct(),
       .is_past_cache = goes_past_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes,
                                        submission.offset),
-      .is_synced = opened.syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0,
-      .has_outstanding = file->outstanding().has_any(),
+      .is_synced = !is_read && (opened.syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0),
+      .has_outstanding = !is_read && file->outstanding().has_any(),
       .is_inline_enabled = config.is_inline_enabled,
   };
 }

@@ -187,8 +187,6 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
   Context* const context = entry.context;
   switch (outcome) {
     case FileQueue::Enqueued::kDirect:
-      if (!request->waiters.is_reaper_only.load(std::memory_order_relaxed))
-        not_self_reaped_.remove(request);  // relaxed: ours
       // Where several threads submit, one of them waits for the others: the reaper looks whether it does.
       if (direct_.submitters().are_taken()) reaper_.ensure();
       // Who waits for requests of both kinds at once needs the reaper, and may be a signal handler, which cannot start
@@ -213,7 +211,6 @@ AIOX_INLINE_ONCE void Submitting::note_enqueued(Request* request, const Entry& e
     case FileQueue::Enqueued::kStale:
       if (request->counted.is_due) core_.reaper_bell.remove_due();
       request->counted.is_due = false;  // it may end here, and be notified
-      not_self_reaped_.remove(request);
       if (request->counted.is_quick) context->remove_quick();
       request->counted.is_quick = false;
       break;
@@ -225,8 +222,6 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQ
                                                          InlineOutcome inline_outcome, ServiceMask* wake) {
   const FileQueue::Start start = choose_start(request, file, inline_outcome);
   bool may_be_direct = start == FileQueue::Start::kDirect;
-  // Counted before any thread can end it, and counted out again where it turns out to be the waiter's own to reap.
-  not_self_reaped_.add(request);
   Context* context = request->origin.context;
   const Interface* interface = request->origin.interface;
   request->counted.is_quick =
@@ -248,7 +243,7 @@ AIOX_INLINE_ONCE FileQueue::Enqueued Submitting::enqueue(Request* request, FileQ
   if (is_priority_wanted && file->opened().is_seekable()) request->io.priority = kernel::io_priority();
   const Entry entry = {context, request->work.service, request->counted.is_due, interface->is_read_from_memory};
   request->waiters.service_hint.store(static_cast<uint8_t>(entry.service), std::memory_order_relaxed);  // relaxed: ours
-  const FileQueue::Enqueued outcome = file->enqueue(request, start, wake);
+  const FileQueue::Enqueued outcome = file->enqueue(request, start, wake, &not_self_reaped_);
   note_enqueued(request, entry, file, outcome, wake);
   return outcome;
 }

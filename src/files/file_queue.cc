@@ -6,6 +6,7 @@
 
 #include "base/probes.h"
 #include "kernel/file_io.h"
+#include "native/not_self_reaped.h"
 
 namespace aiox::engine {
 
@@ -39,7 +40,8 @@ WorkerShare* FileQueue::bind_share(ServiceId service, WorkerShare* share) {
   return shares_.bind(service, share);
 }
 
-FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMask* wake) {
+FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMask* wake,
+                                       NotSelfReaped* not_self_reaped) {
   MutexLock lock(mu_);
   if (!takes(request->io.fd)) return Enqueued::kStale;
   change_state(request, RequestState::kPrepared, RequestState::kQueued);
@@ -66,6 +68,10 @@ FileQueue::Enqueued FileQueue::enqueue(Request* request, Start start, ServiceMas
   } else {
     ordering_.make_runnable(request);
   }
+  // relaxed: the submitting thread's
+  const bool is_self_reaped =
+      outcome == Enqueued::kDirect && !request->waiters.is_reaper_only.load(std::memory_order_relaxed);
+  if (!is_self_reaped && not_self_reaped != nullptr) not_self_reaped->add(request);
   AIOX_PROBE3(route, request->origin.control_block, opened_.fd(), planned_lane(request, outcome));
   *wake = take_wake_mask();
   return outcome;

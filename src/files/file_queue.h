@@ -21,6 +21,8 @@
 
 namespace aiox::engine {
 
+class NotSelfReaped;
+
 class FileQueue : public QueueLifetime {
  public:
   static constexpr uint32_t kStalledMin = 32;  // outstanding requests of which none ends
@@ -66,8 +68,10 @@ class FileQueue : public QueueLifetime {
     kWaiter,        // no worker is told: the thread that waits for it carries it out; see unpark
     kWaiterIfLone,  // the same, if it is the only one of its file
   };
-  // Takes the request in (kPrepared -> kQueued).
-  Enqueued enqueue(Request* request, Start start, ServiceMask* wake) AIOX_EXCLUDES(mu_);
+  // Takes the request in (kPrepared -> kQueued). not_self_reaped: where it is counted, before any thread can end it,
+  // unless its waiter reaps it itself; nullptr: nowhere.
+  Enqueued enqueue(Request* request, Start start, ServiceMask* wake, NotSelfReaped* not_self_reaped = nullptr)
+      AIOX_EXCLUDES(mu_);
 
   // Whether a read of those bytes may be carried out before the writes that are outstanding. False also when that would
   // take too long to tell.

@@ -71,8 +71,8 @@ def breaches(tree):
         "engine-methods": (inserted(tree, engine, "class Engine {", "  int planted(int a);\n"), 1, "Engine::planted"),
         "engine-public-fields": (inserted(tree, engine, "class Engine {", " public:\n  int planted = 0;\n private:\n"),
                                  1, "Engine::planted"),
-        "request-fields": (inserted(tree, request, "struct Request {", "  std::atomic<int> planted{0};  // (s)\n"), 1,
-                           "Request::planted"),
+        "request-fields": (inserted(tree, request, "struct Request : RangeHook, ExtendHook {",
+                                    "  std::atomic<int> planted{0};  // (s)\n"), 1, "Request::planted"),
         "methods-above-35": ({NEW: methods}, 5, "Planted: 40 methods"),
         "interface-questions": ({NEW: "bool f(R* r) { return r->context == nullptr; }\n"}, 1, NEW),
         "route-deciders": ({NEW: "bool route();\n"} if "route" not in all_names(tree) else

@@ -57,8 +57,9 @@ struct Bench {
       return thread.served[static_cast<unsigned>(lane)][static_cast<unsigned>(kind)].operations;
     });
   }
-  uint32_t attached() const {
-    uint32_t total = 0;
+  // A count below zero is a large one.
+  uint64_t attached() const {
+    uint64_t total = 0;
     for (const stats::FileFigures& file : figures->files) total += file.attached.load();
     return total;
   }

@@ -3,15 +3,12 @@
 //
 // Nothing in one queue waits for what stands in another. But of what contexts submit, the kernel has done a buffered
 // write when it is given the next request, through whatever number. So a file with siblings leaves no such write for
-// later. Thread: any. Blocks: meet_siblings, as end_in_call.
+// later. Thread: any. Blocks: no.
 #pragma once
 
 #include <atomic>
 
 namespace aiox::engine {
-
-class Engine;
-class FileQueue;
 
 class Siblings {
  public:
@@ -31,8 +28,5 @@ class Siblings {
   std::atomic<bool> has_any_{false};  // (@) E-sibling
   std::atomic<bool> is_unmet_{true};  // (@) E-sibling
 };
-
-// Looks for the siblings of the queue of `fd`, and waits for the writes that contexts have left in theirs.
-void meet_siblings(Engine* engine, FileQueue* file, int fd);
 
 }  // namespace aiox::engine

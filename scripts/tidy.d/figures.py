@@ -152,20 +152,24 @@ def interface_questions(tree):
     return counted(places)
 
 
-# Functions that decide where a request goes. `route` is to take their place.
-DECIDERS = """choose_road choose_start may_go_direct may_park is_nowait_answered is_carried_out_here
-bypasses_cache must_complete_in_call is_instant_done takes_own_signals try_inline submit_from_own_table
-complete_or_reroute reroute needs_own_poll reroute_from_direct route""".split()
+# Functions that decide where a request goes. Not listed: those that carry out what engine/route.h says (choose_start,
+# try_inline, must_complete_in_call, complete_or_reroute, reroute ...), and what is only asked (bypasses_cache).
+DECIDERS = """choose_road may_go_direct may_park may_be_withheld is_nowait_answered is_carried_out_here is_instant_done
+takes_own_signals must_end_in_call submit_from_own_table""".split()
+ROUTES = "src/engine/route.h"
 
 
-@figure("route-deciders", "functions that decide where a request goes",
+@figure("route-deciders", f"places that decide where a request goes: {ROUTES} is one, each function elsewhere another",
         "a rule that is spread over many functions cannot be tested as a table",
-        "decide it in the one pure function `route`, and add its row to the table's test")
+        f"decide it in a pure function of {ROUTES}, and add its row to the table's test")
 def route_deciders(tree):
     found = {}
     for source in tree.library:
         for name, line in source.names:
-            if name in DECIDERS and (name not in found or source.path.endswith(".h")):
+            is_route = name == "route" or name.startswith("route_")
+            if source.path == ROUTES and is_route:
+                found.setdefault(ROUTES, Place(source.path, line, name))
+            elif (is_route or name in DECIDERS) and (name not in found or source.path.endswith(".h")):
                 found[name] = Place(source.path, line, name)
     return counted(list(found.values()))
 

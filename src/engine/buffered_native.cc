@@ -45,24 +45,32 @@ void BufferedNative::meet_siblings(FileQueue* file, int fd) {
   files.let_go(file);
 }
 
-// Whether a request, which is not queued yet, must have ended when io_submit returns. Copies what it writes, if that is
-// enough. A read that was not tried stands behind a write, which the kernel would have done: then it is in the page
-// cache.
-bool BufferedNative::must_complete_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+// False: there is no room for a copy.
+bool BufferedNative::copy_data(Request* request) {
   backend::Io& io = request->io;
-  if (!request->origin.interface->does_buffered_in_call || !backend::is_transfer(io.opcode)) return false;
-  if (!file->opened().is_seekable() || file->opened().is_direct() || goes_past_cache(file, io)) return false;
-  if (core_.config.is_native_sync) return true;
-  if (io.opcode == Opcode::kRead) return inline_outcome == InlineOutcome::kNotTried;
-  if (file->siblings.has_any()) return true;
   VectorStore* copy =
       core_.vector_stores.copies.copy(io.vectors, io.vector_count, io.left_bytes, core_.config.native_copy_bytes);
-  if (copy == nullptr) return true;
+  if (copy == nullptr) return false;
   if (request->origin.vectors != nullptr) core_.vector_stores.free(request->origin.vectors);
   request->origin.vectors = copy;
   io.vectors = copy->vectors;
   io.vector_count = 1;
-  return false;
+  return true;
+}
+
+bool BufferedNative::must_complete_in_call(Request* request, FileQueue* file, InlineOutcome inline_outcome) {
+  const OpenFile& opened = file->opened();
+  const Buffered way = route_buffered({
+      .opcode = request->io.opcode,
+      .does_buffered_in_call = request->origin.interface->does_buffered_in_call,
+      .is_seekable = opened.is_seekable(),
+      .is_direct = opened.is_direct(),
+      .is_past_cache = goes_past_cache(file, request->io),
+      .is_native_sync = core_.config.is_native_sync,
+      .has_siblings = file->siblings.has_any(),
+      .inline_outcome = inline_outcome,
+  });
+  return way == Buffered::kDone || (way == Buffered::kCopied && !copy_data(request));
 }
 
 // Where nothing has to come first. False: the request must be queued.

@@ -30,6 +30,8 @@ class BufferedNative {
   void complete(Request* request, FileQueue* file);
 
  private:
+  bool copy_data(Request* request);
+
   Core& core_;
   Completion& completion_;
   ServicePool& pool_;

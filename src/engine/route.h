@@ -1,7 +1,7 @@
 // route.h - where an operation goes, in the order in which that is decided: what may answer it in the submitting call
-// (route_in_call, is_inline_work); by which rules its file orders it and which service carries it out (route); whether
-// the kernel's AIO takes it, or a worker is told (wants_direct, start_otherwise); and where an answer that means "not
-// this way" sends it (route_after).
+// (route_in_call, is_inline_work) or must have happened when that returns (route_buffered); by which rules its file
+// orders it and which service carries it out (route); whether the kernel's AIO takes it, or a worker is told
+// (wants_direct, start_otherwise); and where an answer that means "not this way" sends it (route_after).
 //
 // Pure functions of questions: they ask the kernel nothing, and change nothing. tests/unit/route_test.cc has the
 // tables.
@@ -192,6 +192,37 @@ __attribute__((always_inline)) inline Route route(const RouteQuestion& question)
   }
   answer.has_range = !answer.is_append;
   return answer;
+}
+
+// ---- Buffered transfers of an interface whose submitting call does them ----
+
+// What has happened to it when the submitting call returns.
+enum class Buffered : uint8_t {
+  kQueued,  // nothing
+  kCopied,  // its data has been copied; where that cannot be, kDone
+  kDone,
+};
+
+struct BufferedQuestion {
+  backend::Opcode opcode;
+  bool does_buffered_in_call;  // Interface
+  bool is_seekable;
+  bool is_direct;              // opened with O_DIRECT
+  bool is_past_cache;          // this transfer goes past the page cache
+  bool is_native_sync;         // AIOX_NATIVE_SYNC
+  bool has_siblings;           // other numbers of the file may have requests
+  InlineOutcome inline_outcome;
+};
+
+// A read that was not tried stands behind a write, which the kernel would have done: then it is in the page cache.
+inline Buffered route_buffered(const BufferedQuestion& question) {
+  if (!question.does_buffered_in_call || !backend::is_transfer(question.opcode)) return Buffered::kQueued;
+  if (!question.is_seekable || question.is_direct || question.is_past_cache) return Buffered::kQueued;
+  if (question.is_native_sync) return Buffered::kDone;
+  if (question.opcode == backend::Opcode::kRead) {
+    return question.inline_outcome == InlineOutcome::kNotTried ? Buffered::kDone : Buffered::kQueued;
+  }
+  return question.has_siblings ? Buffered::kDone : Buffered::kCopied;
 }
 
 // ---- Begun by whom ----

@@ -115,6 +115,42 @@ const InlineRow kInlineRows[] = {
     {"nor a poll", cached(Opcode::kPoll), false},
 };
 
+// ---- Buffered transfers that the submitting call does ----
+
+BufferedQuestion buffered(Opcode opcode) {
+  return {.opcode = opcode, .does_buffered_in_call = true, .is_seekable = true, .is_direct = false,
+          .is_past_cache = false, .is_native_sync = false, .has_siblings = false,
+          .inline_outcome = InlineOutcome::kNotForIt};
+}
+BufferedQuestion untried_read() {
+  return with(buffered(Opcode::kRead), [](auto& q) { q.inline_outcome = InlineOutcome::kNotTried; });
+}
+
+struct BufferedRow {
+  const char* what;
+  BufferedQuestion question;
+  Buffered answer;
+};
+
+const BufferedRow kBufferedRows[] = {
+    {"a write is copied", buffered(Opcode::kWrite), Buffered::kCopied},
+    {"and done where other numbers have the file",
+     with(buffered(Opcode::kWrite), [](auto& q) { q.has_siblings = true; }), Buffered::kDone},
+    {"a read that must come after a write is done", untried_read(), Buffered::kDone},
+    {"one that was missed waits for the device",
+     with(buffered(Opcode::kRead), [](auto& q) { q.inline_outcome = InlineOutcome::kMissed; }), Buffered::kQueued},
+    {"with AIOX_NATIVE_SYNC that is done too",
+     with(buffered(Opcode::kRead), [](auto& q) { q.is_native_sync = true; }), Buffered::kDone},
+    {"and a write", with(buffered(Opcode::kWrite), [](auto& q) { q.is_native_sync = true; }), Buffered::kDone},
+    {"not for POSIX AIO", with(buffered(Opcode::kWrite), [](auto& q) { q.does_buffered_in_call = false; }),
+     Buffered::kQueued},
+    {"nor O_DIRECT", with(buffered(Opcode::kWrite), [](auto& q) { q.is_direct = true; }), Buffered::kQueued},
+    {"nor past the page cache", with(buffered(Opcode::kWrite), [](auto& q) { q.is_past_cache = true; }),
+     Buffered::kQueued},
+    {"nor of a stream", with(buffered(Opcode::kWrite), [](auto& q) { q.is_seekable = false; }), Buffered::kQueued},
+    {"nor an fsync", with(buffered(Opcode::kSync), [](auto& q) { q.is_native_sync = true; }), Buffered::kQueued},
+};
+
 // ---- Begun by whom ----
 
 StartQuestion start(Opcode opcode) {
@@ -214,6 +250,13 @@ TEST_CASE("what is tried in the page cache is as its row says") {
   for (const InlineRow& row : kInlineRows) {
     INFO(row.what);
     CHECK(is_inline_work(row.question) == row.answer);
+  }
+}
+
+TEST_CASE("what a submitting call has done of a buffered transfer is as its row says") {
+  for (const BufferedRow& row : kBufferedRows) {
+    INFO(row.what);
+    CHECK(route_buffered(row.question) == row.answer);
   }
 }
 

@@ -72,16 +72,23 @@ class Context {
   void remove_not_self_reaped() { not_self_reaped_.fetch_sub(1, std::memory_order_seq_cst); }
   bool is_all_direct() const { return not_self_reaped_.load(std::memory_order_seq_cst) == 0; }
 
-  // ---- Buffered requests that the kernel's io_submit would have done: who asks for events without a wait is given so
-  // much time for them, once. ----
+  // ---- Buffered requests that the kernel's io_submit would have done: a thread that asks for events without a wait
+  // gives them so much time, once, from its first look after the last one was submitted: it may have been off the
+  // processor in between, and so may the worker. ----
   static constexpr int64_t kQuickNs = 5'000'000;
   void add_quick() {
-    quick_until_ns_.store(kernel::monotonic_now_ns() + kQuickNs, std::memory_order_relaxed);  // relaxed: a figure
+    quick_until_ns_.store(kNotLookedYet, std::memory_order_relaxed);  // relaxed: a figure
     quick_.fetch_add(1, std::memory_order_seq_cst);
   }
   void remove_quick() { quick_.fetch_sub(1, std::memory_order_seq_cst); }
   uint32_t quick_count() const { return quick_.load(std::memory_order_seq_cst); }
-  int64_t quick_until_ns() const { return quick_until_ns_.load(std::memory_order_relaxed); }  // relaxed: a figure
+  // Until when to wait for them, by a look at that time. relaxed: a figure
+  int64_t quick_until_ns(int64_t now_ns) {
+    const int64_t until_ns = quick_until_ns_.load(std::memory_order_relaxed);
+    if (until_ns != kNotLookedYet) return until_ns;
+    quick_until_ns_.store(now_ns + kQuickNs, std::memory_order_relaxed);  // relaxed: a figure
+    return now_ns + kQuickNs;
+  }
 
   // ---- How the program takes its events. Figures, all of them. ----
   enum class ConsumptionMode : uint8_t {
@@ -134,6 +141,7 @@ class Context {
     return slot == kEveryoneWaits ? WaitSlots::kEveryone : static_cast<uint32_t>(slot);
   }
 
+  static constexpr int64_t kNotLookedYet = -1;
   static constexpr uint32_t kCallsToForget = 64;
   std::atomic<uintptr_t> key_{0};         // (@) E-context: the address under which it is in the table; 0: not
   std::atomic<uint32_t> users_{0};        // (@) E-users

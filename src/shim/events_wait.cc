@@ -122,8 +122,9 @@ void wait_for_quick_events(Engine* engine, Taking* taking) {
   Context* context = taking->context;
   const uint32_t left = context->quick_count();
   if (left == 0 || taking->taken >= taking->count || engine::is_in_scope()) return;
-  const int64_t until_ns = context->quick_until_ns();
-  if (kernel::monotonic_now_ns() >= until_ns) return;
+  const int64_t now_ns = kernel::monotonic_now_ns();
+  const int64_t until_ns = context->quick_until_ns(now_ns);
+  if (now_ns >= until_ns) return;
   const long room = taking->count - taking->taken;
   EventsWaiter waiter(engine, context, static_cast<long>(left) < room ? left : static_cast<uint32_t>(room), true,
                       nullptr, true);

@@ -29,8 +29,7 @@ struct Taking {
 };
 
 // The kernel has done buffered transfers when io_submit returns, so a program that looks without a wait finds their
-// events. This waits for them as long as quick ones take (Context::kQuickNs from the last one's submission on), and
-// takes them.
+// events. This waits for them as long as quick ones take (Context::kQuickNs from the first look on), and takes them.
 void wait_for_quick_events(engine::Engine* engine, Taking* taking);
 
 // Waits until min_count events have been taken, and returns how many have; with none -EINTR, -EFAULT, -EINVAL (the

@@ -407,3 +407,22 @@ TEST_CASE("a lone waiter is woken by the event that is its last, and by none bef
   table.contexts->begin_destroy(context);
   table.contexts->destroy(context);
 }
+
+TEST_CASE("the time that quick requests are given begins with the first look, however late, and once for each") {
+  Table table;
+  const uintptr_t address = table.create(8);
+  Context* context = table.enter(address);
+  REQUIRE(context != nullptr);
+  constexpr int64_t kLater = 1'000'000'000;
+  CHECK(context->quick_until_ns(kLater) <= kLater);  // nothing was submitted
+  context->add_quick();
+  CHECK(context->quick_until_ns(kLater) == kLater + Context::kQuickNs);
+  CHECK(context->quick_until_ns(2 * kLater) == kLater + Context::kQuickNs);
+  context->add_quick();
+  CHECK(context->quick_until_ns(3 * kLater) == 3 * kLater + Context::kQuickNs);
+  context->remove_quick();
+  context->remove_quick();
+  CHECK(context->quick_until_ns(4 * kLater) == 3 * kLater + Context::kQuickNs);
+  table.leave(context);
+  CHECK(table.destroy(address));
+}

@@ -51,7 +51,7 @@ struct Setting {
   BackendChoice Settings::*backend = nullptr;
   uint32_t min = 0;
   uint32_t max = 1;
-  const Words* words = nullptr;  // nullptr: a whole number
+  Words words = {};              // none: a whole number
   bool is_switch = false;        // the option has no value, and is 1
   // Where programs may ask for it (aiox_get_config), and what aiox doctor calls it; nullptr: they may not.
   const char* asked_as = nullptr;
@@ -66,7 +66,7 @@ inline constexpr Setting kSettings[] = {
      .help = "What carries out requests that neither the inline nor the direct lane does",
      .backend = &Settings::backend,
      .max = kBackendWords.count - 1,
-     .words = &kBackendWords,
+     .words = kBackendWords,
      .asked_as = "backend",
      .asked_word = &aiox_config::backend},
     {.variable = "AIOX_WORKERS_MAX",
@@ -141,7 +141,7 @@ inline constexpr Setting kSettings[] = {
      .help = "Whether aligned I/O on block devices opened without O_DIRECT goes past the page cache",
      .flag = &Settings::is_cache_bypassed,
      .max = kPastCacheWords.count - 1,
-     .words = &kPastCacheWords,
+     .words = kPastCacheWords,
      .asked_as = "direct_block",
      .asked = &aiox_config::direct_block},
 };
@@ -180,7 +180,7 @@ consteval bool are_settings_sound() {
     const int places = (setting.number != nullptr) + (setting.flag != nullptr) + (setting.backend != nullptr);
     const uint32_t value = default_of(setting);
     if (places != 1 || value < setting.min || value > setting.max) return false;
-    if (setting.words != nullptr && setting.max + 1 != setting.words->count) return false;
+    if (setting.words.count != 0 && setting.max + 1 != setting.words.count) return false;
     if ((setting.asked_as != nullptr) != (setting.asked != nullptr || setting.asked_word != nullptr)) return false;
   }
   return true;

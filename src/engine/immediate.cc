@@ -98,14 +98,21 @@ int64_t transfer_here(const Submission& submission) {
 
 bool try_at_once(const Config& config, bool is_lane_usable, FileQueue* file, const Submission& submission,
                  int64_t* result) {
-  switch (route_in_call(question_of(config, is_lane_usable, file, submission))) {
-    case InCall::kNothing: return false;
+  CallQuestion question = question_of(config, is_lane_usable, file, submission);
+  InCall way = route_in_call(question);
+  if (way == InCall::kInstant) {
+    if (try_instant(submission, result)) return true;
+    question.is_instant = false;  // the number is another file's by now
+    way = route_in_call(question);
+  }
+  switch (way) {
+    case InCall::kNothing:
+    case InCall::kInstant: return false;
     case InCall::kBadOffset: *result = -EINVAL; return true;
     // What no address space can hold is refused before it is clamped, as access_ok does in the kernel.
     case InCall::kBadLength: *result = refusal_of_length(file, submission); return true;
     case InCall::kNowait: *result = nowait_result(file, submission); return true;
     case InCall::kPoll: *result = kernel::poll_now(submission.fd, submission.poll_events); return *result != 0;
-    case InCall::kInstant: return try_instant(submission, result);
     case InCall::kQuick: *result = quick_result(file, submission); return true;
     case InCall::kOwnSignals: return try_own_signals(submission, result);
   }

@@ -76,9 +76,7 @@ inline InCall route_in_call(const CallQuestion& question) {
   if (question.opcode == backend::Opcode::kPoll) return InCall::kPoll;
   if (!is_transfer) return InCall::kNothing;
   const bool is_small = question.bytes <= backend::kInlineBytesMax;
-  if (question.is_instant) {
-    return question.is_inline_enabled && (is_small || !is_read) ? InCall::kInstant : InCall::kNothing;
-  }
+  if (question.is_instant && question.is_inline_enabled && (is_small || !is_read)) return InCall::kInstant;
   if (!question.does_quick_in_call || !question.is_alone) return InCall::kNothing;
   const bool may_be_quick = question.is_inline_enabled && question.backend == BackendChoice::kAuto;
   if (question.is_quick && may_be_quick && is_small && question.is_first && !question.has_priority) {
@@ -96,7 +94,6 @@ struct InlineQuestion {
   bool is_direct;      // opened with O_DIRECT
   bool is_past_cache;  // this transfer goes past the page cache
   bool is_synced;      // a write waits for the disk
-  bool has_outstanding;
   bool is_inline_enabled;
 };
 
@@ -107,7 +104,7 @@ __attribute__((always_inline)) inline bool is_inline_work(const InlineQuestion& 
   if (!backend::is_transfer(question.opcode) || !question.is_inline_enabled) return false;
   if (question.bytes - 1 >= backend::kInlineBytesMax || question.is_past_cache) return false;
   if (question.opcode == backend::Opcode::kRead) return question.may_read_inline;
-  return question.knows_nowait && !question.is_direct && !question.is_synced && !question.has_outstanding;
+  return question.knows_nowait && !question.is_direct && !question.is_synced;
 }
 
 // ---- To a service ----

@@ -353,7 +353,7 @@ int Submitting::submit(const Submission& submission) {
   AIOX_PROBE5(submit, submission.control_block, submission.fd, static_cast<int>(submission.opcode),
               submission.length_bytes, submission.offset);
   if (notifier_.is_stranded()) notifier_.retry_stranded();
-  if (direct_.has_deferred(ReapBy::kSubmitter)) direct_.complete_deferred_held(ReapBy::kSubmitter);
+  if (direct_.has_deferred(ReapBy::kSubmitter)) direct_.complete_deferred(ReapBy::kSubmitter);
   int error = 0;
   FileQueue* file = files_.find(submission.fd);
   if (file == nullptr) [[unlikely]] {
@@ -388,14 +388,16 @@ namespace {
 AIOX_INLINE_ONCE StartQuestion start_question(const Config& config, const Request* request, FileQueue* file,
                                               InlineOutcome inline_outcome) {
   const OpenFile& opened = file->opened();
+  const bool can_go_direct = opened.can_go_direct() && config.is_direct_enabled;
+  const bool is_for_direct = can_go_direct && request->queued.serial == SerialId::kNone;
   return {
       .opcode = request->io.opcode,
       .bytes = request->io.left_bytes,
       .serial = request->queued.serial,
       .service = request->work.service,
-      .can_go_direct = opened.can_go_direct() && config.is_direct_enabled,
-      .must_not_fault =
-          !request->origin.interface->faults_in_call && kernel::are_faults_served() && backend::may_fault(request->io),
+      .can_go_direct = can_go_direct,
+      .must_not_fault = is_for_direct && !request->origin.interface->faults_in_call && kernel::are_faults_served() &&
+                        backend::may_fault(request->io),
       .bypasses_cache = opened.bypasses_cache(),
       .is_past_cache = goes_past_cache(file, request->io),
       .has_notification = request->waiters.is_reaper_only.load(std::memory_order_relaxed),  // relaxed: ours
@@ -420,7 +422,6 @@ AIOX_INLINE_ONCE InlineQuestion inline_question(const Config& config, FileQueue*
       .is_past_cache = goes_past_cache(file, submission.opcode, submission.buffer.iov_base, submission.length_bytes,
                                        submission.offset),
       .is_synced = !is_read && (opened.syncs_writes() || (submission.rw_flags & (RWF_DSYNC | RWF_SYNC)) != 0),
-      .has_outstanding = !is_read && file->outstanding().has_any(),
       .is_inline_enabled = config.is_inline_enabled,
   };
 }
@@ -467,8 +468,8 @@ InlineOutcome Submitting::try_inline(FileQueue* file, const Submission& submissi
   if (!is_inline_work(inline_question(core_.config, file, submission))) return InlineOutcome::kNotForIt;
   const bool is_read = submission.opcode == Opcode::kRead;
   const InlineOutcome untried = is_read ? InlineOutcome::kNotTried : InlineOutcome::kNotForIt;
-  if (!is_read && !file->learnt().inline_writes().should_try()) return untried;
-  // A read must not overtake a write of the same bytes.
+  // A read must not overtake a write of the same bytes, nor a write anything. Asked in this order: should_try counts.
+  if (!is_read && (!file->learnt().inline_writes().should_try() || file->outstanding().has_any())) return untried;
   if (is_read && file->outstanding().has_writes() &&
       !file->may_overtake_writes(static_cast<uint64_t>(submission.offset), submission.length_bytes)) {
     return untried;
@@ -516,14 +517,12 @@ bool Submitting::start_poll(const Submission& submission) {
   return false;
 }
 
-// One of a context, which it is a user of from here on. nullptr: there are too many, or there is no memory.
-Request* Submitting::allocate_for(Context* context, bool* is_overcommitted) {
-  *is_overcommitted = context->is_overcommitted();
-  if (*is_overcommitted && !contexts_.take_overcommit()) return nullptr;
+// One of a context, which it is a user of from here on. nullptr: there is none.
+Request* Submitting::allocate_for(Context* context, bool is_overcommitted) {
   Request* request = core_.context_requests.allocate();
   if (request != nullptr) {
     context->add_user();
-  } else if (*is_overcommitted) {
+  } else if (is_overcommitted) {
     contexts_.release_overcommit();
   }
   return request;
@@ -531,8 +530,9 @@ Request* Submitting::allocate_for(Context* context, bool* is_overcommitted) {
 
 Request* Submitting::make_request(const Submission& submission) {
   Context* context = submission.context;
-  bool is_overcommitted = false;
-  Request* request = context != nullptr ? allocate_for(context, &is_overcommitted) : core_.requests.allocate();
+  const bool is_overcommitted = must_overcommit(context);
+  if (is_overcommitted && !contexts_.take_overcommit()) return nullptr;
+  Request* request = context != nullptr ? allocate_for(context, is_overcommitted) : core_.requests.allocate();
   if (request == nullptr) {
     core_.counters.refused.add();
     if (core_.recorder.is_on()) core_.recorder.note_refused();

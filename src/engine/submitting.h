@@ -69,7 +69,7 @@ class Submitting {
   InlineOutcome try_inline(FileQueue* file, const Submission& submission, int64_t* result);
   bool start_poll(const Submission& submission);
   int submit_to_queue(FileQueue* file, const Submission& submission, InlineOutcome inline_outcome, int64_t begun_bytes);
-  Request* allocate_for(Context* context, bool* is_overcommitted);
+  Request* allocate_for(Context* context, bool is_overcommitted);
   Request* make_request(const Submission& submission);
   int complete_at_once(const Submission& submission, int64_t result, bool may_send_here = false);
   FileQueue* file_after_close(Request* request, int fd, int64_t* size_bytes);

@@ -41,6 +41,8 @@ inline bool has_waiter_to_come(const Request* request) {
   if (!is_reaped_by_calls(context) || request->origin.event_target.file != nullptr) return false;
   return context->any_waiter() == WaitSlots::kNone && !context->is_waiter_in_lane();
 }
+// Whether another request is more than it was made for.
+inline bool must_overcommit(const Context* context) { return context != nullptr && context->is_overcommitted(); }
 // Whether it has no other request. The one that is being submitted has its place in the ring already.
 inline bool is_first_in(const Context* context) { return context != nullptr && context->ring.pending() <= 1; }
 // The file of which another request was left to the same waiters; nullptr: none. A hint.

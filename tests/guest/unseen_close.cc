@@ -3,11 +3,13 @@
 // and what was queued for the old one does not reach it.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <memory>
 #include <string>
 #include <vector>
@@ -154,6 +156,30 @@ GUEST_PROPERTY(native_requests_are_not_refused_for_what_an_unseen_number_was) {
   }
   close(fd);
   unlink(path.c_str());
+}
+
+// /dev/null waits for nothing; a signalfd has the signals of the thread that submits.
+GUEST_PROPERTY(native_signals_are_read_where_dev_null_was) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGUSR1);
+  CHECK(pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0);
+  NativeContext context(8);
+  const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  CHECK(fd >= 0);
+  NativeRequest nothing, information(sizeof(signalfd_siginfo));
+  nothing.read(fd, 0);
+  context.submit(nothing);
+  context.finish();
+  CHECK(nothing.result == 0);
+  close_unseen(fd);
+  CHECK(signalfd(-1, &signals, SFD_CLOEXEC) == fd);
+  CHECK(pthread_kill(pthread_self(), SIGUSR1) == 0);
+  information.read(fd, 0);
+  context.submit(information);
+  context.finish();
+  information.expect_all();
+  close(fd);
 }
 
 // Only where the direct lane is in use may it end with ECANCELED, if the kernel would have to wait (L-03).

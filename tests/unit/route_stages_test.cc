@@ -48,8 +48,8 @@ const CallRow kCallRows[] = {
      InCall::kNothing},
     {"so is what no address space holds", with(call(Opcode::kRead), [](auto& q) { q.is_beyond_addresses = true; }),
      InCall::kBadLength},
-    {"the offset first",
-     with(call(Opcode::kRead), [](auto& q) { q.is_beyond_addresses = true, q.offset = -1; }), InCall::kBadOffset},
+    {"the offset first", with(call(Opcode::kRead), [](auto& q) { q.is_beyond_addresses = true, q.offset = -1; }),
+     InCall::kBadOffset},
     {"RWF_NOWAIT has its answer now", with(call(Opcode::kRead), [](auto& q) { q.rw_flags = kRwfNowait; }),
      InCall::kNowait},
     {"unless the kernel's AIO takes it",
@@ -64,6 +64,10 @@ const CallRow kCallRows[] = {
     {"nothing is instant with AIOX_INLINE=0",
      with(call(Opcode::kRead, FileKind::kOther), [](auto& q) { q.is_instant = true, q.is_inline_enabled = false; }),
      InCall::kNothing},
+    {"what /dev/null's number stands for by now may be a signalfd",
+     with(call(Opcode::kRead, FileKind::kOther),
+          [](auto& q) { q.is_instant = q.does_quick_in_call = true, q.is_inline_enabled = false; }),
+     InCall::kOwnSignals},
     {"a RAM disk does a native read in the call", quick_call(Opcode::kRead), InCall::kQuick},
     {"and a write", quick_call(Opcode::kWrite), InCall::kQuick},
     {"not for POSIX AIO", with(quick_call(Opcode::kRead), [](auto& q) { q.does_quick_in_call = false; }),
@@ -87,8 +91,14 @@ const CallRow kCallRows[] = {
 };
 
 InlineQuestion cached(Opcode opcode) {
-  return {.opcode = opcode, .bytes = 4096, .may_read_inline = true, .knows_nowait = true, .is_direct = false,
-          .is_past_cache = false, .is_synced = false, .has_outstanding = false, .is_inline_enabled = true};
+  return {.opcode = opcode,
+          .bytes = 4096,
+          .may_read_inline = true,
+          .knows_nowait = true,
+          .is_direct = false,
+          .is_past_cache = false,
+          .is_synced = false,
+          .is_inline_enabled = true};
 }
 
 struct InlineRow {
@@ -99,16 +109,14 @@ struct InlineRow {
 
 const InlineRow kInlineRows[] = {
     {"a short read may be cached", cached(Opcode::kRead), true},
-    {"also beside others of the file", with(cached(Opcode::kRead), [](auto& q) { q.has_outstanding = true; }), true},
     {"of the longest", with(cached(Opcode::kRead), [](auto& q) { q.bytes = kInlineBytesMax; }), true},
     {"not of more", with(cached(Opcode::kRead), [](auto& q) { q.bytes = kInlineBytesMax + 1; }), false},
     {"nor of nothing", with(cached(Opcode::kRead), [](auto& q) { q.bytes = 0; }), false},
     {"nor of a file whose reads miss", with(cached(Opcode::kRead), [](auto& q) { q.may_read_inline = false; }), false},
     {"nor past the page cache", with(cached(Opcode::kRead), [](auto& q) { q.is_past_cache = true; }), false},
     {"nor with AIOX_INLINE=0", with(cached(Opcode::kRead), [](auto& q) { q.is_inline_enabled = false; }), false},
-    {"a write that is alone", cached(Opcode::kWrite), true},
-    {"overtakes nothing", with(cached(Opcode::kWrite), [](auto& q) { q.has_outstanding = true; }), false},
-    {"and waits for no disk", with(cached(Opcode::kWrite), [](auto& q) { q.is_synced = true; }), false},
+    {"a write may go there, too", cached(Opcode::kWrite), true},
+    {"if it waits for no disk", with(cached(Opcode::kWrite), [](auto& q) { q.is_synced = true; }), false},
     {"nor is it O_DIRECT", with(cached(Opcode::kWrite), [](auto& q) { q.is_direct = true; }), false},
     {"nor of a file without RWF_NOWAIT", with(cached(Opcode::kWrite), [](auto& q) { q.knows_nowait = false; }), false},
     {"an fsync is in no cache", cached(Opcode::kSync), false},

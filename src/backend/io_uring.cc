@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <bit>
 #include <cerrno>
 
 #include "base/assert.h"
@@ -107,7 +108,9 @@ void IoUring::start(Io* io) {
   } else if (!is_transfer(io->opcode)) {
     const kernel::Operation& operation = kernel::operation_of(io->opcode);
     io_uring_prep_rw(operation.ring_opcode, entry, io->fd, nullptr, 0, 0);
-    entry->poll32_events = operation.ring_flags | io->poll_events;  // one word: the flags of all that move no bytes
+    // One word: the flags of all that move no bytes. The ring wants a poll's half-words swapped on big endian.
+    static_assert(std::endian::native == std::endian::little);
+    entry->poll32_events = operation.ring_flags | io->poll_events;
   } else if (io->file_kind == kernel::FileKind::kSocket && io->vector_count == 1 && io->left_bytes > 0) {
     // Not READ and WRITE: those answer -ESPIPE on a socket for any offset but 0, and would do I/O at an offset if the
     // number stood for a file by now; these say -ENOTSOCK. Without a length, though, read(2) answers at once.

@@ -79,7 +79,7 @@ void Closing::wait_until_idle(FileQueue* file) {
     pool_.schedule(file, file->unpark(), false);
   }
   for (;;) {
-    direct_.complete_deferred(ReapBy::kWaiter);
+    direct_.complete_deferred_if_outside(ReapBy::kWaiter);
     LaneLead::Taken lead = direct_.in_flight() > 0 ? direct_.lead().try_take() : LaneLead::Taken::kNo;
     // Requests of both kinds may be outstanding, and only one of them can be slept for: a little at a time.
     int64_t deadline_ns = kernel::monotonic_now_ns() + kCloseSliceNs;

@@ -91,7 +91,7 @@ LaneStatus lane_status(stats::Lane lane, const Config& config, DirectTrial& dire
 
 void say_lanes(Core& core, DirectTrial& direct, RingTrial& ring) {
   char words[32 * stats::kLanes] = "";
-  char reasons[2 * kReasonBytes] = "";
+  char reasons[2 * (kReasonBytes + 16)] = "";
   size_t words_end = 0;
   size_t reasons_end = 0;
   for (const stats::LaneRow& row : stats::kLaneTable) {

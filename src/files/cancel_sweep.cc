@@ -49,7 +49,7 @@ bool CancelSweep::try_cancel_running(Request* request) {
   ticket->request = request;
   ticket->cancellation.io = &request->io;
   request->work.ticket = ticket;
-  // Under the lock: finish cannot have run, so the request is still that worker's and the worker is alive.
+  // Under the lock: release cannot have run, so the request is still that worker's and the worker is alive.
   if (ask_to_cancel(request->work.worker, ticket) == backend::CancelAnswer::kRefused) {
     request->work.ticket = nullptr;
     state = RequestState::kCanceling;

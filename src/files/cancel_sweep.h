@@ -28,7 +28,7 @@ struct CancelSweep {
   // A stream has at most one read and one write under way, but any number of polls: who cancels all sweeps until there
   // is room left in the sweep.
   static constexpr unsigned kTicketsMax = 16;
-  RequestList cancelled;              // never to run; the caller publishes all of them, then finishes each
+  RequestList cancelled;              // never to run; the caller publishes all of them, then releases each
   CancelTicket tickets[kTicketsMax];  // asked of their workers; the caller waits for each of ticket_count
   unsigned ticket_count = 0;
   unsigned running_count = 0;         // in flight and not to be cancelled

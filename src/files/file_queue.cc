@@ -324,7 +324,7 @@ ServiceMask FileQueue::release_cancelled(Request* request) {
 
 void FileQueue::cancel_refused(Request* request, CancelTicket* ticket) {
   MutexLock lock(mu_);
-  if (request->work.ticket != ticket) return;  // it has ended, and finish has seen the ticket
+  if (request->work.ticket != ticket) return;  // it has ended, and release has seen the ticket
   request->work.ticket = nullptr;
   RequestState expected = RequestState::kCanceling;
   // E-state

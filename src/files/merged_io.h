@@ -1,7 +1,7 @@
 // merged_io.h - a unit that several requests of a file share.
 //
 // Neighbouring writes as one pwritev, fsyncs that arrived together as one; or a batch: operations that one worker takes
-// together, carries out one after the other, and finishes together. Made in batching.h; from the pool of the engine.
+// together, carries out one after the other, and releases together. Made in batching.h; from the pool of the engine.
 // Thread: the worker that carries it out.
 #pragma once
 

@@ -27,7 +27,7 @@ class ServiceShares {
     return use.share->has_room(use.in_hand) && (!is_ring || use.in_hand < ring_window_);
   }
 
-  // Room for one more unit: give_back is due when it has ended.
+  // Room for one more unit: release is due when it has ended.
   bool try_take(ServiceId service) {
     if (!has_room(service)) return false;
     Use& use = of(service);
@@ -38,7 +38,8 @@ class ServiceShares {
     return true;
   }
 
-  // Whichever of a file's ends: an extra is given back as long as it has one, so that it keeps the one that is its own.
+  // Whichever of a file's ends: one that is overcommitted is released as long as it has one, so that it keeps the one
+  // that is its own.
   void release(ServiceId service) {
     Use& use = of(service);
     AIOX_ASSERT(use.in_hand > 0 && use.overcommitted <= use.in_hand);

@@ -1,7 +1,7 @@
 // ring.cc - sets up an io_uring without a descriptor, in memory of our own, and takes it down again.
 //
 // Owns the two pages of the ring's queues. Thread: the one that opens it, for the ring's whole life (SINGLE_ISSUER);
-// `abandon` any. Blocks: no. Never puts anything into the program's descriptor table: the ring is registered with the
+// `unmap` any. Blocks: no. Never puts anything into the program's descriptor table: the ring is registered with the
 // task, and liburing is told so by INT_FLAG_REG_RING.
 #include "kernel/ring.h"
 

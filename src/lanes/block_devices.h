@@ -61,7 +61,7 @@ class BlockDevices {
   DirectLane* direct_ = nullptr;
   kernel::Mutex start_mu_;                  // one thread at a time starts it
   std::atomic<uint32_t> is_alive_{0};       // (@) E-block
-  std::atomic<Request*> pending_{nullptr};  // (@) E-block: a stack, by Request::deferred_next
+  std::atomic<Request*> pending_{nullptr};  // (@) E-block: a stack, by RequestDirect::next
   std::atomic<uint32_t> releases_{0};       // (@) E-block: files whose handle is to be closed
   std::atomic<uint32_t> is_asleep_{0};      // (@) E-block; futex word
 

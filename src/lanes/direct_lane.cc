@@ -27,7 +27,7 @@ using backend::Opcode;
 
 namespace {
 
-// iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or a wake_sleeper.
+// iocb::aio_data is the address of a Request; with the low bit set, of a SplitPart; or a wake event.
 constexpr uint64_t kPartBit = 1;
 constexpr uint64_t kWakeBit = 2;  // no request's: it wakes the thread that sleeps in the ring; a descriptor above it
 constexpr unsigned kWakeShift = 2;
@@ -370,7 +370,7 @@ bool DirectLane::reap(ReapBy by, bool is_looking) {
   kernel::SignalHold hold(by != ReapBy::kReaper);
   EngineScope scope;
   WakeBatch wakes;
-  if (!is_locked_out) complete_deferred_held(by);
+  if (!is_locked_out) complete_deferred(by);
   bool is_any = false;
   int fd = -1;
   LaneRings::Pinned pinned(&rings_);
@@ -508,14 +508,14 @@ void DirectLane::defer(Request* request, int64_t result) {
   core_->reaper_bell.wake(core_->wait_slots);
 }
 
-void DirectLane::complete_deferred(ReapBy by) {
+void DirectLane::complete_deferred_if_outside(ReapBy by) {
   if (!has_deferred(by) || is_in_scope()) return;
   kernel::SignalHold hold(by != ReapBy::kReaper);
   EngineScope scope;
-  complete_deferred_held(by);
+  complete_deferred(by);
 }
 
-void DirectLane::complete_deferred_held(ReapBy by) {
+void DirectLane::complete_deferred(ReapBy by) {
   if (!has_deferred(by)) [[likely]] return;
   kernel::SignalHold hold(by != ReapBy::kReaper);
   complete_all_deferred(by, deferred_.exchange(nullptr, std::memory_order_acq_rel));  // E-deferred

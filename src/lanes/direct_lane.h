@@ -156,9 +156,9 @@ class DirectLane {
            (by == ReapBy::kReaper && deferred_for_reaper_.load(std::memory_order_seq_cst) != nullptr);
   }
   // Sees to them; those with a notification are the reaper's alone. Thread: any, outside the engine.
-  void complete_deferred_held(ReapBy by);
-  // The same, by a thread that may be anywhere: if it is not inside the engine. Signal-safe: yes, as kWaiter.
   void complete_deferred(ReapBy by);
+  // The same, by a thread that may be anywhere: if it is not inside the engine. Signal-safe: yes, as kWaiter.
+  void complete_deferred_if_outside(ReapBy by);
 
  private:
   void poll_events(ReapBy by);
@@ -188,7 +188,7 @@ class DirectLane {
   SubmitterTurns submitters_;
   alignas(64) LaneLead lead_;
   uint64_t looked_at_ = 0;                           // the reaper's
-  // (@) E-deferred: stacks, by Request::deferred_next; the second only the reaper takes.
+  // (@) E-deferred: stacks, by RequestDirect::next; the second only the reaper takes.
   std::atomic<Request*> deferred_{nullptr};
   std::atomic<Request*> deferred_for_reaper_{nullptr};
 };

@@ -93,7 +93,7 @@ bool publish(engine::Request* request, int64_t result) {
   AIOX_ASSERT(result >= kErrorMin);  // below that it would read as in progress
   int64_t expected = in_progress(request->origin.token);
   auto* control_block = static_cast<aiocb*>(request->origin.control_block);
-  // E-status: the last access to the block. seq_cst, for E-wait (see Completion::publish). Only from this very
+  // E-status: the last access to the block. seq_cst, for E-wait (see Completion::notify). Only from this very
   // request's state: a signal handler may have published for the thread it interrupted, and the block be in other use
   // by now.
   return state_word(control_block).compare_exchange_strong(expected, result, std::memory_order_seq_cst);

@@ -90,7 +90,7 @@ Helping::Helped Helping::try_help_oldest(Place place, How how) {
   return request != nullptr ? help(place.file, request, how) : Helped::kNot;
 }
 
-// Carries out a request that this thread has claimed.
+// Carries out a request that this thread has taken.
 Helping::Helped Helping::help(FileQueue* file, Request* request, How how) {
   backend::Io& io = request->io;
   int64_t result;

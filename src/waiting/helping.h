@@ -1,7 +1,7 @@
 // helping.h - a thread that waits for a request may carry it out itself, and knows where to be woken.
 //
 // A program thread that wants to wait, and has nothing else to do, takes the request if it stands unstarted in a queue.
-// Signal-safe: yes, inside a kernel::SignalHold where it says so (from the claim on, the request is this thread's
+// Signal-safe: yes, inside a kernel::SignalHold where it says so (from the taking on, the request is this thread's
 // alone: a handler on it must not come between).
 #pragma once
 
@@ -36,7 +36,7 @@ class Helping {
   Place place_of(Token token);
   // Whether try_help is worth calling. A hint.
   bool can_help(Token token);
-  // Carries out a request that this thread has claimed.
+  // Carries out a request that this thread has taken.
   Helped help(FileQueue* file, Request* request, How how);
 
   // Workers are told of the request, or of what was left to the context's waiters, if they were not.

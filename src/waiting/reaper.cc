@@ -165,7 +165,7 @@ void Reaper::run() {
   for (;;) {
     const uint32_t seen = slots.value(bell_.slot_);
     start_wanted_workers();
-    direct_.complete_deferred_held(ReapBy::kReaper);
+    direct_.complete_deferred(ReapBy::kReaper);
     Round round;
     round.is_stranded = notifier_.is_stranded();
     if (round.is_stranded) notifier_.retry_stranded();

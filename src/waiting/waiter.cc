@@ -134,7 +134,7 @@ int Waiter::follow(int64_t deadline_ns, Lead* lead) {
   // E-wait: register first, look at the status then.
   if (slot_ != WaitSlots::kNone) watch(slot_);
   int64_t until_ns = slot_ != WaitSlots::kNone ? deadline_ns : sooner(deadline_ns, kPollIntervalNs);
-  lane.complete_deferred(ReapBy::kWaiter);
+  lane.complete_deferred_if_outside(ReapBy::kWaiter);
   if (lane.in_flight() > 0) {
     if (is_self_reaped() && slot_ != WaitSlots::kNone) {
       // What this thread was interrupted in cannot take over; it must not be chosen in this wait's place.

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "kernel/file_io.h"
 #include "kernel/futex.h"
+#include "kernel/sleep.h"
 
 namespace aiox::backend {
 
@@ -262,8 +263,7 @@ Io* IoUring::take_completed() {
         io->result = total_result(*io, -EAGAIN);
         return io;
       }
-      std::atomic<uint32_t> never{0};
-      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kTakeoverLookNs);
+      kernel::sleep_until(kernel::monotonic_now_ns() + kTakeoverLookNs);
       continue;
     }
     const uint64_t data = completion->user_data;

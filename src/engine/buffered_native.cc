@@ -13,6 +13,7 @@
 #include "files/file_table.h"
 #include "files/past_cache.h"
 #include "kernel/file_io.h"
+#include "kernel/sleep.h"
 #include "waiting/helping.h"
 #include "workers/service_pool.h"
 
@@ -95,14 +96,13 @@ bool BufferedNative::try_complete(Request* request, FileQueue* file) {
 
 // Waits until a request that has been queued has ended; carries it out when its turn has come. Ends a hold on it.
 void BufferedNative::complete(Request* request, FileQueue* file) {
-  std::atomic<uint32_t> never{0};
   int64_t look_ns = kFirstLookNs;
   const uint32_t generation = request->generation.load(std::memory_order_relaxed);  // relaxed: it stays, by the hold
   while (request->is_published.load(std::memory_order_acquire) == 0) {              // E-published
     if (file->try_take(request, generation) &&
         helping_.help(file, request, Helping::How::kBlock) == Helping::Helped::kDone)
       break;
-    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + look_ns);
+    kernel::sleep_until(kernel::monotonic_now_ns() + look_ns);
     if (look_ns < kLongestLookNs) look_ns *= 2;
   }
   completion_.release_hold(request);

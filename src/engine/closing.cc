@@ -11,6 +11,7 @@
 #include "files/file_table.h"
 #include "kernel/descriptor.h"
 #include "kernel/leaving.h"
+#include "kernel/sleep.h"
 #include "lanes/block_devices.h"
 #include "lanes/direct_lane.h"
 #include "workers/service_pool.h"
@@ -138,7 +139,6 @@ void Closing::before_flags(int fd, int flags) {
 // other threads get on with the file's requests it waits for them. The rest is then shut out: it ends with ECANCELED or
 // has its file already (in the kernel's direct lane, or in a call that has had its time to begin).
 void Closing::shut_in_handler(FileQueue* file) {
-  std::atomic<uint32_t> never{0};
   const bool is_stream = !file->opened().is_seekable();
   file->shut();
   const int64_t idle_max_ns = is_stream ? 0 : kNoProgressNs;
@@ -149,13 +149,13 @@ void Closing::shut_in_handler(FileQueue* file) {
     if (file->outstanding().count() != seen || file->gate.is_held_by_others()) since_ns = now_ns;
     seen = file->outstanding().count();
     if (now_ns - since_ns >= idle_max_ns) break;
-    kernel::futex_wait_until(never, 0, now_ns + kHandlerLookNs);
+    kernel::sleep_until(now_ns + kHandlerLookNs);
   }
   file->gate.shut();
   const int64_t deadline_ns = kernel::monotonic_now_ns() + kCallBeginsNs;
   while ((file->gate.is_held_by_others() || file->events().is_signalling()) &&
          kernel::monotonic_now_ns() < deadline_ns) {
-    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kHandlerLookNs);
+    kernel::sleep_until(kernel::monotonic_now_ns() + kHandlerLookNs);
   }
   FileQueue* top = shut_files_.load(std::memory_order_relaxed);  // relaxed: the exchange decides
   do {

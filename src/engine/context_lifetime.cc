@@ -10,6 +10,7 @@
 #include "engine/cancelling.h"
 #include "files/file_table.h"
 #include "kernel/signal_hold.h"
+#include "kernel/sleep.h"
 #include "native/context.h"
 #include "waiting/helping.h"
 #include "waiting/reaper.h"
@@ -92,7 +93,6 @@ int ContextLifetime::destroy(Context* context) {
 void ContextLifetime::await_writes() {
   const uint32_t epoch = current_epoch();
   const int64_t deadline_ns = kernel::monotonic_now_ns() + kExitWaitNs;
-  std::atomic<uint32_t> never{0};
   for (int fd = files_.next_attached(0, INT32_MAX); fd >= 0; fd = files_.next_attached(fd + 1, INT32_MAX)) {
     FileQueue* file = files_.find(fd);
     if (file == nullptr || !file->opened().is_seekable()) continue;
@@ -105,7 +105,7 @@ void ContextLifetime::await_writes() {
       now_ns = kernel::monotonic_now_ns();
       {
         Outside outside;
-        kernel::futex_wait_until(never, 0, now_ns + kExitLookNs);
+        kernel::sleep_until(now_ns + kExitLookNs);
       }
       if (current_epoch() != epoch) return;  // a handler has forked, and the child has come back from it
     }

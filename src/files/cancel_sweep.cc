@@ -7,9 +7,10 @@
 
 #include <sched.h>
 
+#include "files/worker_calls.h"
 #include "kernel/clock.h"
 #include "kernel/futex.h"
-#include "files/worker_calls.h"
+#include "kernel/sleep.h"
 
 namespace aiox::engine {
 
@@ -21,12 +22,11 @@ constexpr int64_t kLookNs = 50'000;
 // Waits until the publisher, which is between two of its own instructions, is through. It may be of a lower priority
 // than this thread, and have no other processor: after some looks this one sleeps.
 void wait_until_published(const Request* request) {
-  std::atomic<uint32_t> never{0};
   for (int looks = 0; request->is_published.load(std::memory_order_acquire) == 0; looks++) {  // E-published
     if (looks < kLooksMax) {
       sched_yield();
     } else {
-      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kLookNs);
+      kernel::sleep_until(kernel::monotonic_now_ns() + kLookNs);
     }
   }
 }

@@ -14,15 +14,13 @@
 #include "base/assert.h"
 #include "kernel/file_io.h"
 #include "kernel/raw_syscall.h"
+#include "kernel/sleep.h"
 
 namespace aiox::kernel {
 
 namespace {
 
-void sleep_for(int64_t time_ns) {
-  std::atomic<uint32_t> never{0};
-  futex_wait_until(never, 0, monotonic_now_ns() + time_ns);
-}
+void sleep_for(int64_t time_ns) { sleep_until(monotonic_now_ns() + time_ns); }
 
 }  // namespace
 

@@ -22,6 +22,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "kernel/aio_ring_layout.h"
+
 namespace aiox::kernel {
 
 class AioRing {
@@ -66,11 +68,7 @@ class AioRing {
   bool cancel(iocb* block);
 
  private:
-  // Mapped by the kernel (fs/aio.c: struct aio_ring). The two words are shared with it.
-  struct Layout {
-    uint32_t id, event_count, head, tail, magic, compatible_features, incompatible_features, header_bytes;
-    io_event events[];
-  };
+  using Layout = AioRingLayout;                                           // mapped by the kernel
   Layout* ring() const { return ring_.load(std::memory_order_relaxed); }  // relaxed: its readers keep it open
   std::atomic_ref<uint32_t> head_word() const { return std::atomic_ref<uint32_t>(ring()->head); }
   std::atomic_ref<uint32_t> tail_word() const { return std::atomic_ref<uint32_t>(ring()->tail); }

@@ -16,6 +16,7 @@
 #include "files/file_queue.h"
 #include "kernel/file_io.h"
 #include "kernel/signal_hold.h"
+#include "kernel/sleep.h"
 #include "lanes/direct_trial.h"
 #include "lanes/ring_keeper.h"
 #include "native/context.h"
@@ -239,8 +240,7 @@ void DirectLane::submit(iocb** list, unsigned count, unsigned counted_in, From f
     if (accepted == -EAGAIN && keeper_->grow(ring)) continue;
     if (accepted == -EAGAIN && from == From::kBlockThread && looks++ < kRoomLooksMax) {
       // The ring is full, and this thread may wait: a thread that reaps makes room.
-      std::atomic<uint32_t> never{0};
-      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kRoomLookNs);
+      kernel::sleep_until(kernel::monotonic_now_ns() + kRoomLookNs);
       continue;
     }
     // The first of the rest was refused, or nothing could be taken at all.

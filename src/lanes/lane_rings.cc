@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "kernel/futex.h"
+#include "kernel/sleep.h"
 
 namespace aiox::engine {
 
@@ -84,7 +85,6 @@ bool LaneRings::hide(unsigned ring) {
   // E-pin: we take its bit away, then look at the pins; who reads pins, then looks at the bits: one of the two sees the
   // other.
   now_.store(is_front ? open : state(open, front_of(now)), std::memory_order_seq_cst);
-  std::atomic<uint32_t> never{0};
   unsigned looks = 0;
   for (Pin& pin : pins_) {
     while (pin.count.load(std::memory_order_seq_cst) != 0) {
@@ -92,7 +92,7 @@ bool LaneRings::hide(unsigned ring) {
         now_.store(now, std::memory_order_seq_cst);  // E-rings
         return false;
       }
-      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kPinLookNs);
+      kernel::sleep_until(kernel::monotonic_now_ns() + kPinLookNs);
     }
   }
   closing_ |= 1u << ring;
@@ -139,14 +139,12 @@ int LaneRings::sleep_in(long ring_id, int64_t timeout_ns, const uint64_t* signal
   if (error == 0 || error == -EINTR || error == -ETIMEDOUT) return error;
   // The kernel has begun to refuse the wait (a seccomp filter set since): events still come, and are looked for. Or the
   // ring has been given back.
-  std::atomic<uint32_t> never{0};
   const int64_t now_ns = kernel::monotonic_now_ns();
   const int64_t look_ns = now_ns + kLookNs;
   const int64_t deadline_ns = timeout_ns == kernel::kNoTimeout ? kernel::kNoTimeout : now_ns + timeout_ns;
   bool is_last = deadline_ns != kernel::kNoTimeout && deadline_ns <= look_ns;
   int64_t until_ns = is_last ? deadline_ns : look_ns;
-  error = signal_mask != nullptr ? kernel::sleep_with_mask(until_ns, *signal_mask)
-                                 : kernel::futex_wait_until(never, 0, until_ns);
+  error = signal_mask != nullptr ? kernel::sleep_with_mask(until_ns, *signal_mask) : kernel::sleep_until(until_ns);
   return error == -ETIMEDOUT && !is_last ? 0 : error;
 }
 

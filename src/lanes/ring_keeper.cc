@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "core/core.h"
+#include "kernel/sleep.h"
 #include "kernel/thread.h"
 #include "lanes/direct_lane.h"
 #include "lanes/direct_trial.h"
@@ -61,8 +62,7 @@ void RingKeeper::drain(kernel::AioRing* old) {
   if (lane.rings().close_old()) return;
   const int error = old->wait(kDrainLookNs);
   if (error != 0 && error != -EINTR && error != -ETIMEDOUT) {
-    std::atomic<uint32_t> never{0};  // the kernel refuses the wait
-    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kRefusedLookNs);
+    kernel::sleep_until(kernel::monotonic_now_ns() + kRefusedLookNs);
   }
   lane.reap(ReapBy::kReaper);
 }

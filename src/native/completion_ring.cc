@@ -31,7 +31,7 @@ bool CompletionRing::open(uint32_t events, uint32_t id) {
   pending_.store(0, std::memory_order_relaxed);     // relaxed: not shared yet
   taken_head_.store(0, std::memory_order_relaxed);  // relaxed: as above
   ring_->id = id;
-  ring_->slot_count = slot_count_;
+  ring_->event_count = slot_count_;
   ring_->magic = kMagic;
   ring_->compatible_features = kCompatibleFeatures;
   ring_->header_bytes = sizeof(Layout);

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "kernel/aio_ring_layout.h"
 #include "kernel/mutex.h"
 #include "kernel/shared_memory.h"
 
@@ -64,10 +65,7 @@ class CompletionRing {
 
  private:
   // Shared with the program, which may write anything to it: indexes read from it are brought into range.
-  struct Layout {
-    uint32_t id, slot_count, head, tail, magic, compatible_features, incompatible_features, header_bytes;
-    io_event events[];
-  };
+  using Layout = kernel::AioRingLayout;
   std::atomic_ref<uint32_t> head_word() const { return std::atomic_ref<uint32_t>(ring_->head); }
   std::atomic_ref<uint32_t> tail_word() const { return std::atomic_ref<uint32_t>(ring_->tail); }
   uint32_t take_locked(io_event* events, uint32_t count) AIOX_REQUIRES(take_mu_);

@@ -14,6 +14,7 @@
 #include "kernel/leaving.h"
 #include "kernel/signal_actions.h"
 #include "kernel/signal_hold.h"
+#include "kernel/sleep.h"
 
 namespace aiox::engine {
 
@@ -232,7 +233,6 @@ int Waiter::let_in(const uint64_t& mask) {
 int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* mask) {
   int previous = PTHREAD_CANCEL_DEFERRED;
   int error = 0;
-  std::atomic<uint32_t> never{0};
   const long ring_id = parts_.direct.rings().to_sleep_in().id();  // by now: see Outside
   Outside outside(outer_);
   // Signals that came on the way here end the sleep as those that come in it.
@@ -247,7 +247,7 @@ int Waiter::sleep(Sleep where, uint32_t seen, int64_t limit_ns, const uint64_t* 
   } else if (slot_ != WaitSlots::kNone) {
     error = parts_.core.wait_slots.sleep(slot_, seen, limit_ns);
   } else {
-    error = kernel::futex_wait_until(never, 0, limit_ns);
+    error = kernel::sleep_until(limit_ns);
   }
   if (is_cancellable_) pthread_setcanceltype(previous, nullptr);
   return error;

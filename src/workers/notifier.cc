@@ -12,6 +12,7 @@
 
 #include "core/core.h"
 #include "kernel/signal_send.h"
+#include "kernel/sleep.h"
 #include "kernel/thread.h"
 
 namespace aiox::engine {
@@ -153,8 +154,7 @@ Notification* Notifier::next() {
 bool Notifier::run_function(Notification* notification) {
   if (notification->kind != NotificationKind::kCallback) {
     if (send(*notification) == -EAGAIN) {
-      std::atomic<uint32_t> never{0};
-      kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kSignalRetryNs);
+      kernel::sleep_until(kernel::monotonic_now_ns() + kSignalRetryNs);
       enqueue(notification);
     } else {
       release(notification);

@@ -14,6 +14,7 @@
 #include "files/closing.h"
 #include "files/worker_calls.h"
 #include "kernel/raw_syscall.h"
+#include "kernel/sleep.h"
 #include "kernel/thread.h"
 #include "workers/notifier.h"
 #include "workers/service_pool.h"
@@ -499,9 +500,8 @@ void Worker::hand_over() {
   dying_thread_ = pthread_self();
   pool().ring_trial().note_refusal(-EPERM, "io_uring_enter");
   pool().core().counters.threads_started.add();
-  std::atomic<uint32_t> never{0};
   while (kernel::start_joinable_thread(takeover_entry, this, kernel::kEngineStackBytes) != 0) {
-    kernel::futex_wait_until(never, 0, kernel::monotonic_now_ns() + kStrandedRetryNs);
+    kernel::sleep_until(kernel::monotonic_now_ns() + kStrandedRetryNs);
   }
 }
 

@@ -51,7 +51,8 @@ struct Setting {
   BackendChoice Settings::*backend = nullptr;
   uint32_t min = 0;
   uint32_t max = 1;
-  Words words = {};              // none: a whole number
+  const Words* words = nullptr;  // nullptr: a whole number
+  uint32_t word_count = 0;       // of them: g++ 12 takes no address for a constant under -fsanitize=undefined
   bool is_switch = false;        // the option has no value, and is 1
   // Where programs may ask for it (aiox_get_config), and what aiox doctor calls it; nullptr: they may not.
   const char* asked_as = nullptr;
@@ -66,7 +67,8 @@ inline constexpr Setting kSettings[] = {
      .help = "What carries out requests that neither the inline nor the direct lane does",
      .backend = &Settings::backend,
      .max = kBackendWords.count - 1,
-     .words = kBackendWords,
+     .words = &kBackendWords,
+     .word_count = kBackendWords.count,
      .asked_as = "backend",
      .asked_word = &aiox_config::backend},
     {.variable = "AIOX_WORKERS_MAX",
@@ -141,7 +143,8 @@ inline constexpr Setting kSettings[] = {
      .help = "Whether aligned I/O on block devices opened without O_DIRECT goes past the page cache",
      .flag = &Settings::is_cache_bypassed,
      .max = kPastCacheWords.count - 1,
-     .words = kPastCacheWords,
+     .words = &kPastCacheWords,
+     .word_count = kPastCacheWords.count,
      .asked_as = "direct_block",
      .asked = &aiox_config::direct_block},
 };
@@ -180,7 +183,7 @@ consteval bool are_settings_sound() {
     const int places = (setting.number != nullptr) + (setting.flag != nullptr) + (setting.backend != nullptr);
     const uint32_t value = default_of(setting);
     if (places != 1 || value < setting.min || value > setting.max) return false;
-    if (setting.words.count != 0 && setting.max + 1 != setting.words.count) return false;
+    if (setting.word_count != 0 && setting.max + 1 != setting.word_count) return false;
     if ((setting.asked_as != nullptr) != (setting.asked != nullptr || setting.asked_word != nullptr)) return false;
   }
   return true;

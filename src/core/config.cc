@@ -72,8 +72,8 @@ Config read_config() {
     constexpr base::Setting kSetting = base::kSettings[place];
     constexpr uint32_t kDefault = base::default_of(kSetting);
     uint32_t value;
-    if constexpr (kSetting.words.count != 0) {
-      value = read_word(kSetting.variable, kSetting.words, kDefault);
+    if constexpr (kSetting.word_count != 0) {
+      value = read_word(kSetting.variable, *kSetting.words, kDefault);
     } else {
       value = read_number(kSetting.variable, kSetting.min, kSetting.max, kDefault);
     }

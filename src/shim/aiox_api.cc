@@ -67,7 +67,7 @@ AIOX_EXPORT int aiox_get_config(struct aiox_config* config) {
   aiox::base::for_each_setting([&answer, &settings = engine->core().config](auto place) {
     constexpr aiox::base::Setting kSetting = aiox::base::kSettings[place];
     const uint32_t value = value_of(kSetting, settings);
-    if constexpr (kSetting.asked_word != nullptr) answer.*kSetting.asked_word = kSetting.words.names[value];
+    if constexpr (kSetting.asked_word != nullptr) answer.*kSetting.asked_word = kSetting.words->names[value];
     if constexpr (kSetting.asked != nullptr) answer.*kSetting.asked = value;
   });
   return give(answer, config);

@@ -71,8 +71,8 @@ TEST_CASE("every setting takes what its row accepts, and nothing else") {
       Variable variable(setting.variable, text.c_str());
       return value_of(setting, read_config());
     };
-    if (setting.words.count != 0) {
-      for (uint32_t i = 0; i < setting.words.count; i++) CHECK(value_for(setting.words.names[i]) == i);
+    if (setting.words != nullptr) {
+      for (uint32_t i = 0; i < setting.words->count; i++) CHECK(value_for(setting.words->names[i]) == i);
       CHECK(value_for("0") == fallback);
       continue;
     }

@@ -39,7 +39,7 @@ using Config = ::aiox_config;
 // A library newer than this command may know other words.
 std::string word_of(const base::Setting& setting, const Config& config) {
   if (setting.asked_word != nullptr) return config.*setting.asked_word;
-  return setting.words.names[std::min(config.*setting.asked, setting.words.count - 1)];
+  return setting.words->names[std::min(config.*setting.asked, setting.words->count - 1)];
 }
 
 }  // namespace
@@ -105,7 +105,7 @@ nlohmann::ordered_json to_json(const Config& config) {
   nlohmann::ordered_json out;
   for (const base::Setting& setting : base::kSettings) {
     if (setting.asked_as == nullptr) continue;
-    if (setting.words.count == 0) {
+    if (setting.words == nullptr) {
       out[setting.asked_as] = config.*setting.asked;
     } else {
       out[setting.asked_as] = word_of(setting, config);
@@ -120,7 +120,7 @@ std::string to_text(const Config& config) {
     // What is said decides nothing.
     if (setting.asked_as == nullptr || setting.is_switch) continue;
     text += fmt::format("{}{}={}", text.empty() ? "" : " ", setting.variable,
-                        setting.words.count != 0 ? word_of(setting, config) : std::to_string(config.*setting.asked));
+                        setting.words != nullptr ? word_of(setting, config) : std::to_string(config.*setting.asked));
   }
   return text;
 }

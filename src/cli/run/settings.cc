@@ -26,8 +26,8 @@ void set_variable(const char* variable, const std::string& value) { ::setenv(var
 
 // "auto|io_uring|threads", "1..1024": what --help says that the option takes.
 std::string values_of(const Setting& setting) {
-  if (setting.words.count == 0) return fmt::format("{}..{}", setting.min, setting.max);
-  return fmt::format("{}", fmt::join(setting.words.names, setting.words.names + setting.words.count, "|"));
+  if (setting.words == nullptr) return fmt::format("{}..{}", setting.min, setting.max);
+  return fmt::format("{}", fmt::join(setting.words->names, setting.words->names + setting.words->count, "|"));
 }
 
 // "auto, io_uring or threads"
@@ -38,9 +38,9 @@ std::string listed(const base::Words& words) {
 
 // The library takes the default for what it does not accept; here that is an error. "": it is accepted.
 std::string check(const Setting& setting, const std::string& text) {
-  if (setting.words.count != 0) {
-    const auto* end = setting.words.names + setting.words.count;
-    if (std::find(setting.words.names, end, text) != end) return {};
+  if (setting.words != nullptr) {
+    const auto* end = setting.words->names + setting.words->count;
+    if (std::find(setting.words->names, end, text) != end) return {};
     return fmt::format("\"{}\" is not accepted; give {}", text, listed(*setting.words));
   }
   std::uint32_t value = 0;

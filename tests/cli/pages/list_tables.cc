@@ -10,7 +10,7 @@
 using aiox::base::Setting;
 
 static std::string word(const Setting& setting, uint32_t value) {
-  return setting.words.count != 0 ? setting.words.names[value] : std::to_string(value);
+  return setting.words != nullptr ? setting.words->names[value] : std::to_string(value);
 }
 
 static void list_lanes() {
@@ -22,7 +22,7 @@ static void list_lanes() {
 static void list_settings() {
   for (const Setting& setting : aiox::base::kSettings) {
     std::string accepted;
-    if (setting.max - setting.min > 1 && setting.words.count == 0) {
+    if (setting.max - setting.min > 1 && setting.words == nullptr) {
       accepted = word(setting, setting.min) + ".." + word(setting, setting.max);
     } else {
       for (uint32_t value = setting.min; value <= setting.max; value++)

@@ -102,9 +102,7 @@ LaneOutcome judge(const Request* request, int64_t bytes, int64_t error) {
   if ((request->io.rw_flags & kernel::kRwfNowait) != 0) return {true, bytes > 0 || error == 0 ? bytes : error, 0};
   // Where the program asked for no O_DIRECT, nothing that O_DIRECT is particular about is an answer to it.
   if (request->io.opcode == Opcode::kPoll) return {true, error != 0 ? error : bytes, 0};
-  bool is_too_particular =
-      error == -EINVAL &&
-      request->queued.file.load(std::memory_order_relaxed)->opened().bypasses_cache();  // relaxed: ours
+  bool is_too_particular = error == -EINVAL && file_of(request)->opened().bypasses_cache();
   if (is_refusal(error) || is_too_particular) return {false, error, bytes};
   if (error < 0) return {true, bytes > 0 ? bytes : error, 0};
   // RWF_NOWAIT may stop in the middle (btrfs does), and nothing but the blocking call tells that from the end of the
@@ -126,15 +124,16 @@ struct Ended {
   int64_t error;
 };
 
-Ended join(const io_event& event) {
-  if ((event.data & kPartBit) == 0) {
-    auto* request = reinterpret_cast<Request*>(event.data);
+// data: iocb::aio_data, of an event or of an entry that the kernel did not take.
+Ended join(uint64_t data, int64_t result) {
+  if ((data & kPartBit) == 0) {
+    auto* request = reinterpret_cast<Request*>(data);
     request->direct.is_handed_over.load(std::memory_order_acquire);  // E-event
-    return {request, nullptr, event.res < 0 ? 0 : event.res, event.res < 0 ? event.res : 0};
+    return {request, nullptr, result < 0 ? 0 : result, result < 0 ? result : 0};
   }
-  auto* part = reinterpret_cast<SplitPart*>(event.data & ~kPartBit);
+  auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
   SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
-  part->result = event.res;
+  part->result = result;
   if (!split->is_last(part)) return {nullptr, split, 0, 0};
   int64_t error = 0;
   const int64_t bytes = split->joined_bytes(&error);
@@ -256,19 +255,10 @@ void DirectLane::submit(iocb** list, unsigned count, unsigned counted_in, From f
 
 // A request, or a part of one, that the kernel has not taken: it is in no ring, so it is this thread's.
 void DirectLane::take_back(uint64_t data, int64_t result, From from) {
-  auto* request = reinterpret_cast<Request*>(data);
-  int64_t bytes = 0;
-  if ((data & kPartBit) != 0) {
-    auto* part = reinterpret_cast<SplitPart*>(data & ~kPartBit);
-    SplitIo* split = part->split.load(std::memory_order_acquire);  // E-split
-    part->result = result;
-    if (!split->is_last(part)) return;
-    request = split->request;
-    bytes = split->joined_bytes(&result);
-    request->work.has_begun = true;
-    splits_.free(split);
-  }
-  take_back_request(request, bytes, result, from);
+  const Ended ended = join(data, result);
+  if (ended.request == nullptr) return;
+  if (ended.split != nullptr) splits_.free(ended.split);
+  take_back_request(ended.request, ended.bytes, ended.error, from);
 }
 
 void DirectLane::take_back_request(Request* request, int64_t bytes, int64_t result, From from) {
@@ -417,7 +407,7 @@ bool DirectLane::replace_leader(ReapBy by) {
 int DirectLane::complete(const io_event& event, ReapBy by, bool is_locked_out, bool is_looking, WakeBatch* wakes) {
   // Perhaps another's, who sleeps on: it is woken again.
   if ((event.data & kWakeBit) != 0) return static_cast<int>(event.data >> kWakeShift);
-  const Ended ended = join(event);
+  const Ended ended = join(event.data, event.res);
   Request* request = ended.request;
   if (request == nullptr) return -1;
   const int fd = request->io.fd;

@@ -5,7 +5,10 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
+// CLI11 takes a compiler seconds: only the files that add options read it.
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace aiox::cli {
 

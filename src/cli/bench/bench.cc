@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/bench/diff.h"
 #include "cli/bench/html_report.h"

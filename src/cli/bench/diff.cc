@@ -4,20 +4,15 @@
 #include <cmath>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/bench/statistics.h"
+#include "cli/text/json.h"
 #include "cli/text/table.h"
 
 namespace aiox::cli::bench {
 namespace {
 
 constexpr const char* kCompared[] = {"iops", "latency_p50_ns", "latency_p99_ns", "cpu_ns_per_request"};
-
-const Figure& figure_of(const std::string& key) {
-  const auto& figures = all_figures();
-  return *std::find_if(figures.begin(), figures.end(), [&key](const Figure& figure) { return figure.key == key; });
-}
 
 const Row* same_row(const Report& report, const Row& wanted) {
   for (const Row& row : report.rows) {
@@ -108,8 +103,8 @@ std::string comparison_text(const Comparison& comparison, bool shows_all, bool w
 }
 
 std::string comparison_json(const Comparison& comparison) {
-  nlohmann::ordered_json json = {{"differs", comparison.has_some()}, {"left_out", comparison.left_out}};
-  json["figures"] = nlohmann::ordered_json::array();
+  Json json = {{"differs", comparison.has_some()}, {"left_out", comparison.left_out}};
+  json["figures"] = Json::array();
   for (const Difference& d : comparison.differences) {
     json["figures"].push_back({{"engine", d.engine},
                                {"access", d.access},

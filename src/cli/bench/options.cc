@@ -5,6 +5,7 @@
 #include <functional>
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/text/units.h"
 

@@ -6,10 +6,12 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/bench/access.h"
 #include "cli/bench/engines.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace aiox::cli::bench {
 

@@ -3,20 +3,14 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <ctime>
 
 #include <fmt/format.h>
 
+#include "cli/clock.h"
 #include "cli/text/terminal.h"
 
 namespace aiox::cli::bench {
 namespace {
-
-std::uint64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 std::string minutes_seconds(double seconds) {
   const auto whole = static_cast<unsigned long>(seconds);

@@ -4,15 +4,13 @@
 #include <stdexcept>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/bench/statistics.h"
+#include "cli/text/json.h"
 #include "cli/text/units.h"
 
 namespace aiox::cli::bench {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "aiox-bench-1";
 
@@ -82,6 +80,11 @@ const std::vector<Figure>& all_figures() {
       {"switches_per_request", "context switches per request", FigureUnit::kRatio, false},
   };
   return figures;
+}
+
+const Figure& figure_of(const std::string& key) {
+  const auto& figures = all_figures();
+  return *std::find_if(figures.begin(), figures.end(), [&key](const Figure& figure) { return figure.key == key; });
 }
 
 std::string figure_text(const Figure& figure, double value) {

@@ -23,6 +23,7 @@ struct Figure {
 
 // In the order in which they are shown. Not every row has all: fsync's only where there are some.
 const std::vector<Figure>& all_figures();
+const Figure& figure_of(const std::string& key);
 std::string figure_text(const Figure& figure, double value);
 // From the least to the most of its samples.
 std::string range_text(const Figure& figure, const std::vector<double>& samples);

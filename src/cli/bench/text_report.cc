@@ -12,11 +12,6 @@
 namespace aiox::cli::bench {
 namespace {
 
-const Figure& figure_of(const std::string& key) {
-  const auto& figures = all_figures();
-  return *std::find_if(figures.begin(), figures.end(), [&key](const Figure& figure) { return figure.key == key; });
-}
-
 std::string median_text(const Row& row, const std::string& key) {
   const auto& samples = row.samples_of(key);
   return samples.empty() ? "" : figure_text(figure_of(key), median(samples));

@@ -9,24 +9,18 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <ctime>
 #include <exception>
 #include <filesystem>
 
 #include <fmt/format.h>
 
 #include "cli/bench/interrupt.h"
+#include "cli/clock.h"
 
 namespace aiox::cli::bench {
 namespace {
 
 constexpr int kLookMs = 100;  // a signal that came right before a wait is seen that much later
-
-std::uint64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 struct Pipe {
   int read = -1;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
 #include "cli/doctor/doctor.h"
@@ -13,7 +14,7 @@
 namespace aiox::cli {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kDoctorFooter =
     R"END(Without an argument: which lanes work on this machine, for this user, under the AIOX_ variables that are set;
 for each that does not, the reason and what would change it. With PATH: the file system or device, and the lane that
 each kind of request takes there, found by trying. Nothing is written but to a file of its own beside PATH, which has no
@@ -85,7 +86,7 @@ void add_doctor(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "doctor", "Say which lanes work here, for a path, a program or a process, and why others do not");
   command->formatter(std::make_shared<DoctorHelp>());
-  command->footer(kFooter);
+  command->footer(kDoctorFooter);
   const auto question = std::make_shared<Question>();
   const CLI::Option* path =
       command->add_option("PATH", question->path, "A file, folder, device, pipe, socket or terminal")->type_name("");

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "aiox/aiox.h"
 #include "cli/doctor/diagnosis.h"
@@ -16,14 +15,13 @@
 #include "cli/doctor/machine.h"
 #include "cli/doctor/report.h"
 #include "cli/run/settings.h"
+#include "cli/text/json.h"
 #include "cli/text/units.h"
 
 namespace aiox::cli::doctor {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-struct Findings {
+struct MachineFindings {
   std::vector<::aiox_lane_info> lanes;
   std::optional<::aiox_config> config;  // none: the library cannot be asked
   Machine machine;
@@ -56,14 +54,9 @@ std::string answer_text(const CallTried& call) {
   return call.refused_with == 0 ? "allowed" : error_name(call.refused_with);
 }
 
-template <typename Value>
-Json or_null(const std::optional<Value>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
 Json limit_json(const Limit& limit) { return {{"soft", or_null(limit.soft)}, {"waived", limit.is_waived}}; }
 
-Json lanes_json(const Findings& findings) {
+Json lanes_json(const MachineFindings& findings) {
   Json out = to_json(findings.lanes);
   for (std::size_t i = 0; i < findings.lanes.size(); ++i) {
     const auto& lane = findings.lanes[i];
@@ -103,7 +96,7 @@ Json machine_json(const Machine& machine) {
   return out;
 }
 
-void print_json(const Findings& findings) {
+void print_json(const MachineFindings& findings) {
   Json out;
   out["version"] = ::aiox_version();
   out["works"] = findings.problems().empty();
@@ -182,7 +175,7 @@ std::string libaio_text(const std::vector<LibaioFile>& files) {
                       : text;
 }
 
-void print_lanes(Report& report, const Findings& findings) {
+void print_lanes(Report& report, const MachineFindings& findings) {
   report.heading("lane      ok  why not, and what would change that");
   for (const auto& lane : findings.lanes) {
     const std::string state = state_of(lane);
@@ -193,7 +186,7 @@ void print_lanes(Report& report, const Findings& findings) {
   }
 }
 
-void print_text(const Findings& findings) {
+void print_text(const MachineFindings& findings) {
   Report report;
   report.paragraph(fmt::format("aiox {}, Linux {} on {}", ::aiox_version(), findings.machine.kernel_release,
                                findings.machine.processor));
@@ -236,7 +229,7 @@ void print_text(const Findings& findings) {
 }  // namespace
 
 int examine_machine(bool as_json) {
-  Findings findings;
+  MachineFindings findings;
   // First, since what is looked at before it starts threads of its own is what a program meets.
   findings.machine = look_at_machine();
   findings.preloading = try_preloading();

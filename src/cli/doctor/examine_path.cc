@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/lanes.h"
@@ -17,6 +16,7 @@
 #include "cli/doctor/storage.h"
 #include "cli/doctor/trial/trial.h"
 #include "cli/exit.h"
+#include "cli/text/json.h"
 #include "cli/text/table.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
@@ -25,13 +25,12 @@
 namespace aiox::cli::doctor {
 namespace {
 
-using Json = nlohmann::ordered_json;
 // In the table, behind what the direct lane was asked to do first.
 constexpr const char* kHandedOnMark = "*";
 
 using Served = std::vector<std::pair<const char*, std::uint64_t>>;
 
-struct Findings {
+struct PathFindings {
   Storage storage;
   std::vector<Row> rows;
   std::vector<::aiox_lane_info> lanes;
@@ -52,7 +51,7 @@ bool has_failed(const Row& row) {
 
 bool was_tried(const Row& row) { return row.skipped.empty(); }
 
-bool works(const Findings& findings) {
+bool works(const PathFindings& findings) {
   const auto& rows = findings.rows;
   const bool has_all_lanes =
       std::all_of(findings.lanes.begin(), findings.lanes.end(), [](const auto& lane) { return lane.available != 0; });
@@ -93,14 +92,14 @@ bool took(const Row& row, const char* name) {
   return has(row.alone) || has(row.at_once);
 }
 
-const Row* find_row(const Findings& findings, const char* id) {
+const Row* find_row(const PathFindings& findings, const char* id) {
   const auto at =
       std::find_if(findings.rows.begin(), findings.rows.end(), [id](const Row& row) { return row.id == id; });
   return at != findings.rows.end() && at->skipped.empty() ? &*at : nullptr;
 }
 
 // The words of the table that occur in it.
-void print_words(Report& report, const Findings& findings) {
+void print_words(Report& report, const PathFindings& findings) {
   for (const stats::LaneRow& lane : stats::kLaneTable) {
     const auto takes_it = [&lane](const Row& row) { return took(row, lane.name); };
     if (std::any_of(findings.rows.begin(), findings.rows.end(), takes_it)) report.entry(lane.name, lane.meaning);
@@ -121,7 +120,7 @@ std::string alignment_text(const Storage& storage) {
 }
 
 // What the outcome asks of whoever writes or runs the program; nothing where nothing does.
-std::vector<std::string> meanings(const Findings& findings) {
+std::vector<std::string> meanings(const PathFindings& findings) {
   std::vector<std::string> found;
   const Storage& storage = findings.storage;
   const bool is_direct_lane_on = std::any_of(findings.lanes.begin(), findings.lanes.end(), [](const auto& lane) {
@@ -232,7 +231,7 @@ Cell cell_of(const Row& row, const std::optional<Outcome>& outcome) {
   return Cell(text_of(outcome), is_bad ? Style::kBad : Style::kPlain);
 }
 
-void print_rows(Report& report, const Findings& findings) {
+void print_rows(Report& report, const PathFindings& findings) {
   Table table({"request", "alone", fmt::format("{} at once", kAtOnce), ">longest call"});
   for (const Row& row : findings.rows) {
     if (!row.skipped.empty()) {
@@ -248,7 +247,7 @@ void print_rows(Report& report, const Findings& findings) {
 }
 
 // One line for all rows that were left out for the same reason.
-void print_skipped(Report& report, const Findings& findings) {
+void print_skipped(Report& report, const PathFindings& findings) {
   std::vector<std::pair<std::string, std::vector<std::string>>> by_reason;
   bool is_bad = false;
   for (const Row& row : findings.rows) {
@@ -270,7 +269,7 @@ void print_skipped(Report& report, const Findings& findings) {
   }
 }
 
-void print_text(const Findings& findings) {
+void print_text(const PathFindings& findings) {
   Report report;
   print_storage(report, findings.storage);
   report.gap();
@@ -292,11 +291,6 @@ void print_text(const Findings& findings) {
   } else {
     report.paragraph("Not all that aiox needs works here: see above.", Style::kBad);
   }
-}
-
-template <typename Value>
-Json or_null(const std::optional<Value>& value) {
-  return value ? Json(*value) : Json(nullptr);
 }
 
 Json outcome_json(const std::optional<Outcome>& outcome) {
@@ -325,7 +319,7 @@ Json device_json(const Device& device) {
           {"write_cache", device.write_cache}};
 }
 
-void print_json(const Findings& findings) {
+void print_json(const PathFindings& findings) {
   const Storage& storage = findings.storage;
   Json out;
   out["path"] = storage.path;
@@ -360,7 +354,7 @@ void print_json(const Findings& findings) {
 }  // namespace
 
 int examine_path(const std::string& path, bool as_json) {
-  Findings findings;
+  PathFindings findings;
   findings.storage = look_at_storage(path);
   if (const int signal = signal_of_asking_library(); signal != 0) {
     say("aiox doctor: a process in which aiox starts is ended by signal {} ({}): aiox doctor without an argument says "

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/process.h"
@@ -15,11 +14,10 @@
 #include "cli/live/figures.h"
 #include "cli/live/standing.h"
 #include "cli/program/reach.h"
+#include "cli/text/json.h"
 
 namespace aiox::cli::doctor {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Verdict {
   bool works;

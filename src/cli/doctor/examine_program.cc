@@ -13,7 +13,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/report.h"
@@ -24,14 +23,13 @@
 #include "cli/program/own_uring.h"
 #include "cli/program/preload.h"
 #include "cli/program/reach.h"
+#include "cli/text/json.h"
 #include "cli/text/terminal.h"
 
 namespace aiox::cli::doctor {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-struct Findings {
+struct ProgramFindings {
   std::string path;
   std::vector<std::string> interpreters;  // of a script, the last being no script
   ElfImage image;
@@ -59,7 +57,7 @@ struct Findings {
   }
 };
 
-struct Verdict {
+struct ProgramVerdict {
   bool works;
   std::string text;
 };
@@ -70,7 +68,7 @@ struct Verdict {
 }
 
 // The folder of aiox's libaio.so.1, installed or built, if a program that needs libaio would find it there.
-std::string reachable_drop_in(const Findings& findings) {
+std::string reachable_drop_in(const ProgramFindings& findings) {
   const auto is_libaio = [](const NeededLibrary& library) { return library.name.rfind("libaio.so.1", 0) == 0; };
   const auto needed = std::find_if(findings.aio.libraries.begin(), findings.aio.libraries.end(), is_libaio);
   const PreloadLibrary preload = look_for_preload_library();
@@ -95,10 +93,10 @@ std::string needs_libaio_behind_libc(const AioImports& aio) {
   return {};
 }
 
-Findings look_at(const std::string& name) {
+ProgramFindings look_at(const std::string& name) {
   const auto path = find_program(name);
   if (!path) fail(fmt::format("{}: not found in PATH", name));
-  Findings findings;
+  ProgramFindings findings;
   findings.path = *path;
   if (::access(path->c_str(), R_OK) != 0) fail(fmt::format("{}: {}", *path, std::strerror(errno)));
   findings.interpreters = interpreters_of(*path);
@@ -119,7 +117,7 @@ Findings look_at(const std::string& name) {
   return findings;
 }
 
-std::string remedy(const Findings& findings) {
+std::string remedy(const ProgramFindings& findings) {
   const std::string& reason = findings.out_of_reach;
   if (reason.find("static") != std::string::npos) return " A dynamically linked build of it would be reached.";
   if (reason.find("musl") != std::string::npos) return " A build of it for glibc would be reached.";
@@ -139,13 +137,13 @@ std::string what_may_yet(const AioImports& aio) {
 }
 
 // What it does by io_uring aiox does not answer; and what has it make AIO calls instead, where that is known.
-std::string uring_note(const Findings& findings) {
+std::string uring_note(const ProgramFindings& findings) {
   if (findings.own_uring != nullptr) return fmt::format(" {}", findings.own_uring->setting);
   if (findings.aio.uring_users.empty()) return {};
   return fmt::format(" What {} does by io_uring passes aiox by.", listed(findings.aio.uring_users));
 }
 
-Verdict judge_calls(const Findings& findings) {
+ProgramVerdict judge_calls(const ProgramFindings& findings) {
   const std::string note = findings.image.is_go
                                ? " It is a Go program: what Go code does by itself passes aiox by; only C code in it "
                                  "is reached."
@@ -169,7 +167,7 @@ Verdict judge_calls(const Findings& findings) {
           fmt::format("It names no AIO call, so aiox has nothing to answer.{}{}", what_may_yet(findings.aio), note)};
 }
 
-Verdict judge(const Findings& findings) {
+ProgramVerdict judge(const ProgramFindings& findings) {
   const std::string& name = findings.binary();
   if (!findings.out_of_reach.empty()) {
     return {false, fmt::format("aiox does not reach it: {} {}.{}", name, findings.out_of_reach, remedy(findings))};
@@ -200,7 +198,7 @@ const char* title(AioInterface interface) {
   return "";
 }
 
-void print_libaio_path(Report& report, const Findings& findings) {
+void print_libaio_path(Report& report, const ProgramFindings& findings) {
   for (const auto& library : findings.aio.libraries) {
     if (library.name.rfind("libaio.so.1", 0) == 0 && !library.path.empty()) {
       report.more(fmt::format("{} is {}", library.name, library.path));
@@ -209,7 +207,7 @@ void print_libaio_path(Report& report, const Findings& findings) {
 }
 
 // By file and interface: names, and where they were bound, as "aio_read, aio_write @GLIBC_2.34 from libc.so.6".
-void print_calls(Report& report, const Findings& findings) {
+void print_calls(Report& report, const ProgramFindings& findings) {
   std::map<std::pair<AioInterface, std::string>, std::map<std::string, std::vector<std::string>>> calls;
   for (const AioImport& import : findings.aio.imports) {
     // That libraries make calls by number says nothing.
@@ -234,7 +232,7 @@ void print_calls(Report& report, const Findings& findings) {
   if (!is_path_told) print_libaio_path(report, findings);
 }
 
-void print_text(const Findings& findings) {
+void print_text(const ProgramFindings& findings) {
   Report report;
   report.heading(findings.path);
   if (!findings.interpreters.empty()) {
@@ -271,12 +269,12 @@ void print_text(const Findings& findings) {
     report.entry("plugins", "it can load more libraries while it runs (dlopen), which are not looked at");
   }
   report.gap();
-  const Verdict verdict = judge(findings);
+  const ProgramVerdict verdict = judge(findings);
   report.paragraph(verdict.text, verdict.works ? Style::kGood : Style::kBad);
 }
 
-void print_json(const Findings& findings) {
-  const Verdict verdict = judge(findings);
+void print_json(const ProgramFindings& findings) {
+  const ProgramVerdict verdict = judge(findings);
   Json out;
   out["program"] = findings.path;
   out["works"] = verdict.works;
@@ -313,7 +311,7 @@ void print_json(const Findings& findings) {
 }  // namespace
 
 int examine_program(const std::string& name, bool as_json) {
-  const Findings findings = look_at(name);
+  const ProgramFindings findings = look_at(name);
   as_json ? print_json(findings) : print_text(findings);
   return judge(findings).works ? kAllWorks : kSomethingDoesNotWork;
 }

@@ -7,10 +7,10 @@
 #include <cstring>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "base/settings.h"
 #include "cli/exit.h"
+#include "cli/text/json.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
 #include "stats/lanes.h"
@@ -90,8 +90,8 @@ std::string state_of(const LaneInfo& lane) {
   return lane.enabled != 0 ? "yes" : "off";
 }
 
-nlohmann::ordered_json to_json(const std::vector<LaneInfo>& lanes) {
-  auto out = nlohmann::ordered_json::array();
+Json to_json(const std::vector<LaneInfo>& lanes) {
+  auto out = Json::array();
   for (const LaneInfo& lane : lanes) {
     out.push_back({{"name", lane.name},
                    {"available", lane.available != 0},
@@ -101,8 +101,8 @@ nlohmann::ordered_json to_json(const std::vector<LaneInfo>& lanes) {
   return out;
 }
 
-nlohmann::ordered_json to_json(const Config& config) {
-  nlohmann::ordered_json out;
+Json to_json(const Config& config) {
+  Json out;
   for (const base::Setting& setting : base::kSettings) {
     if (setting.asked_as == nullptr) continue;
     if (setting.words == nullptr) {

@@ -25,7 +25,7 @@
 namespace aiox::cli::doctor {
 namespace {
 
-constexpr int kChildTimeoutMs = 10'000;
+constexpr int kLoaderTimeoutMs = 10'000;
 // One call of each interface stands for all: they are defined in the same library.
 constexpr const char* kAsked[] = {"aio_read", "io_submit"};
 
@@ -48,7 +48,7 @@ std::optional<std::string> output_of_preloaded_copy(const std::string& library) 
   std::string output;
   pollfd wait{ends[0], POLLIN, 0};
   char buffer[4096];
-  while (child > 0 && ::poll(&wait, 1, kChildTimeoutMs) > 0) {
+  while (child > 0 && ::poll(&wait, 1, kLoaderTimeoutMs) > 0) {
     const ssize_t got = ::read(ends[0], buffer, sizeof buffer);
     if (got <= 0) break;
     output.append(buffer, static_cast<std::size_t>(got));

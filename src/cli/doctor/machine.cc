@@ -28,7 +28,7 @@ namespace aiox::cli::doctor {
 namespace {
 
 constexpr std::size_t kHoldersMax = 3;
-constexpr int kChildTimeoutMs = 10'000;
+constexpr int kTrialTimeoutMs = 10'000;
 constexpr std::uint64_t kContextRequests = 512;  // that aiox takes for a process
 // struct io_event, twice: the kernel makes a ring with room for twice the requests that are counted.
 constexpr std::uint64_t kRingBytesPerRequest = 64;
@@ -262,7 +262,7 @@ int signal_of_asking_library() {
   }
   if (child < 0) return 0;
   int status = 0;
-  for (int i = 0; i < kChildTimeoutMs / 10; ++i) {
+  for (int i = 0; i < kTrialTimeoutMs / 10; ++i) {
     if (::waitpid(child, &status, WNOHANG) == child) return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     ::usleep(10'000);
   }

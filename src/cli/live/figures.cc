@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/text/json.h"
 #include "cli/text/terminal.h"
 #include "stats/ticks.h"
 
@@ -396,8 +397,7 @@ std::string shown_name(const FileTraffic& file) {
   return fmt::format("device {}:{} inode {}", file.device >> 32, file.device & 0xffffffff, file.inode);
 }
 
-nlohmann::ordered_json to_json(const Figures& figures, double seconds) {
-  using Json = nlohmann::ordered_json;
+Json to_json(const Figures& figures, double seconds) {
   Json out;
   const auto with_rates = [seconds](const Traffic& traffic) {
     Json one = {{"operations", traffic.operations}, {"bytes", traffic.bytes}};

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/text/json.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
 
@@ -111,19 +112,17 @@ std::vector<std::string> file_lines(const Observation& seen, std::size_t most, c
   return lines;
 }
 
-nlohmann::ordered_json to_json(const Observation& seen) {
-  nlohmann::ordered_json out = {{"pid", seen.process.id},
-                                {"user", seen.user},
-                                {"name", seen.process.name},
-                                {"since_beginning", seen.is_first},
-                                {"seconds", seen.seconds}};
+Json to_json(const Observation& seen) {
+  Json out = {{"pid", seen.process.id},
+              {"user", seen.user},
+              {"name", seen.process.name},
+              {"since_beginning", seen.is_first},
+              {"seconds", seen.seconds}};
   out.update(to_json(seen.change, seen.seconds));
   return out;
 }
 
-std::string json_line(const nlohmann::ordered_json& json) {
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
+std::string json_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string time_text() {
   const std::time_t now = std::time(nullptr);

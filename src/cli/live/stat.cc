@@ -12,6 +12,7 @@
 #include <string>
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
 #include "cli/exit.h"
@@ -19,6 +20,7 @@
 #include "cli/live/lines.h"
 #include "cli/live/standing.h"
 #include "cli/live/watch.h"
+#include "cli/text/json.h"
 #include "cli/text/terminal.h"
 #include "stats/lanes.h"
 #include "stats/ticks.h"
@@ -26,7 +28,7 @@
 namespace aiox::cli {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kStatFooter =
     R"(PID must have been started with statistics on: aiox run --stats 1 -- PROGRAM, or AIOX_STATS=1. The first line is
 the mean since it began, each further one an interval. Without COUNT it goes on until the process ends or Ctrl-C.
 
@@ -62,16 +64,16 @@ std::string lanes_help() {
   return text + line;
 }
 
-std::string footer() {
-  const std::string text = kFooter;
+std::string stat_footer() {
+  const std::string text = kStatFooter;
   const std::size_t at = text.find("LANES");
   return text.substr(0, at) + lanes_help() + text.substr(at + 5);
 }
 
 constexpr unsigned kLinesPerHeading = 20;
-constexpr std::size_t kFilesShown = 10;
+constexpr std::size_t kStatFilesShown = 10;
 
-struct Options {
+struct StatOptions {
   int pid = 0;
   std::string interval = "1";
   unsigned count = 0;
@@ -97,9 +99,9 @@ struct Options {
 
 volatile sig_atomic_t g_is_interrupted = 0;
 
-void print(const Options& options, const Observation& seen, unsigned line) {
+void print(const StatOptions& options, const Observation& seen, unsigned line) {
   if (options.as_json) {
-    nlohmann::ordered_json out = {{"time", time_text()}};
+    Json out = {{"time", time_text()}};
     out.update(to_json(seen));
     if (!options.has_files) out.erase("files");
     fmt::print("{}\n", json_line(out));
@@ -107,13 +109,13 @@ void print(const Options& options, const Observation& seen, unsigned line) {
     if (line % kLinesPerHeading == 0) fmt::print("{}\n", heading_line(rate_columns()));
     fmt::print("{}\n", row_line(rate_columns(), rate_cells(seen)));
     if (options.has_files) {
-      for (const std::string& text : file_lines(seen, kFilesShown, "  ")) fmt::print("{}\n", text);
+      for (const std::string& text : file_lines(seen, kStatFilesShown, "  ")) fmt::print("{}\n", text);
     }
   }
   if (std::fflush(stdout) != 0) fail(fmt::format("cannot write: {}", std::strerror(errno)));
 }
 
-void stat(const Options& options) {
+void stat(const StatOptions& options) {
   const StatisticsOf sought = statistics_of(options.pid);
   if (sought.standing != Standing::kHasFigures) explain_absence(options.pid, sought);
   const auto& process = sought.process;
@@ -147,8 +149,8 @@ void stat(const Options& options) {
 
 void add_stat(CLI::App& app) {
   CLI::App* command = app.add_subcommand("stat", "Watch one process, a line at a time");
-  command->footer(footer());
-  auto options = std::make_shared<Options>();
+  command->footer(stat_footer());
+  auto options = std::make_shared<StatOptions>();
   command->add_option("PID", options->pid, "The process")->required()->check([](const std::string& text) {
     const bool is_number =
         !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;

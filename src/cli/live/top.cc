@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
 #include "cli/exit.h"
@@ -19,13 +20,14 @@
 #include "cli/live/screen.h"
 #include "cli/live/standing.h"
 #include "cli/live/watch.h"
+#include "cli/text/json.h"
 #include "cli/text/terminal.h"
 #include "stats/ticks.h"
 
 namespace aiox::cli {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kTopFooter =
     R"(Shown are processes that were started with statistics on (aiox run --stats 1 -- PROGRAM, or AIOX_STATS=1), from
 their first request on: one's own, or as root everybody's. The columns are those of aiox stat, whose --help explains
 them; a terminal narrower than 120 gets fewer.
@@ -47,13 +49,13 @@ Examples:
 
 constexpr int kColumnsMin = 60;
 constexpr int kRowsMin = 6;
-constexpr std::size_t kFilesShown = 5;
+constexpr std::size_t kTopFilesShown = 5;
 
 enum class Order { kOperations, kBytes, kInFlight, kP99, kErrors, kPid };
 constexpr const char* kOrders[] = {"ops", "bytes", "flight", "p99", "errors", "pid"};
 constexpr int kOrderCount = 6;
 
-struct Options {
+struct TopOptions {
   std::string interval = "1";
   std::string sort = "ops";
   unsigned count = 0;
@@ -113,11 +115,11 @@ void finish_output() {
   throw Exit{kExitFailed};
 }
 
-void print_batch(const Options& options, std::vector<Observation>& all, std::size_t forbidden) {
+void print_batch(const TopOptions& options, std::vector<Observation>& all, std::size_t forbidden) {
   sort(all, order_of(options.sort));
   if (options.as_json) {
-    nlohmann::ordered_json out = {{"time", time_text()}, {"forbidden", forbidden}};
-    out["processes"] = nlohmann::ordered_json::array();
+    Json out = {{"time", time_text()}, {"forbidden", forbidden}};
+    out["processes"] = Json::array();
     for (const Observation& seen : all) {
       out["processes"].push_back(to_json(seen));
       if (!options.has_files) out["processes"].back().erase("files");
@@ -135,13 +137,13 @@ void print_batch(const Options& options, std::vector<Observation>& all, std::siz
   for (const Observation& seen : all) {
     fmt::print("{}\n", row(seen));
     if (!options.has_files) continue;
-    for (const std::string& line : file_lines(seen, kFilesShown, "        ")) fmt::print("{}\n", line);
+    for (const std::string& line : file_lines(seen, kTopFilesShown, "        ")) fmt::print("{}\n", line);
   }
   fmt::print("\n");
   finish_output();
 }
 
-void print_batches(const Options& options) {
+void print_batches(const TopOptions& options) {
   Watch watch;
   std::uint64_t next_ns = stats::clock_ns(CLOCK_MONOTONIC);
   for (unsigned batch = 0; options.count == 0 || batch < options.count; ++batch) {
@@ -159,7 +161,7 @@ void print_batches(const Options& options) {
 
 class Top {
  public:
-  explicit Top(const Options& options) : options_(options), order_(order_of(options.sort)) {}
+  explicit Top(const TopOptions& options) : options_(options), order_(order_of(options.sort)) {}
 
   // Returns the signal that ended it; 0: the user.
   int run() {
@@ -256,7 +258,7 @@ class Top {
     return screen.draw(lines, marked);
   }
 
-  const Options& options_;
+  const TopOptions& options_;
   Watch watch_;
   std::vector<Observation> all_;
   Order order_;
@@ -265,7 +267,7 @@ class Top {
   bool is_paused_ = false;
 };
 
-void top(const Options& options) {
+void top(const TopOptions& options) {
   if (::access("/proc/sysvipc/shm", R_OK) != 0) {
     say("aiox top: /proc/sysvipc/shm: {}: without it the statistics of processes cannot be found\n",
                std::strerror(errno));
@@ -282,8 +284,8 @@ void top(const Options& options) {
 
 void add_top(CLI::App& app) {
   CLI::App* command = app.add_subcommand("top", "Watch all processes that run on aiox");
-  command->footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command->footer(kTopFooter);
+  auto options = std::make_shared<TopOptions>();
   command
       ->add_option("--interval", options->interval, "Seconds between looks, or a time such as 500ms (0.05 to 3600 s)")
       ->check([](const std::string& text) { return check_interval(text); })

@@ -16,7 +16,7 @@ namespace {
 
 #if defined(__LP64__)
 using Header = Elf64_Ehdr;
-using Segment = Elf64_Phdr;
+using ProgramHeader = Elf64_Phdr;
 using Section = Elf64_Shdr;
 using Dynamic = Elf64_Dyn;
 using Symbol = Elf64_Sym;
@@ -26,7 +26,7 @@ constexpr unsigned char kNativeClass = ELFCLASS64;
 std::uint64_t symbol_index(const Relocation& relocation) { return ELF64_R_SYM(relocation.r_info); }
 #else
 using Header = Elf32_Ehdr;
-using Segment = Elf32_Phdr;
+using ProgramHeader = Elf32_Phdr;
 using Section = Elf32_Shdr;
 using Dynamic = Elf32_Dyn;
 using Symbol = Elf32_Sym;
@@ -55,7 +55,7 @@ constexpr std::uint64_t kReadCost = 512;                         // what a small
 constexpr std::uint64_t kTextBytesMax = std::uint64_t{64} << 20; // of names that are kept, in all
 constexpr std::size_t kNameBytesMax = 4096;                      // PATH_MAX
 constexpr std::size_t kSymbolsMax = std::size_t{1} << 20;
-constexpr std::size_t kLibrariesMax = 1024;
+constexpr std::size_t kNeededMax = 1024;
 constexpr std::size_t kDirectoriesMax = 64;
 constexpr std::size_t kVersionsMax = 4096;
 
@@ -137,8 +137,8 @@ class Reader {
   explicit Reader(const File& file, const Header& header) : file_(file), header_(header) {}
 
   void read(ElfImage* image) {
-    segments_ = file_.values<Segment>(header_.e_phoff, header_.e_phnum);
-    for (const Segment& segment : segments_) {
+    segments_ = file_.values<ProgramHeader>(header_.e_phoff, header_.e_phnum);
+    for (const ProgramHeader& segment : segments_) {
       if (segment.p_type == PT_INTERP) image->interpreter = text_at(segment.p_offset, segment.p_filesz);
       if (segment.p_type == PT_NOTE) read_notes(segment, image);
       if (segment.p_type == PT_DYNAMIC) {
@@ -160,7 +160,7 @@ class Reader {
   // is not there.
   std::optional<std::uint64_t> offset_of(std::uint64_t address) const {
     if (address == 0) return std::nullopt;
-    for (const Segment& segment : segments_) {
+    for (const ProgramHeader& segment : segments_) {
       if (segment.p_type != PT_LOAD || address < segment.p_vaddr) continue;
       if (address - segment.p_vaddr < segment.p_filesz) return address - segment.p_vaddr + segment.p_offset;
     }
@@ -200,7 +200,7 @@ class Reader {
 
   std::string string_at(std::uint64_t index) const { return name_in(strings_, index); }
 
-  void read_notes(const Segment& segment, ElfImage* image) const {
+  void read_notes(const ProgramHeader& segment, ElfImage* image) const {
     const auto bytes = file_.values<char>(segment.p_offset, segment.p_filesz);
     const auto padded = [&](std::uint64_t length) { return (length + 3) & ~std::uint64_t{3}; };
     for (std::uint64_t at = 0; at + sizeof(Note) <= bytes.size();) {
@@ -221,7 +221,7 @@ class Reader {
     strings_ = values_at<char>(dynamic_value(DT_STRTAB), dynamic_value(DT_STRSZ));
     for (const Dynamic& entry : dynamic_) {
       if (entry.d_tag == DT_NULL) break;
-      if (entry.d_tag == DT_NEEDED && image->needed.size() < kLibrariesMax) {
+      if (entry.d_tag == DT_NEEDED && image->needed.size() < kNeededMax) {
         image->needed.push_back(string_at(entry.d_un.d_val));
       }
       if (entry.d_tag == DT_SONAME) image->soname = string_at(entry.d_un.d_val);
@@ -315,7 +315,7 @@ class Reader {
 
   const File& file_;
   const Header& header_;
-  std::vector<Segment> segments_;
+  std::vector<ProgramHeader> segments_;
   std::vector<Dynamic> dynamic_;
   std::vector<char> strings_;
   mutable std::uint64_t text_left_ = kTextBytesMax;
@@ -334,7 +334,7 @@ std::optional<ElfImage> read_elf_image(const std::string& path, std::string* err
   image.machine = machine_name(header.e_machine, header.e_ident[EI_CLASS]);
   image.is_native = header.e_ident[EI_CLASS] == kNativeClass && header.e_ident[EI_DATA] == kNativeOrder &&
                     (kNativeMachine == EM_NONE || header.e_machine == kNativeMachine) &&
-                    header.e_phentsize == sizeof(Segment);
+                    header.e_phentsize == sizeof(ProgramHeader);
   if (image.is_native) Reader(file, header).read(&image);
   return image;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
 #include "cli/exit.h"
@@ -23,8 +24,8 @@
 namespace aiox::cli {
 namespace {
 
-constexpr const char* kFooter =
-    R"(What PROGRAM starts in turn runs on aiox too. Options come before PROGRAM; a variable that is set already stays
+constexpr const char* kRunFooter =
+    R"(What PROGRAM starts in turn runs on aiox too. RunOptions come before PROGRAM; a variable that is set already stays
 in force where its option is not given. AIOX_PRELOAD=PATH names another libaiox-preload.so.
 
 With --summary aiox stays above the program and hands on the signals that it gets; it tells, on standard error, of the
@@ -78,7 +79,7 @@ void warn_when_out_of_reach(const std::string& program) {
   }
 }
 
-struct Options {
+struct RunOptions {
   bool has_summary = false;
   std::string json_path;  // empty: none
 };
@@ -92,7 +93,7 @@ struct Options {
   throw Exit{error == ENOENT ? kExitNotFound : kExitNotExecutable};
 }
 
-[[noreturn]] void run_with_summary(const std::vector<std::string>& words, const Options& options) {
+[[noreturn]] void run_with_summary(const std::vector<std::string>& words, const RunOptions& options) {
   if (!options.json_path.empty()) {
     if (const std::string wrong = check_summary_path(options.json_path); !wrong.empty()) {
       say("aiox run: --summary-json: {}: {}\n", options.json_path, wrong);
@@ -109,7 +110,7 @@ struct Options {
   end_as(outcome);
 }
 
-void run(const std::vector<std::string>& words, const Options& options) {
+void run(const std::vector<std::string>& words, const RunOptions& options) {
   if (words.empty()) {
     say("aiox run: which program? For example: aiox run -- fio job.fio\n");
     throw Exit{kExitRunFailed};
@@ -127,9 +128,9 @@ void run(const std::vector<std::string>& words, const Options& options) {
 void add_run(CLI::App& app, std::vector<std::string>* arguments) {
   CLI::App* command = app.add_subcommand("run", "Run a program, unmodified, on aiox");
   command->formatter(std::make_shared<RunHelp>());
-  command->footer(kFooter);
+  command->footer(kRunFooter);
   add_settings(*command);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   command->add_flag("--summary", options->has_summary,
                     "When the program has ended, tell what it did with aiox, on stderr");
   command->add_option("--summary-json", options->json_path, "The same for programs, into a file; - is standard output")

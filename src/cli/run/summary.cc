@@ -20,6 +20,7 @@
 #include "cli/exit.h"
 #include "cli/live/figures.h"
 #include "cli/live/lines.h"
+#include "cli/text/json.h"
 #include "cli/text/table.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
@@ -31,7 +32,7 @@ namespace {
 using stats::Kind;
 using stats::Lane;
 
-constexpr std::size_t kFilesShown = 10;
+constexpr std::size_t kSummaryFilesShown = 10;
 constexpr std::size_t kSizesShown = 3;
 
 [[noreturn]] void fail(const std::string& message) {
@@ -158,7 +159,7 @@ void print_rest(const Figures& total) {
 
 void print_files(const Figures& total, bool has_colours) {
   Table table({">operations", ">bytes", "file"});
-  const auto files = busiest(total, kFilesShown);
+  const auto files = busiest(total, kSummaryFilesShown);
   for (const FileTraffic& file : files) {
     table.add_row({fmt::format("{}", file.traffic.operations), bytes_text(static_cast<double>(file.traffic.bytes)),
                    shown_name(file)});
@@ -244,7 +245,7 @@ void Summary::print(const Outcome& outcome, const std::string& program) const {
 
 void Summary::write_json(const Outcome& outcome, const std::string& program, const std::string& path) const {
   const Collected all = collect(segment_, seen_at_work_ns_, outcome.seconds);
-  nlohmann::ordered_json out;
+  Json out;
   out["program"] = program;
   if (WIFSIGNALED(outcome.status)) {
     out["signal"] = WTERMSIG(outcome.status);
@@ -259,16 +260,16 @@ void Summary::write_json(const Outcome& outcome, const std::string& program, con
   Figures total = all.total;
   for (auto& kind : total.latencies) kind.resize(stats::kLatencyCells);
   out.update(to_json(total, all.seconds));
-  out["processes"] = nlohmann::ordered_json::array();
+  out["processes"] = Json::array();
   for (const Process& process : all.processes) {
     const Figures figures = read_figures(process.figures());
-    nlohmann::ordered_json one = {{"pid", process.id},
-                                  {"name", process.name},
-                                  {"predecessors", process.figures().predecessors.load(std::memory_order_relaxed)}};
+    Json one = {{"pid", process.id},
+                {"name", process.name},
+                {"predecessors", process.figures().predecessors.load(std::memory_order_relaxed)}};
     one.update(to_json(figures, 0));
     out["processes"].push_back(one);
   }
-  const std::string text = out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const std::string text = out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   if (path == "-") {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
       fail(fmt::format("cannot write the summary: {}", std::strerror(errno)));

@@ -8,7 +8,7 @@
 
 namespace aiox::cli::bench {
 
-using Json = nlohmann::json;
+using PlainJson = nlohmann::json;  // what NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE knows
 
 void Latencies::merge(const Latencies& other) {
   histogram.merge(other.histogram);
@@ -32,40 +32,40 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Job, interface, is_on_aiox, wanted_lane, work
 namespace {
 
 // Only the cells that hold something: [[cell, count], ...].
-void to_json(Json& json, const Latencies& latencies) {
-  json = {{"sum_ns", latencies.sum_ns}, {"max_ns", latencies.max_ns}, {"cells", Json::array()}};
+void to_json(PlainJson& json, const Latencies& latencies) {
+  json = {{"sum_ns", latencies.sum_ns}, {"max_ns", latencies.max_ns}, {"cells", PlainJson::array()}};
   for (std::size_t cell = 0; cell < base::Histogram::kCells; ++cell) {
     const std::uint64_t count = latencies.histogram.count_in(cell);
     if (count > 0) json["cells"].push_back({cell, count});
   }
 }
 
-Latencies latencies_from(const Json& json) {
+Latencies latencies_from(const PlainJson& json) {
   Latencies latencies;
   json.at("sum_ns").get_to(latencies.sum_ns);
   json.at("max_ns").get_to(latencies.max_ns);
-  for (const Json& pair : json.at("cells")) {
+  for (const PlainJson& pair : json.at("cells")) {
     latencies.histogram.record(base::last_of_cell(pair.at(0).get<std::size_t>()), pair.at(1).get<std::uint64_t>());
   }
   return latencies;
 }
 
-Json in_json(const Outcome& outcome) {
-  Json json = {{"answered_by", outcome.answered_by},
-               {"elapsed_ns", outcome.elapsed_ns},
-               {"bytes", outcome.bytes},
-               {"cpu_user_ns", outcome.cpu_user_ns},
-               {"switches", outcome.switches},
-               {"cpu_system_ns", outcome.cpu_system_ns},
-               {"lanes", outcome.lanes},
-               {"verified_blocks", outcome.verified_blocks}};
+PlainJson in_json(const Outcome& outcome) {
+  PlainJson json = {{"answered_by", outcome.answered_by},
+                    {"elapsed_ns", outcome.elapsed_ns},
+                    {"bytes", outcome.bytes},
+                    {"cpu_user_ns", outcome.cpu_user_ns},
+                    {"switches", outcome.switches},
+                    {"cpu_system_ns", outcome.cpu_system_ns},
+                    {"lanes", outcome.lanes},
+                    {"verified_blocks", outcome.verified_blocks}};
   to_json(json["reads"], outcome.reads);
   to_json(json["writes"], outcome.writes);
   to_json(json["syncs"], outcome.syncs);
   return json;
 }
 
-Outcome outcome_from(const Json& json) {
+Outcome outcome_from(const PlainJson& json) {
   Outcome outcome;
   json.at("answered_by").get_to(outcome.answered_by);
   json.at("elapsed_ns").get_to(outcome.elapsed_ns);
@@ -84,12 +84,14 @@ Outcome outcome_from(const Json& json) {
 }  // namespace
 
 // A name of a file need not be UTF-8; it is for messages only, the file itself comes as a descriptor.
-std::string to_line(const Job& job) { return Json(job).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string to_line(const Job& job) {
+  return PlainJson(job).dump(-1, ' ', false, PlainJson::error_handler_t::replace) + "\n";
+}
 
-Job job_from(const std::string& line) { return Json::parse(line).get<Job>(); }
+Job job_from(const std::string& line) { return PlainJson::parse(line).get<Job>(); }
 
 std::string to_line(const Answer& answer) {
-  Json json;
+  PlainJson json;
   if (answer.trouble == Trouble::kUnavailable) {
     json["unavailable"] = answer.reason;
   } else if (answer.trouble == Trouble::kFailed) {
@@ -99,11 +101,11 @@ std::string to_line(const Answer& answer) {
   } else {
     json["outcome"] = in_json(answer.outcome);
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(-1, ' ', false, PlainJson::error_handler_t::replace) + "\n";
 }
 
 Answer answer_from(const std::string& line) {
-  const Json json = Json::parse(line);
+  const PlainJson json = PlainJson::parse(line);
   Answer answer;
   if (json.contains("unavailable")) {
     answer.trouble = Trouble::kUnavailable;

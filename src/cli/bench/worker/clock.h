@@ -1,18 +1,14 @@
-// clock.h - the one clock of the worker, and its other forms.
+// clock.h - forms of the worker's time.
 #pragma once
 
-#include <ctime>
 #include <cstdint>
+#include <ctime>
+
+#include "cli/clock.h"
 
 namespace aiox::cli::bench {
 
 inline constexpr std::uint64_t kSecondNs = 1'000'000'000;
-
-inline std::uint64_t now_ns() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * kSecondNs + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 inline timespec timespec_of(std::uint64_t ns) {
   return {static_cast<time_t>(ns / kSecondNs), static_cast<long>(ns % kSecondNs)};

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
 #include "aiox/aiox.h"
+#include "cli/clock.h"
 
 namespace aiox::cli::doctor {
 namespace {
@@ -40,12 +40,6 @@ Counters settled_counters(const Counters& before, unsigned count, bool has_faile
     now = counters();
   }
   return now;
-}
-
-std::uint64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 int submit(const Request& request, aiocb* block) {

@@ -1,5 +1,6 @@
 // trial.cc - the child and its parent: rows come through a pipe as lines of JSON, each announced before it is tried.
 #include "cli/doctor/trial/trial.h"
+#include "cli/text/json.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,12 +15,9 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace aiox::cli::doctor {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr int kRowTimeoutMs = 8'000;
 

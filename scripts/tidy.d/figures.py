@@ -153,9 +153,10 @@ def interface_questions(tree):
 
 
 # Functions that decide where a request goes. Not listed: those that carry out what engine/route.h says (choose_start,
-# try_inline, must_complete_in_call, complete_or_reroute, reroute ...), and what is only asked (bypasses_cache).
+# try_inline, must_complete_in_call, submit_from_own_table, complete_or_reroute, reroute ...), and what is only asked
+# (bypasses_cache).
 DECIDERS = """choose_road may_go_direct may_park may_be_withheld is_nowait_answered is_carried_out_here is_instant_done
-takes_own_signals must_end_in_call submit_from_own_table""".split()
+takes_own_signals must_end_in_call""".split()
 ROUTES = "src/engine/route.h"
 
 

@@ -1,7 +1,7 @@
 // route.h - where an operation goes, in the order in which that is decided: what may answer it in the submitting call
-// (route_in_call, is_inline_work) or must have happened when that returns (route_buffered); by which rules its file
-// orders it and which service carries it out (route); whether the kernel's AIO takes it, or a worker is told
-// (wants_direct, start_otherwise); and where an answer that means "not this way" sends it (route_after).
+// (route_in_call, route_from_own_table, is_inline_work) or must have happened when that returns (route_buffered); by
+// which rules its file orders it and which service carries it out (route); whether the kernel's AIO takes it, or a
+// worker is told (wants_direct, start_otherwise); and where an answer that means "not this way" sends it (route_after).
 //
 // Pure functions of questions: they ask the kernel nothing, and change nothing. tests/unit/route_test.cc has the
 // tables.
@@ -84,6 +84,45 @@ inline InCall route_in_call(const CallQuestion& question) {
   }
   const bool may_be_signals = question.kind == kernel::FileKind::kOther && is_read && question.bytes > 0;
   return may_be_signals ? InCall::kOwnSignals : InCall::kNothing;
+}
+
+// Of a thread whose descriptor table is its own (unshare(CLONE_FILES)): its numbers mean nothing to any other thread,
+// so what has no answer in the call is refused.
+enum class OwnTable : uint8_t {
+  kRefused,    // -EAGAIN
+  kBadOffset,  // -EINVAL
+  kBadLength,  // longer than any address space
+  kPlainCall,
+  kIfReady,  // a poll, or the plain call, where it need not wait (route_ready)
+};
+
+struct OwnTableQuestion {
+  backend::Opcode opcode;
+  int64_t offset;
+  bool is_beyond_addresses;
+  bool has_callback;  // it would run in this table, or be late for ever
+};
+
+inline OwnTable route_from_own_table(const OwnTableQuestion& question) {
+  if (question.has_callback) return OwnTable::kRefused;
+  const bool is_transfer = backend::is_transfer(question.opcode);
+  if (is_transfer && question.offset < 0) return OwnTable::kBadOffset;
+  if (is_transfer && question.is_beyond_addresses) return OwnTable::kBadLength;
+  return is_transfer || question.opcode == backend::Opcode::kPoll ? OwnTable::kIfReady : OwnTable::kPlainCall;
+}
+
+// What follows poll(2)'s answer without a wait.
+enum class Ready : uint8_t {
+  kRefused,  // -EAGAIN: it would wait
+  kAnswer,   // it is the answer
+  kTransfer,
+};
+
+// A transfer of nothing never waits.
+inline Ready route_ready(backend::Opcode opcode, uint64_t bytes, int64_t poll_result) {
+  const bool is_transfer = backend::is_transfer(opcode);
+  if (poll_result == 0 && (!is_transfer || bytes > 0)) return Ready::kRefused;
+  return is_transfer && poll_result >= 0 ? Ready::kTransfer : Ready::kAnswer;
 }
 
 struct InlineQuestion {

@@ -123,23 +123,23 @@ uint32_t next_generation(const Request* request) {
 
 // The thread's numbers are its own: nothing of it is kept for later, or known to others. What would wait is refused.
 int Submitting::submit_from_own_table(const Submission& submission) {
-  const bool is_callback =
+  const bool has_callback =
       submission.notification != nullptr && submission.notification->kind == NotificationKind::kCallback;
-  if (is_callback) return -EAGAIN;  // it would run in this table, or be late for ever
   const bool is_transfer = backend::is_transfer(submission.opcode);
   int64_t result = 0;
-  if (is_transfer && submission.offset < 0) {
-    result = -EINVAL;
-  } else if (is_transfer && is_beyond_addresses(submission)) {
-    result = -EFAULT;
-  } else if (!is_transfer && submission.opcode != Opcode::kPoll) {
-    result = kernel::carry_out(submission.opcode, submission.fd, 0);
-  } else {
-    const unsigned side = submission.opcode == Opcode::kRead ? POLLIN : POLLOUT;
-    result = kernel::poll_now(submission.fd, is_transfer ? side : submission.poll_events);
-    if (result == 0 && submission.length_bytes > 0) return -EAGAIN;
-    if (result == 0 && !is_transfer) return -EAGAIN;
-    if (is_transfer && result >= 0) result = transfer_here(submission);
+  switch (route_from_own_table(
+      {submission.opcode, submission.offset, is_transfer && is_beyond_addresses(submission), has_callback})) {
+    case OwnTable::kRefused: return -EAGAIN;
+    case OwnTable::kBadOffset: result = -EINVAL; break;
+    case OwnTable::kBadLength: result = -EFAULT; break;
+    case OwnTable::kPlainCall: result = kernel::carry_out(submission.opcode, submission.fd, 0); break;
+    case OwnTable::kIfReady:
+      const unsigned side = submission.opcode == Opcode::kRead ? POLLIN : POLLOUT;
+      result = kernel::poll_now(submission.fd, is_transfer ? side : submission.poll_events);
+      const Ready ready = route_ready(submission.opcode, submission.length_bytes, result);
+      if (ready == Ready::kRefused) return -EAGAIN;
+      if (ready == Ready::kTransfer) result = transfer_here(submission);
+      break;
   }
   const int accepted = complete_at_once(submission, result, true);
   if (accepted == 0 && submission.own_eventfd >= 0) kernel::add_to_eventfd(submission.own_eventfd);

@@ -101,6 +101,46 @@ InlineQuestion cached(Opcode opcode) {
           .is_inline_enabled = true};
 }
 
+// ---- From a descriptor table of its own ----
+
+struct OwnTableRow {
+  const char* what;
+  OwnTableQuestion question;
+  OwnTable answer;
+};
+
+const OwnTableRow kOwnTableRows[] = {
+    {"a read", {Opcode::kRead, 0, false, false}, OwnTable::kIfReady},
+    {"a write", {Opcode::kWrite, 0, false, false}, OwnTable::kIfReady},
+    {"a poll", {Opcode::kPoll, 0, false, false}, OwnTable::kIfReady},
+    {"an fsync waits, as the plain call", {Opcode::kSync, 0, false, false}, OwnTable::kPlainCall},
+    {"a callback would run in this table", {Opcode::kRead, 0, false, true}, OwnTable::kRefused},
+    {"whatever it is", {Opcode::kSync, -1, true, true}, OwnTable::kRefused},
+    {"a negative offset", {Opcode::kWrite, -1, true, false}, OwnTable::kBadOffset},
+    {"of an fsync it is no offset", {Opcode::kDataSync, -1, true, false}, OwnTable::kPlainCall},
+    {"nor of a poll", {Opcode::kPoll, -1, true, false}, OwnTable::kIfReady},
+    {"what no address space holds", {Opcode::kRead, 0, true, false}, OwnTable::kBadLength},
+};
+
+struct ReadyRow {
+  const char* what;
+  Opcode opcode;
+  uint64_t bytes;
+  int64_t poll_result;
+  Ready answer;
+};
+
+const ReadyRow kReadyRows[] = {
+    {"a pipe with data is read", Opcode::kRead, 1, POLLIN, Ready::kTransfer},
+    {"an empty one would wait", Opcode::kRead, 1, 0, Ready::kRefused},
+    {"but not for nothing", Opcode::kRead, 0, 0, Ready::kTransfer},
+    {"a full one would wait", Opcode::kWrite, 4096, 0, Ready::kRefused},
+    {"a poll that finds something", Opcode::kPoll, 0, POLLIN, Ready::kAnswer},
+    {"and one that does not", Opcode::kPoll, 0, 0, Ready::kRefused},
+    {"a closed number is no transfer", Opcode::kRead, 1, -EBADF, Ready::kAnswer},
+    {"nor a poll's event", Opcode::kPoll, 0, -EBADF, Ready::kAnswer},
+};
+
 struct InlineRow {
   const char* what;
   InlineQuestion question;
@@ -251,6 +291,20 @@ TEST_CASE("what is answered in the submitting call is as its row says") {
   for (const CallRow& row : kCallRows) {
     INFO(row.what);
     CHECK(route_in_call(row.question) == row.answer);
+  }
+}
+
+TEST_CASE("what a thread with a descriptor table of its own gets is as its row says") {
+  for (const OwnTableRow& row : kOwnTableRows) {
+    INFO(row.what);
+    CHECK(route_from_own_table(row.question) == row.answer);
+  }
+}
+
+TEST_CASE("what is not ready is refused, and nothing is refused that does not wait") {
+  for (const ReadyRow& row : kReadyRows) {
+    INFO(row.what);
+    CHECK(route_ready(row.opcode, row.bytes, row.poll_result) == row.answer);
   }
 }
 

@@ -25,7 +25,7 @@ namespace aiox::cli {
 namespace {
 
 constexpr const char* kRunFooter =
-    R"(What PROGRAM starts in turn runs on aiox too. RunOptions come before PROGRAM; a variable that is set already stays
+    R"(What PROGRAM starts in turn runs on aiox too. Options come before PROGRAM; a variable that is set already stays
 in force where its option is not given. AIOX_PRELOAD=PATH names another libaiox-preload.so.
 
 With --summary aiox stays above the program and hands on the signals that it gets; it tells, on standard error, of the

@@ -10,7 +10,10 @@ namespace guest {
 // False if this kernel has no such filters. `error` is what the calls then answer.
 bool refuse_system_calls(const std::vector<long>& numbers, int error);
 
-// The same, and the process is killed for making one of them.
+// The call answers 0, and does nothing, where the argument (from 0) has the flag.
+bool answer_nothing(long number, unsigned argument, unsigned flag);
+
+// The same as refuse_system_calls, and the process is killed for making one of them.
 bool kill_for_system_calls(const std::vector<long>& numbers);
 
 }  // namespace guest

@@ -1,4 +1,5 @@
-// json.h - JSON as all of the command writes and reads it: members stay in the order in which they were put.
+// json.h - JSON as the command shows it and reads it back: members stay in the order in which they were put. What the
+// command and its worker tell each other has no order to keep (bench/work/job.cc).
 #pragma once
 
 #include <optional>

@@ -60,9 +60,9 @@ int64_t load_state(const aiocb* control_block) { return state_word(control_block
 
 // A block that a child of fork inherited in progress never ends there: POSIX gives the child no asynchronous I/O. So it
 // reads as cancelled, and a wait for it returns.
-bool is_ours(const aiocb* control_block) {
-  return control_block->__abs_prio == static_cast<int>(aiox::engine::current_epoch());
-}
+bool is_of(const aiocb* control_block, uint32_t epoch) { return control_block->__abs_prio == static_cast<int>(epoch); }
+
+bool is_ours(const aiocb* control_block) { return is_of(control_block, engine::current_epoch()); }
 
 int status_in(const aiocb* control_block, int64_t state) {
   if (state >= 0) return 0;
@@ -366,12 +366,12 @@ int suspend(const aiocb* const list[], int count, const timespec* timeout) {
   if (count < 0) return fail(EINVAL);
   bool is_any_pending = false;
   // Asked for once: a handler that forks meanwhile leaves the child without an engine, or with blocks of another epoch.
-  int epoch = 0;
+  uint32_t epoch = 0;
   for (int i = 0; i < count; i++) {
     if (list[i] == nullptr) continue;
     if (load_state(list[i]) >= kErrorMin) return 0;
-    if (!is_any_pending) epoch = static_cast<int>(engine::current_epoch());
-    if (list[i]->__abs_prio != epoch) return 0;
+    if (!is_any_pending) epoch = engine::current_epoch();
+    if (!is_of(list[i], epoch)) return 0;
     is_any_pending = true;
   }
   if (!is_any_pending) return 0;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -54,7 +55,31 @@ void fail(const char* format, ...) {
   _exit(1);
 }
 
+#ifdef __SANITIZE_THREAD__
+// ThreadSanitizer loses a signal that strikes between two of the calls that it intercepts, one in some thousand (g++
+// 12; a program without aiox shows it). So the kernel is given this handler itself, of which ThreadSanitizer may know
+// nothing.
+__attribute__((no_sanitize("thread"))) void on_signal(int, siginfo_t* info, void*) {
+  __atomic_fetch_add(reinterpret_cast<uint32_t*>(&g_told[info->si_value.sival_int]), 1, __ATOMIC_RELAXED);
+}
+
+// What sigaction has told the kernel, with the handler replaced.
+void install_past_sanitizer(int signo) {
+  struct {
+    void (*handler)(int, siginfo_t*, void*);
+    unsigned long flags;
+    void* restorer;
+    uint64_t mask;
+  } action;
+  if (syscall(SYS_rt_sigaction, signo, nullptr, &action, sizeof action.mask) != 0) fail("rt_sigaction");
+  action.handler = on_signal;
+  if (syscall(SYS_rt_sigaction, signo, &action, nullptr, sizeof action.mask) != 0) fail("rt_sigaction");
+}
+#else
 void on_signal(int, siginfo_t* info, void*) { g_told[info->si_value.sival_int].fetch_add(1); }
+void install_past_sanitizer(int) {}
+#endif
+
 void on_thread(sigval value) { g_told[value.sival_int].fetch_add(1); }
 void on_list(sigval) { g_list_told.fetch_add(1); }
 
@@ -904,6 +929,7 @@ void Scenario::run() {
   action.sa_sigaction = on_signal;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   sigaction(SIGRTMIN + 1, &action, nullptr);
+  install_past_sanitizer(SIGRTMIN + 1);
   open_all();
   is_armed_ = true;
   arm(g_fault, &g_report->hits);

@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cross_fault.h"
+
 namespace cross {
 
 thread_local Actor* t_actor = nullptr;
@@ -547,6 +549,8 @@ void Actor::fork_in_handler() {
   const pid_t child = fork();
   if (child < 0) return;
   if (child == 0) {
+    tell_faults();
+    if (g_canary == "fault") *reinterpret_cast<volatile int*>(16) = 1;
     is_child_ = true;
     return;
   }

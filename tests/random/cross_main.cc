@@ -175,10 +175,12 @@ void parse(int argc, char** argv) {
     else argc = 2;
   }
   if (argc % 2 == 1) return;
-  fprintf(stderr, "usage: %s [--seed N] [--operations N] [--threads N] [--slow 0|1] [--stall SECONDS]\n"
+  fprintf(stderr,
+          "usage: %s [--seed N] [--operations N] [--threads N] [--slow 0|1] [--stall SECONDS]\n"
           "       [--refuse BITS (kRefused in cross_main.cc)]\n"
           "       [--without BITS (cross_world.h)]"
-          "       [--canary data|tail|stream|notify]\n", argv[0]);
+          "       [--canary data|tail|stream|notify|fault]\n",
+          argv[0]);
   exit(2);
 }
 

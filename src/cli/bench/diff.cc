@@ -117,7 +117,7 @@ std::string comparison_json(const Comparison& comparison) {
                                {"exceeds_noise", d.exceeds_noise},
                                {"is_better", d.is_better}});
   }
-  return json.dump(2, ' ', false, decltype(json)::error_handler_t::replace) + "\n";
+  return json_text(json, kReadable) + "\n";
 }
 
 }  // namespace aiox::cli::bench

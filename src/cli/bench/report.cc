@@ -116,7 +116,7 @@ std::string to_json_text(const Report& report) {
   json["work"] = facts_json(report.work);
   json["rows"] = Json::array();
   for (const Row& row : report.rows) json["rows"].push_back(row_json(row));
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(json, kReadable) + "\n";
 }
 
 Report report_from_json(const std::string& text) {

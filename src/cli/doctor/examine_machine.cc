@@ -113,7 +113,7 @@ void print_json(const MachineFindings& findings) {
   for (const LibaioFile& file : findings.libaio) {
     out["libaio"].push_back({{"path", file.path}, {"is_aiox", file.is_aiox}, {"version", file.version}});
   }
-  fmt::print("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", json_text(out, kReadable));
 }
 
 std::string limit_text(const Limit& limit, bool is_bytes) {

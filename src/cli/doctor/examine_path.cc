@@ -348,7 +348,7 @@ void print_json(const PathFindings& findings) {
   }
   out["meaning"] = meanings(findings);
   out["lanes"] = to_json(findings.lanes);
-  fmt::print("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", json_text(out, kReadable));
 }
 
 }  // namespace

@@ -164,7 +164,7 @@ void print_json(const Process& process, const StatisticsOf& statistics) {
   out["contexts"] = process.contexts;
   out["seccomp"] = process.seccomp_mode;
   out["refused"] = process.refused;
-  fmt::print("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", json_text(out, kReadable));
 }
 
 }  // namespace

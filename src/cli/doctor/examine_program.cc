@@ -305,7 +305,7 @@ void print_json(const ProgramFindings& findings) {
   for (const NeededLibrary& library : findings.aio.libraries) {
     out["libraries"].push_back({{"name", library.name}, {"path", library.path}, {"needed_by", library.needed_by}});
   }
-  fmt::print("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", json_text(out, kReadable));
 }
 
 }  // namespace

@@ -122,7 +122,7 @@ Json to_json(const Observation& seen) {
   return out;
 }
 
-std::string json_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string json_line(const Json& json) { return json_text(json, kOnOneLine); }
 
 std::string time_text() {
   const std::time_t now = std::time(nullptr);

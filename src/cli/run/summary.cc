@@ -269,7 +269,7 @@ void Summary::write_json(const Outcome& outcome, const std::string& program, con
     one.update(to_json(figures, 0));
     out["processes"].push_back(one);
   }
-  const std::string text = out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string text = json_text(out, kReadable) + "\n";
   if (path == "-") {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
       fail(fmt::format("cannot write the summary: {}", std::strerror(errno)));

@@ -1,9 +1,11 @@
 // text_test.cc - figures as people read and write them, tables, and the histogram that the figures come from.
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/histogram.h"
 #include "catch.h"
+#include "cli/text/json.h"
 #include "cli/text/table.h"
 #include "cli/text/terminal.h"
 #include "cli/text/units.h"
@@ -33,6 +35,20 @@ TEST_CASE("text of others carries no command to a terminal") {
   Table table({"file"});
   table.add_row({"x\x1b]0;y"});
   CHECK(table.text(false) == "file\nx?]0;y\n");
+}
+
+TEST_CASE("JSON carries no command to a terminal either, and is read back as it was") {
+  const std::string name =
+      "a\x1b[2J\x7f\xc2\x9b"
+      "31m\xe2\x80\xae"
+      "exe\xe2\x81\xa6 gr\xc3\xb6\xc3\x9f"
+      "e";
+  for (const int indent : {kOnOneLine, kReadable}) {
+    const std::string text = json_text(Json{{"name", name}}, indent);
+    for (const char letter : text) CHECK((letter == '\n' || (letter >= ' ' && letter <= '~')));
+    CHECK(Json::parse(text)["name"] == name);
+  }
+  CHECK(json_text(Json("\xc0\x9b"), kOnOneLine) == "\"\\ufffd\\ufffd\"");  // no UTF-8
 }
 
 TEST_CASE("times are read with their unit, seconds without") {

@@ -54,7 +54,7 @@ std::string line_of(const Row& row, bool is_end) {
                      {"alone", to_json(row.alone)},
                      {"at_once", to_json(row.at_once)},
                      {"direct", to_json(row.direct)}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(json, kOnOneLine) + "\n";
 }
 
 Row row_of(const Json& json) {

@@ -156,6 +156,14 @@ bool has_firm_identity(int fd) {
   return false;
 }
 
+// By the answer of try_nowait. It does not tell of a file that is opened for writing only (-EBADF), nor where preadv2
+// is refused; the systems of firm identity, and devices, all have files that know it.
+static bool knows_nowait(int64_t answer, const FileTraits& traits) {
+  if (answer == -EOPNOTSUPP || answer == -ESPIPE) return false;
+  const bool is_told = answer >= 0 || answer == -EAGAIN || answer == -EINVAL;
+  return is_told || traits.has_firm_identity || traits.kind == FileKind::kBlockDevice;
+}
+
 int file_traits(int fd, FileTraits* traits) {
   FileStatus status;
   const int error = file_status(fd, &status);
@@ -170,7 +178,7 @@ int file_traits(int fd, FileTraits* traits) {
   traits->status_flags = status_flags(fd);
   if (traits->status_flags < 0) return traits->status_flags;
   const int64_t answer = is_seekable(traits->kind) ? try_nowait(fd) : -EOPNOTSUPP;
-  traits->knows_nowait = answer != -EOPNOTSUPP && answer != -ESPIPE;
+  traits->knows_nowait = knows_nowait(answer, *traits);
   if (answer == -ESPIPE) {  // it looks like a file, and has no offsets: trace_pipe, a FUSE stream
     traits->kind = FileKind::kOther;
     traits->is_file_stream = true;

@@ -51,8 +51,8 @@ struct FileTraits {
   FileKind kind = FileKind::kRegular;
   int status_flags = 0;
   // Whether reads of this seekable file know RWF_NOWAIT (FMODE_NOWAIT in the kernel). Where they do not (FUSE, some
-  // network file systems), io_uring would only hand them to a kernel thread. True also when it cannot be told: of a
-  // file opened for writing only.
+  // network file systems), io_uring hands them to a kernel thread, or, on FUSE, sleeps in io_uring_enter itself: such
+  // files have a poll, and that says yes (io_uring/rw.c, io_file_supports_nowait; seen on 6.18).
   bool knows_nowait = false;
   bool is_file_stream = false;  // of FileKind::kOther: a regular file by its type, without offsets
   bool is_directory = false;

@@ -19,6 +19,7 @@
 #include "aiox/aiox.h"
 #include "guest.h"
 #include "native.h"
+#include "seccomp_filter.h"
 #include "slow_device.h"
 #include "slow_file.h"
 
@@ -185,6 +186,59 @@ GUEST_PROPERTY(one_hung_file_does_not_take_all_workers) {
   expect_soon(read, "a cold read");
   slow.release(SlowOp::kRead);
   for (auto& request : reads) CHECK(request->wait() == 0);
+}
+
+namespace {
+
+// Requests on a file that hangs, opened with `flags`, and on another one meanwhile.
+void expect_independence(SlowFile& slow, SlowOp op, int flags) {
+  const int hung = slow.open(flags);
+  const int other = pattern_file(1 << 20);
+  slow.hold(op);
+  const int arrived = slow.arrived(op);
+  std::vector<std::unique_ptr<Request>> requests;
+  for (unsigned i = 0; i < 4; ++i) {
+    requests.push_back(std::make_unique<Request>());
+    requests[i]->fill(1);
+    op == SlowOp::kRead ? requests[i]->read(hung, 4096 * i) : requests[i]->write(hung, 4096 * i);
+  }
+  slow.wait_for_arrival(op, arrived + 1);
+  for (unsigned round = 0; round < 6; ++round) {
+    Request read, write, flush(0);
+    drop_cache(other);
+    read.read(other, 8192 * round);
+    expect_soon(read, "a cold read", kEveryWait[round % 3]);
+    write.fill(1);
+    write.write(other, 0);
+    expect_soon(write, "a write", kEveryWait[round % 3]);
+    flush.block.aio_fildes = other;
+    CHECK(aio_fsync(O_SYNC, &flush.block) == 0);
+    expect_soon(flush, "an fsync", kEveryWait[round % 3]);
+  }
+  slow.release(op);
+  for (auto& request : requests) CHECK(request->wait() == 0 && aio_return(&request->block) == 4096);
+  CHECK(close(hung) == 0);
+}
+
+}  // namespace
+
+// A ring issues reads and writes of FUSE files in io_uring_enter itself, and sleeps there: such files have a poll, and
+// that says yes. Nothing says so of a file that is written only, or where preadv2 is refused.
+GUEST_PROPERTY(a_file_that_hangs_and_of_which_nothing_can_be_told_keeps_no_other_waiting) {
+  SlowFile slow;
+  CHECK(ftruncate(slow.open(O_RDWR), SlowFile::kFileBytes) == 0);
+  for (const int refusal : {0, EPERM, ENOSYS}) {
+    expect_clean_exit(fork_child([&] {
+      const std::vector<long> calls = {SYS_preadv2, SYS_pwritev2};
+      if (refusal != 0 && !refuse_system_calls(calls, refusal)) skip("no seccomp filters here");
+      for (const int flags : {0, O_DIRECT}) {
+        expect_independence(slow, SlowOp::kRead, O_RDONLY | flags);
+        expect_independence(slow, SlowOp::kRead, O_RDWR | flags);
+        expect_independence(slow, SlowOp::kWrite, O_RDWR | flags);
+        expect_independence(slow, SlowOp::kWrite, O_WRONLY | flags);
+      }
+    }));
+  }
 }
 
 // Reads of a device that has none cached: in a ring, where there is one.

@@ -91,10 +91,11 @@ long status_of(int fd, unsigned wanted, struct statx* status) {
 }
 }  // namespace
 
-bool is_nowait_refused(int fd) {
+bool is_nowait_untold(int fd) {
   char byte;
   iovec vector = {&byte, 1};
-  return is_refused_call(read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait));
+  const long answer = read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait);
+  return answer == -EBADF || is_refused_call(answer);
 }
 
 bool can_be_duplicated(int from, int to) {

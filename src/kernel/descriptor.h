@@ -78,8 +78,9 @@ int unshare_descriptor_table();
 int open_again(int fd, int more_flags);
 void close_descriptor(int fd);
 
-// Whether a file that did not prove to know RWF_NOWAIT could not be asked (seccomp).
-bool is_nowait_refused(int fd);
+// Whether a file that did not prove to know RWF_NOWAIT could not be asked: preadv2 is refused, or it is opened for
+// writing only.
+bool is_nowait_untold(int fd);
 
 // Whether dup2(2) of `from` to the open descriptor `to`, and close_range(2), would do what they are asked: nothing is
 // closed by a call that fails. Signal-safe: yes.

@@ -85,7 +85,7 @@ int prepare_transfer(Engine* engine, const OpenFile& opened, const iocb& block, 
   submission->rw_flags = static_cast<int>(block.aio_rw_flags) & ~RWF_HIPRI;  // no thread polls, as in fs/aio.c
   if ((submission->rw_flags & ~kRwFlags) != 0) return -EOPNOTSUPP;
   const bool is_nowait = (submission->rw_flags & kernel::kRwfNowait) != 0 && opened.is_seekable();
-  if (is_nowait && !opened.knows_nowait() && !kernel::is_nowait_refused(submission->fd)) return -EOPNOTSUPP;
+  if (is_nowait && !opened.knows_nowait() && !kernel::is_nowait_untold(submission->fd)) return -EOPNOTSUPP;
   if (!(is_read ? opened.can_read() : opened.can_write())) return -EBADF;
   if (opened.is_directory() || (opened.is_eventfd() && !is_read)) return -EINVAL;
   if (opened.kind() == kernel::FileKind::kOther) {  // epoll, pidfd, writes to a timerfd ...

@@ -60,12 +60,21 @@ bool is_memory_device(uint32_t type, unsigned major, unsigned minor) {
 bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
 // Reads with RWF_NOWAIT far behind the end of any file: no byte is read, no access time changes. The kernel checks the
-// flag before the offset.
-int64_t try_nowait(int fd) {
+// flag before the offset, and before that whether the file is open for reading (-EBADF).
+int64_t ask_nowait(int fd) {
   char byte;
   iovec vector = {&byte, 1};
-  return try_read(fd, &vector, 1, INT64_MAX - 4096, 0);
+  return read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait);
 }
+
+// By the answer of ask_nowait. A file that is opened for writing only is not told of; the systems of firm identity, and
+// devices, all have files that know the flag. Where preadv2 is refused, the flag is of no use for any file.
+bool knows_nowait(int64_t answer, const FileTraits& traits) {
+  if (answer == -EOPNOTSUPP || answer == -ESPIPE || is_refused_call(answer)) return false;
+  const bool is_told = answer >= 0 || answer == -EAGAIN || answer == -EINVAL;
+  return is_told || traits.has_firm_identity || traits.kind == FileKind::kBlockDevice;
+}
+
 // statx, and where that is refused fstat, in the two forms that the kernel has it in. statx first: it need not ask a
 // server, and it knows what O_DIRECT wants.
 long status_of(int fd, unsigned wanted, struct statx* status) {
@@ -92,9 +101,7 @@ long status_of(int fd, unsigned wanted, struct statx* status) {
 }  // namespace
 
 bool is_nowait_untold(int fd) {
-  char byte;
-  iovec vector = {&byte, 1};
-  const long answer = read_flagged(fd, &vector, 1, INT64_MAX - 4096, kRwfNowait);
+  const int64_t answer = ask_nowait(fd);
   return answer == -EBADF || is_refused_call(answer);
 }
 
@@ -157,14 +164,6 @@ bool has_firm_identity(int fd) {
   return false;
 }
 
-// By the answer of try_nowait. It does not tell of a file that is opened for writing only (-EBADF), nor where preadv2
-// is refused; the systems of firm identity, and devices, all have files that know it.
-static bool knows_nowait(int64_t answer, const FileTraits& traits) {
-  if (answer == -EOPNOTSUPP || answer == -ESPIPE) return false;
-  const bool is_told = answer >= 0 || answer == -EAGAIN || answer == -EINVAL;
-  return is_told || traits.has_firm_identity || traits.kind == FileKind::kBlockDevice;
-}
-
 int file_traits(int fd, FileTraits* traits) {
   FileStatus status;
   const int error = file_status(fd, &status);
@@ -178,7 +177,7 @@ int file_traits(int fd, FileTraits* traits) {
   if (type == 0) name_kernel_file(fd, traits);
   traits->status_flags = status_flags(fd);
   if (traits->status_flags < 0) return traits->status_flags;
-  const int64_t answer = is_seekable(traits->kind) ? try_nowait(fd) : -EOPNOTSUPP;
+  const int64_t answer = is_seekable(traits->kind) ? ask_nowait(fd) : -EOPNOTSUPP;
   traits->knows_nowait = knows_nowait(answer, *traits);
   if (answer == -ESPIPE) {  // it looks like a file, and has no offsets: trace_pipe, a FUSE stream
     traits->kind = FileKind::kOther;

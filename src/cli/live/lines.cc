@@ -122,8 +122,6 @@ Json to_json(const Observation& seen) {
   return out;
 }
 
-std::string json_line(const Json& json) { return json_text(json, kOnOneLine); }
-
 std::string time_text() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};

@@ -30,8 +30,6 @@ std::string row_line(const std::vector<Column>& columns, const std::vector<std::
 std::vector<std::string> file_lines(const Observation& seen, std::size_t most, const std::string& indent);
 
 nlohmann::ordered_json to_json(const Observation& seen);
-// In one line; what is no UTF-8 replaced.
-std::string json_line(const nlohmann::ordered_json& json);
 // 2026-11-22T14:00:00Z
 std::string time_text();
 

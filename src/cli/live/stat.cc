@@ -104,7 +104,7 @@ void print(const StatOptions& options, const Observation& seen, unsigned line) {
     Json out = {{"time", time_text()}};
     out.update(to_json(seen));
     if (!options.has_files) out.erase("files");
-    fmt::print("{}\n", json_line(out));
+    fmt::print("{}\n", json_text(out, kOnOneLine));
   } else {
     if (line % kLinesPerHeading == 0) fmt::print("{}\n", heading_line(rate_columns()));
     fmt::print("{}\n", row_line(rate_columns(), rate_cells(seen)));

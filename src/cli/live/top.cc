@@ -124,7 +124,7 @@ void print_batch(const TopOptions& options, std::vector<Observation>& all, std::
       out["processes"].push_back(to_json(seen));
       if (!options.has_files) out["processes"].back().erase("files");
     }
-    fmt::print("{}\n", json_line(out));
+    fmt::print("{}\n", json_text(out, kOnOneLine));
     finish_output();
     return;
   }

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "base/histogram_cells.h"
+#include "cli/text/json.h"
 
 namespace aiox::cli::bench {
 
@@ -84,9 +83,7 @@ Outcome outcome_from(const PlainJson& json) {
 }  // namespace
 
 // A name of a file need not be UTF-8; it is for messages only, the file itself comes as a descriptor.
-std::string to_line(const Job& job) {
-  return PlainJson(job).dump(-1, ' ', false, PlainJson::error_handler_t::replace) + "\n";
-}
+std::string to_line(const Job& job) { return json_text(PlainJson(job), kOnOneLine) + "\n"; }
 
 Job job_from(const std::string& line) { return PlainJson::parse(line).get<Job>(); }
 
@@ -101,7 +98,7 @@ std::string to_line(const Answer& answer) {
   } else {
     json["outcome"] = in_json(answer.outcome);
   }
-  return json.dump(-1, ' ', false, PlainJson::error_handler_t::replace) + "\n";
+  return json_text(json, kOnOneLine) + "\n";
 }
 
 Answer answer_from(const std::string& line) {

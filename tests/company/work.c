@@ -155,7 +155,7 @@ enum { kSignalsAtOnce = 1, kLostMax = 1 };
 #else
 enum { kSignalsAtOnce = kRequests, kLostMax = 0 };
 #endif
-enum { kLooks = 10000 };
+enum { kLooks = 10000 }; /* 5 s of them */
 
 /* Looks again and again: ThreadSanitizer may have taken the signal just before a sigsuspend, which would then wait for
  * ever. */

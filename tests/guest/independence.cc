@@ -65,6 +65,20 @@ void expect_soon(Request& request, const char* what, Wait wait) {
 
 void expect_soon(Request& request, const char* what) { expect_soon(request, what, kEveryWait[1]); }
 
+// A write, an fsync and a cold read of a file on the disk: the read at `offset`.
+void expect_each_kind_soon(int fd, uint64_t offset, Wait wait) {
+  Request write, flush(0), read;
+  write.fill(1);
+  write.write(fd, 0);
+  expect_soon(write, "a write", wait);
+  flush.block.aio_fildes = fd;
+  CHECK(aio_fsync(O_SYNC, &flush.block) == 0);
+  expect_soon(flush, "an fsync", wait);
+  drop_cache(fd);
+  read.read(fd, offset);
+  expect_soon(read, "a cold read", wait);
+}
+
 // With a signal at its end: a worker, or the reaper, ends it.
 void read_notified(Request& request, int fd, off_t offset) {
   request.block.aio_fildes = fd;
@@ -174,16 +188,7 @@ GUEST_PROPERTY(one_hung_file_does_not_take_all_workers) {
   }
   sleep_ms(100);
   CHECK(slow.arrived(SlowOp::kRead) > 1);  // they do run side by side
-  Request write, flush(0), read;
-  write.fill(1);
-  write.write(other, 0);
-  expect_soon(write, "a write");
-  flush.block.aio_fildes = other;
-  CHECK(aio_fsync(O_SYNC, &flush.block) == 0);
-  expect_soon(flush, "an fsync");
-  drop_cache(other);
-  read.read(other, 8192);
-  expect_soon(read, "a cold read");
+  expect_each_kind_soon(other, 8192, kEveryWait[1]);
   slow.release(SlowOp::kRead);
   for (auto& request : reads) CHECK(request->wait() == 0);
 }
@@ -203,18 +208,7 @@ void expect_independence(SlowFile& slow, SlowOp op, int flags) {
     op == SlowOp::kRead ? requests[i]->read(hung, 4096 * i) : requests[i]->write(hung, 4096 * i);
   }
   slow.wait_for_arrival(op, arrived + 1);
-  for (unsigned round = 0; round < 6; ++round) {
-    Request read, write, flush(0);
-    drop_cache(other);
-    read.read(other, 8192 * round);
-    expect_soon(read, "a cold read", kEveryWait[round % 3]);
-    write.fill(1);
-    write.write(other, 0);
-    expect_soon(write, "a write", kEveryWait[round % 3]);
-    flush.block.aio_fildes = other;
-    CHECK(aio_fsync(O_SYNC, &flush.block) == 0);
-    expect_soon(flush, "an fsync", kEveryWait[round % 3]);
-  }
+  for (unsigned round = 0; round < 6; ++round) expect_each_kind_soon(other, 8192 * round, kEveryWait[round % 3]);
   slow.release(op);
   for (auto& request : requests) CHECK(request->wait() == 0 && aio_return(&request->block) == 4096);
   CHECK(close(hung) == 0);
@@ -222,8 +216,9 @@ void expect_independence(SlowFile& slow, SlowOp op, int flags) {
 
 }  // namespace
 
-// A ring issues reads and writes of FUSE files in io_uring_enter itself, and sleeps there: such files have a poll, and
-// that says yes. Nothing says so of a file that is written only, or where preadv2 is refused.
+// A ring issues reads and direct writes of FUSE files in io_uring_enter itself, and sleeps there: such files have a
+// poll, and that says yes. A file that is written only cannot be asked whether it is of those, nor any where preadv2 is
+// refused.
 GUEST_PROPERTY(a_file_that_hangs_and_of_which_nothing_can_be_told_keeps_no_other_waiting) {
   SlowFile slow;
   CHECK(ftruncate(slow.open(O_RDWR), SlowFile::kFileBytes) == 0);

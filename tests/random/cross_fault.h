@@ -1,6 +1,7 @@
 // cross_fault.h - where a child of a handler died: it happens once in some hundred sessions, and no replay shows it.
 //
-// Thread: the child's only one. Signal-safe: yes.
+// Thread: the child's only one. Signal-safe: tell_faults is; what it installs formats with stdio, in a process that
+// dies.
 #pragma once
 
 namespace cross {

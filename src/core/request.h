@@ -79,7 +79,7 @@ struct RequestOrigin {
   const Interface* interface = &kNoInterface;
   void* control_block = nullptr;
   Token token = 0;
-  ListGroup* group = nullptr;
+  ListGroup* group = nullptr;  // of its list: holds it with a share of the count, and looks at it no longer than that
   Context* context = nullptr;      // nullptr: it is no context's; else it is a user of it
   uint64_t user_data = 0;          // of a context's: iocb::aio_data
   EventTarget event_target;        // of a context's
@@ -143,6 +143,9 @@ struct RequestCounted {
   bool is_not_self_reaped = false;  // (s), then (o): in NotSelfReaped
   bool is_quick = false;            // (s), then (o): in Context::add_quick
   bool is_overcommitted = false;    // (s) in Contexts::take_overcommit
+  // (s) By its list until its signal has been sent, not until it is published. Kept here, since the list may have
+  // become another by then: one that is not told of its end does not wait for the signals of its requests.
+  bool is_listed_until_sent = false;
 };
 
 // Of a poll.
@@ -185,14 +188,6 @@ struct Request : RangeHook, ExtendHook {
 // E-state: release by the thread that hands the request on, acquire by the one that takes it; this is also what makes
 // the request's fields visible across the kernel, which sanitizers cannot see through.
 void change_state(Request* request, RequestState from, RequestState to);
-
-// Whether its share of the list is given up where its signal has been sent, not where it is published.
-inline bool counts_until_signalled(const Request* request) {
-  const NotificationKind kind = request->notification.kind;
-  const bool is_signal = kind == NotificationKind::kSignal || kind == NotificationKind::kThreadSignal;
-  return is_signal && request->origin.group != nullptr &&
-         request->origin.group->notification.kind != NotificationKind::kNone;
-}
 
 // Moves a request in flight to kDone. It may be there already: a signal handler ends what the thread it interrupted had
 // begun to end (DirectLane::publish_for_interrupted).

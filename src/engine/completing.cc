@@ -72,7 +72,7 @@ void Completion::notify(Request* request, int64_t result, bool may_send_here, Wa
   }
   if (request->counted.is_due) core_.reaper_bell.remove_due();
   not_self_reaped_.remove(request);
-  if (counts_until_signalled(request)) group = nullptr;  // release_request
+  if (request->counted.is_listed_until_sent) group = nullptr;  // release_request
   if (request->notification.kind != NotificationKind::kNone) {
     AIOX_PROBE2(notify, request->origin.control_block, static_cast<int>(request->notification.kind));
     notifier_.notify(&request->notification, may_send_here);

@@ -90,7 +90,7 @@ void release_request(Notification* notification) {
   Lists* lists = Lists::running();
   if (completion == nullptr || lists == nullptr) return;
   Request* request = owner_of(notification, &Request::notification);
-  ListGroup* group = counts_until_signalled(request) ? request->origin.group : nullptr;
+  ListGroup* group = request->counted.is_listed_until_sent ? request->origin.group : nullptr;
   completion->release_hold(request);
   if (group != nullptr) lists->child_done(group, true);
 }
@@ -105,6 +105,9 @@ void begin_notification(const Submission& submission, Request* request) {
   }
   ListGroup* group = submission.group;
   const bool is_list_notified = group != nullptr && group->notification.kind != NotificationKind::kNone;
+  const NotificationKind kind = request->notification.kind;
+  const bool is_signalled = kind == NotificationKind::kSignal || kind == NotificationKind::kThreadSignal;
+  request->counted.is_listed_until_sent = is_list_notified && is_signalled;
   // relaxed, these three: enqueue comes after
   request->waiters.is_reaper_only.store(has_notification || is_list_notified, std::memory_order_relaxed);
   if (group != nullptr) group->remaining.fetch_add(1, std::memory_order_relaxed);  // the call has one of its own

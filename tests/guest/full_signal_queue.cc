@@ -159,3 +159,46 @@ GUEST_PROPERTY(a_full_signal_queue_delays_the_signal_of_a_list_and_no_callback) 
   }
   CHECK(has_come && called == 1);
 }
+
+// The signal of an entry may be sent long after its list has ended: by then another list may stand where that stood.
+GUEST_PROPERTY(a_full_signal_queue_takes_nothing_from_a_later_list) {
+  if (!is_answered_by_aiox()) skip("the C library does not hold this property");
+  Files files;
+  const int number = SIGRTMIN + 5;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  int pipe_ends[2];
+  CHECK(pipe(pipe_ends) == 0);
+  const unsigned queued = fill_the_queue(number);
+  Request told, late;
+  told.read(files.cold, 0);  // fills in its block
+  told.wait_for_all();
+  told.block.aio_lio_opcode = LIO_READ;
+  fill_sigevent(&told.block.aio_sigevent, SIGEV_THREAD_ID, number, 7);
+  aiocb* first[] = {&told.block};
+  CHECK(lio_listio(LIO_WAIT, first, 1, nullptr) == 0);
+  static std::atomic<unsigned> called{0};
+  late.block.aio_fildes = pipe_ends[0];
+  late.block.aio_buf = late.buffer;
+  late.block.aio_nbytes = 1;
+  late.block.aio_lio_opcode = LIO_READ;
+  late.block.aio_sigevent.sigev_notify = SIGEV_NONE;
+  aiocb* second[] = {&late.block};
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD;
+  event.sigev_notify_function = [](sigval) { called.fetch_add(1); };
+  CHECK(lio_listio(LIO_NOWAIT, second, 1, &event) == 0);
+  const timespec patience{30, 0};
+  for (unsigned taken = 0; taken <= queued; ++taken) CHECK(sigtimedwait(&set, nullptr, &patience) == number);
+  sleep_ms(50);
+  if (called != 0) FAIL("the second list was told of before its entry had ended");
+  CHECK(write(pipe_ends[1], "x", 1) == 1);
+  for (unsigned waited_ms = 0; called == 0; ++waited_ms) {
+    sleep_ms(1);
+    if (waited_ms > 20000) FAIL("the second list was never told of");
+  }
+  sleep_ms(20);
+  CHECK(called == 1);
+}

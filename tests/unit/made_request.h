@@ -143,7 +143,7 @@ inline void prepare_request(Request* request, Token token, Told* told, FileQueue
   request->origin.event_target = {};
   request->notification.kind = NotificationKind::kNone;
   request->counted.is_overcommitted = request->counted.is_due = request->counted.is_not_self_reaped =
-      request->counted.is_quick = false;
+      request->counted.is_quick = request->counted.is_listed_until_sent = false;
   request->work.has_begun = request->direct.is_published = false;
   request->range.is_tracked = is_seekable && backend::is_transfer(opcode);
   request->range.begin = static_cast<uint64_t>(offset);

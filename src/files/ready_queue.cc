@@ -1,9 +1,14 @@
-// ready_queue.cc - the memory of the ready queues' nodes: mapped in chunks, handed out, never given back.
+// ready_queue.cc - the Boost.Lockfree queue, and the memory of its nodes: mapped in chunks, handed out, never given
+// back.
 //
-// Owns the chunks of the running engine. Thread: one at a time, the one that makes a file queue or the engine itself.
-// Never called by a push, so a push never allocates.
+// Owns the chunks of the running engine. Thread: of what makes queues and nodes, one at a time, the one that makes a
+// file queue or the engine itself; a push never does, so it never allocates.
 #include "files/ready_queue.h"
 
+#include <boost/lockfree/queue.hpp>
+#include <new>
+
+#include "base/assert.h"
 #include "kernel/memory.h"
 
 namespace aiox::engine {
@@ -25,5 +30,43 @@ void* NodeArena::allocate(size_t size_bytes) {
   left_bytes_ -= size_bytes;
   return memory;
 }
+
+namespace {
+
+template <class T>
+struct NodeAllocator {
+  using value_type = T;
+  NodeAllocator() = default;
+  template <class U>
+  NodeAllocator(const NodeAllocator<U>&) {}
+  T* allocate(size_t count) { return static_cast<T*>(NodeArena::current->allocate(count * sizeof(T))); }
+  void deallocate(T*, size_t) {}
+};
+
+using Queue = boost::lockfree::queue<FileQueue*, boost::lockfree::allocator<NodeAllocator<FileQueue*>>>;
+
+Queue& queue_in(std::byte* bytes) { return *std::launder(reinterpret_cast<Queue*>(bytes)); }
+const Queue& queue_in(const std::byte* bytes) { return *std::launder(reinterpret_cast<const Queue*>(bytes)); }
+
+}  // namespace
+
+ReadyQueue::ReadyQueue() {
+  static_assert(sizeof(Queue) <= sizeof queue_ && alignof(Queue) <= kLineBytes);
+  new (queue_) Queue(0);
+}
+
+void ReadyQueue::reserve() { queue_in(queue_).reserve(1); }
+
+void ReadyQueue::push(FileQueue* file) {
+  [[maybe_unused]] const bool is_pushed = queue_in(queue_).bounded_push(file);
+  AIOX_ASSERT(is_pushed);
+}
+
+FileQueue* ReadyQueue::pop() {
+  FileQueue* file = nullptr;
+  return queue_in(queue_).pop(file) ? file : nullptr;
+}
+
+bool ReadyQueue::empty() const { return queue_in(queue_).empty(); }
 
 }  // namespace aiox::engine

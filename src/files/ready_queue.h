@@ -5,10 +5,9 @@
 // Thread: any, except reserve (one at a time). Blocks: no.
 #pragma once
 
-#include <boost/lockfree/queue.hpp>
+#include <cstddef>
 
 #include "files/file_queue.h"
-#include "kernel/mutex.h"
 
 namespace aiox::engine {
 
@@ -30,39 +29,29 @@ class NodeArena {
   size_t left_bytes_ = 0;
 };
 
-template <class T>
-struct NodeAllocator {
-  using value_type = T;
-  NodeAllocator() = default;
-  template <class U>
-  NodeAllocator(const NodeAllocator<U>&) {}
-  T* allocate(size_t count) { return static_cast<T*>(NodeArena::current->allocate(count * sizeof(T))); }
-  void deallocate(T*, size_t) {}
-};
-
+// What the queue is made of is known to ready_queue.cc alone: Boost's header takes longer to read than any file that
+// wants a queue.
 class ReadyQueue {
  public:
   // An upper bound of a node's size: a cache line for it, one for its alignment.
   static constexpr size_t kNodeBytes = 128;
 
   // NodeArena::current must be set, with kNodeBytes ensured for the queue's dummy node.
-  ReadyQueue() : queue_(0) {}
+  ReadyQueue();
+  ~ReadyQueue() = default;  // not called: it lives as long as the engine, and its nodes for ever
+  ReadyQueue(const ReadyQueue&) = delete;
+  ReadyQueue& operator=(const ReadyQueue&) = delete;
 
   // Sets a node aside; NodeArena::ensure(kNodeBytes) must have succeeded.
-  void reserve() { queue_.reserve(1); }
-
-  void push(FileQueue* file) {
-    [[maybe_unused]] bool is_pushed = queue_.bounded_push(file);
-    AIOX_ASSERT(is_pushed);
-  }
-  FileQueue* pop() {
-    FileQueue* file = nullptr;
-    return queue_.pop(file) ? file : nullptr;
-  }
-  bool empty() const { return queue_.empty(); }
+  void reserve();
+  void push(FileQueue* file);
+  // nullptr: it is empty.
+  FileQueue* pop();
+  bool empty() const;
 
  private:
-  boost::lockfree::queue<FileQueue*, boost::lockfree::allocator<NodeAllocator<FileQueue*>>> queue_;
+  static constexpr size_t kLineBytes = 64;
+  alignas(kLineBytes) std::byte queue_[4 * kLineBytes];
 };
 
 }  // namespace aiox::engine

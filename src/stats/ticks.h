@@ -8,7 +8,6 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <x86intrin.h>
 #endif
 
 namespace aiox::stats {
@@ -31,7 +30,8 @@ inline bool has_even_counter() {
 
 inline uint64_t read_ticks(bool is_counter) {
 #if defined(__x86_64__)
-  if (is_counter) [[likely]] return __rdtsc();
+  if (is_counter) [[likely]]
+    return __builtin_ia32_rdtsc();  // x86intrin.h takes 0.4 s of each file that includes it
 #endif
   (void)is_counter;
   return clock_ns(CLOCK_MONOTONIC);

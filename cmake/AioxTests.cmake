@@ -13,8 +13,8 @@ if(NOT Catch2_FOUND)
 endif()
 find_package(Threads REQUIRED)
 
-# Built when a test links it; unoptimised and never sanitized, since Catch2's own code takes a minute otherwise and gains
-# nothing here. It comes last in each link, so what it has in common with the rest is taken from there.
+# Built when a test links it; unoptimised and never sanitized, since Catch2's own code takes a minute otherwise and
+# gains nothing here. It comes last in each link, so what it has in common with the rest is taken from there.
 add_library(aiox_catch_main STATIC EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/support/catch_main.cc)
 target_compile_options(aiox_catch_main PRIVATE -O0 -g0)
 if(AIOX_SANITIZE)

@@ -31,8 +31,7 @@ void* NodeArena::allocate(size_t size_bytes) {
   return memory;
 }
 
-namespace {
-
+// Not of this file alone: what is instantiated for it keeps Boost's names then, by which tests/tsan.supp knows it.
 template <class T>
 struct NodeAllocator {
   using value_type = T;
@@ -42,6 +41,8 @@ struct NodeAllocator {
   T* allocate(size_t count) { return static_cast<T*>(NodeArena::current->allocate(count * sizeof(T))); }
   void deallocate(T*, size_t) {}
 };
+
+namespace {
 
 using Queue = boost::lockfree::queue<FileQueue*, boost::lockfree::allocator<NodeAllocator<FileQueue*>>>;
 

@@ -31,7 +31,7 @@ void* NodeArena::allocate(size_t size_bytes) {
   return memory;
 }
 
-// Not of this file alone: what is instantiated for it keeps Boost's names then, by which tests/tsan.supp knows it.
+// Not in an unnamed namespace: instances for it would lose the names of Boost by which tests/tsan.supp knows them.
 template <class T>
 struct NodeAllocator {
   using value_type = T;

@@ -33,6 +33,15 @@ void limit_the_queue() {
   CHECK(setrlimit(RLIMIT_SIGPENDING, &limit) == 0);
 }
 
+// For this thread.
+sigset_t block(int number) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  return set;
+}
+
 // With signals to this thread, which blocks them; how many there is room for.
 unsigned fill_the_queue(int number) {
   limit_the_queue();
@@ -57,10 +66,7 @@ struct Files {
 // One signal per request, none of which is taken until all requests have ended.
 void expect_all_signals(const Files& files, int notify) {
   const int number = SIGRTMIN + 3;
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, number);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  const sigset_t set = block(number);
   const unsigned queued = fill_the_queue(number);
   drop_cache(files.cold);
   std::vector<std::unique_ptr<Request>> requests;
@@ -114,10 +120,7 @@ GUEST_PROPERTY(a_full_signal_queue_delays_the_signal_of_a_list_and_no_callback) 
   if (!is_answered_by_aiox()) skip("the C library does not hold this property");
   Files files;
   const int number = SIGRTMIN + 4;
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, number);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  const sigset_t set = block(number);
   const unsigned queued = fill_the_queue(number);
   static std::atomic<unsigned> called{0};
   Request requests[8], told;
@@ -165,10 +168,7 @@ GUEST_PROPERTY(a_full_signal_queue_takes_nothing_from_a_later_list) {
   if (!is_answered_by_aiox()) skip("the C library does not hold this property");
   Files files;
   const int number = SIGRTMIN + 5;
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, number);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  const sigset_t set = block(number);
   int pipe_ends[2];
   CHECK(pipe(pipe_ends) == 0);
   const unsigned queued = fill_the_queue(number);
